@@ -1,0 +1,14 @@
+# GCRA limits in a fixed-size table shared by processes: one 16-byte record a key, changed as one word.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from engine._table cimport Table
+
+# True if one more event of `key` conforms (ITU-T I.371, virtual scheduling). increment_us = period / calls,
+# tolerance_us = increment_us * (burst - 1). Counts it if it conforms and `count` is set.
+cdef bint limiter_conforms(
+    Table table, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
+) noexcept nogil
+
+cdef class RateLimiter:
+    cdef Table table

@@ -1,0 +1,23 @@
+# What is known of a number or a block of numbers: 16-byte records, forward-decayed score, evicted by least worth.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from engine._decision cimport number_t
+from engine._table cimport Table
+
+cdef struct ReputationEntry:
+    uint32_t points          # decayed to `now`, saturating at 1_000_000
+    uint8_t label            # index into the policy's labels, NO_LABEL = none
+    uint8_t complaints       # saturating
+    uint8_t pinned
+    int64_t updated_us       # coarse: whole hours
+
+# False if nothing is known of `key`.
+cdef bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil
+# Adds points (>= 0) and, when set, one complaint and a label.
+cdef void reputation_add(
+    Table table, number_t key, int64_t now_us, uint32_t points, bint complaint, uint8_t label
+) noexcept nogil
+
+cdef class ReputationCache:
+    cdef Table table

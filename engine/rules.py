@@ -1,0 +1,205 @@
+"""The policy as an operator writes it: what each table of a policy file may hold.
+
+These are plain values with no behaviour. `engine.policy` checks them against each other and compiles them into an
+immutable image; msgspec refuses unknown keys and wrong types and names the offending key.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a TOML file: unknown keys are errors."""
+
+
+class ListAction(str, Enum):
+    """What a list says of its numbers, in the order of decision."""
+
+    NEVER_BLOCK = "never-block"  # callees: a call to them is never rejected, tagged or limited
+    PROTECTED = "protected"  # callers: never rejected by anything below an order; evidence can at most tag
+    ORDER = "order"  # callers: a regulator's or the operator's stop list
+    ALLOW = "allow"  # callers: accepted on the trunks named, still measured
+    DENY = "deny"  # callers: rejected, basis policy
+    DNO = "dno"  # callers: do-not-originate, rejected, basis dno
+    TAG = "tag"  # callers: forwarded with the list's label
+
+
+class LimitKey(str, Enum):
+    """Whose attempts a limit counts together."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+    PAIR = "pair"  # caller and callee
+    TRUNK = "trunk"
+    BLOCK_10 = "block-10"  # callers that share all but the last digit
+    BLOCK_100 = "block-100"
+    BLOCK_1000 = "block-1000"
+    SOURCE = "source"  # sender's address
+
+
+class Outcome(str, Enum):
+    """What a rule that fires asks for."""
+
+    REJECT = "reject"
+    TAG = "tag"
+    SCORE = "score"  # adds `points` and leaves the action to the thresholds
+
+
+class AnonymousAction(str, Enum):
+    ACCEPT = "accept"
+    TAG = "tag"
+    REJECT = "reject"
+
+
+class ShortCode(Struct, kw_only=True):
+    """National short codes: numbers that are never completed with a country code (95588, 110, 4008123123)."""
+
+    prefix: str
+    min_digits: int
+    max_digits: int
+
+
+class NationalNumber(Struct, kw_only=True):
+    """A national number written without any prefix: 13800138000 on a Chinese trunk, ten digits in North America."""
+
+    prefix: str = ""
+    digits: int
+
+
+class DialPlan(Struct, kw_only=True):
+    """How the numbers of a trunk are written, so that one number has one canonical form.
+
+    country_code: digits without plus, e.g. "86". international_prefixes: e.g. ["00"], ["011"].
+    national_prefix: e.g. "0", "1", or "" where there is none. international_without_plus: a number that begins with
+    the country code and is too long for anything else is taken as E.164.
+    """
+
+    name: str
+    country_code: str
+    international_prefixes: tuple[str, ...] = ("00",)
+    national_prefix: str = "0"
+    national_numbers: tuple[NationalNumber, ...] = ()
+    short_codes: tuple[ShortCode, ...] = ()
+    international_without_plus: bool = True
+    min_national_digits: int = 4
+    max_national_digits: int = 13
+
+
+class NumberList(Struct, kw_only=True):
+    """Numbers and prefixes with one thing to say of them.
+
+    An entry is `+8613800138000` (exactly this number), `+86170*` (every number that begins so) or a national short
+    code with its country, `CN:95588` or `CN:955*`. `file` holds one entry a line, `#` starts a comment.
+    """
+
+    name: str
+    action: ListAction
+    numbers: tuple[str, ...] = ()
+    file: str | None = None
+    label: str | None = None  # name of a [[label]]
+    trunks: tuple[str, ...] = ()  # empty = every trunk
+    owner: str | None = None  # required for allow
+    until: str | None = None  # ISO date; required for allow
+    observe: bool = False
+
+
+class PrefixRule(Struct, kw_only=True):
+    """Callers that begin with one of the prefixes: points, a label or a rejection."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    outcome: Outcome = Outcome.SCORE
+    points: int = 0
+    label: str | None = None
+    trunks: tuple[str, ...] = ()
+    observe: bool = False
+
+
+class Limit(Struct, kw_only=True):
+    """At most `calls` per `period_s`, exact (GCRA, ITU-T I.371); `burst` calls may come at once (default: `calls`)."""
+
+    name: str
+    key: LimitKey
+    calls: int
+    period_s: float
+    burst: int | None = None
+    outcome: Outcome = Outcome.REJECT
+    points: int = 0
+    label: str | None = None
+    trunks: tuple[str, ...] = ()
+    observe: bool = False
+
+
+class Thresholds(Struct, kw_only=True):
+    """Scores (0..1000) from which a call is tagged or rejected."""
+
+    tag: int = 500
+    reject: int = 800
+
+
+class Policy(Struct, kw_only=True):
+    """What a trunk screens with: thresholds and the rules that take part (empty = all that are defined)."""
+
+    name: str
+    thresholds: Thresholds = Thresholds()
+    lists: tuple[str, ...] = ()
+    prefix_rules: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    anonymous: AnonymousAction = AnonymousAction.ACCEPT
+    invalid: Outcome = Outcome.REJECT  # a caller number that is no number
+    label: str | None = None  # what a call is tagged with by score
+    observe: bool = False
+
+
+class Label(Struct, kw_only=True):
+    """Text for the called party's phone, at most 64 bytes of UTF-8."""
+
+    name: str
+    text: str
+
+
+class Reputation(Struct, kw_only=True):
+    """How evidence becomes points. half_life_days: of the score; refused/complaint: points of one event."""
+
+    half_life_days: float = 14.0
+    refused_points: int = 60
+    complaint_points: int = 150
+    block_share: float = 0.1  # share of the points that a caller's block of 100 inherits
+
+
+class StatusByBasis(Struct, kw_only=True):
+    """The SIP status a rejection of each basis is answered with (docs: rejection by basis)."""
+
+    analytics: int = 603
+    dno: int = 403
+    invalid: int = 403
+    subscriber: int = 607
+    policy: int = 403
+    overload: int = 503
+    security: int = 403
+
+
+class TrunkPolicy(Struct, kw_only=True):
+    """What the engine knows of a trunk."""
+
+    name: str
+    policy: str
+    dial_plan: str
+    trunk_class: str = "carrier"
+    status: StatusByBasis = StatusByBasis()
+
+
+class PolicySet(Struct, kw_only=True):
+    """Everything a policy image is compiled from."""
+
+    trunks: tuple[TrunkPolicy, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    lists: tuple[NumberList, ...] = ()
+    prefix_rules: tuple[PrefixRule, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    labels: tuple[Label, ...] = ()
+    dial_plans: tuple[DialPlan, ...] = ()
+    reputation: Reputation = Reputation()

@@ -1,0 +1,185 @@
+"""The configuration as an operator writes it, in three lifetimes.
+
+*Process* (sealed at start): node, listeners, admin, capacity, timers. *Reload* (swapped whole): trunks, gateways,
+redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from engine.rules import (
+    DialPlan,
+    Label,
+    Limit,
+    NumberList,
+    Policy,
+    PrefixRule,
+    Reputation,
+    StatusByBasis,
+    Struct,
+)
+
+
+class InternalErrorAction(str, Enum):
+    OPEN = "open"  # a call that our own fault keeps from being screened goes on
+    CLOSED = "closed"  # ... is answered 500
+
+
+class TrunkClass(str, Enum):
+    SUBSCRIBER = "subscriber"
+    ENTERPRISE = "enterprise"
+    CARRIER = "carrier"
+    TRANSIT = "transit"
+    INTL = "intl"
+    CALLCENTRE = "callcentre"
+    TEST = "test"
+
+
+class AnalyticsForm(str, Enum):
+    """How a rejection by analytics is written on a trunk."""
+
+    NETWORK_BLOCKED = "603+"  # ATIS-1000099: 603 Network Blocked + Reason v=analytics1
+    REJECTED = "608"  # RFC 8688
+    DECLINE = "603"
+
+
+class Node(Struct, kw_only=True):
+    name: str = "callsieve"
+    state_dir: str = "/var/lib/callsieve"
+    workers: int = 0  # 0 = processor cores - 1, at least 1
+    on_internal_error: InternalErrorAction = InternalErrorAction.OPEN
+    server_header: str = "callsieve"  # Server header of our own answers; "" = none
+    drain_s: float = 30.0  # how long SIGTERM waits for open transactions
+
+
+class Listener(Struct, kw_only=True):
+    """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route."""
+
+    name: str
+    address: str
+    advertise: str | None = None
+
+
+class Admin(Struct, kw_only=True):
+    address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
+
+
+class DecisionLog(Struct, kw_only=True):
+    path: str | None = None  # default: state_dir/decisions.jsonl
+    rotate_bytes: int = 100_000_000
+    keep: int = 10
+    mask_numbers: bool = False  # last four digits replaced by x
+
+
+class Capacity(Struct, kw_only=True):
+    reputation: int = 1_000_000  # numbers, 16 bytes each
+    rate_limiter: int = 1_000_000  # (rule, key) pairs, 16 bytes each
+    transactions: int = 262_144  # per worker
+    calls: int = 262_144  # answered calls in progress, per worker
+    transaction_bytes: int = 1 << 30  # per worker, for messages kept by open transactions
+
+
+class Timers(Struct, kw_only=True):
+    trying_ms: int = 200  # RFC 3261 section 17.2.1
+    failover_ms: int = 4000  # no response at all from a gateway target: try the next
+    timer_c_s: int = 185  # RFC 3261 section 16.6 step 11: more than 3 minutes
+
+
+class Redress(Struct, kw_only=True):
+    """Where a wrongly rejected caller turns to; at least one is needed for 603+ and 608."""
+
+    url: str | None = None
+    tel: str | None = None
+    email: str | None = None
+    location: str = "RLN"  # RFC 8606 section 4
+
+
+class Trunk(Struct, kw_only=True):
+    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
+
+    name: str
+    trunk_class: TrunkClass = TrunkClass.CARRIER
+    sources: tuple[str, ...]
+    trusted: bool = False
+    dial_plan: str
+    policy: str
+    route: str  # name of a [[gateway]]
+    analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
+    status: StatusByBasis = StatusByBasis()
+    screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
+
+
+class Target(Struct, kw_only=True):
+    """address: host[:port], numeric or a name resolved at load. Lower priority number is tried first."""
+
+    address: str
+    priority: int = 1
+    weight: int = 1
+
+
+class Probe(Struct, kw_only=True):
+    """OPTIONS probing. A target is down after `down_after` probes in a row unanswered, up after `up_after` answered."""
+
+    interval_s: float = 10.0
+    timeout_s: float = 2.0
+    up_after: int = 1
+    down_after: int = 2
+    enabled: bool = True
+
+
+class TagHeaders(Struct, kw_only=True):
+    """How a tagged or accepted call is labelled toward a gateway."""
+
+    verdict: bool = True  # X-Callsieve-Verdict
+    call_info: bool = False  # Call-Info ;purpose=info;call-reason (RFC 9796)
+    call_info_url: str = "https://labels.invalid/"
+    display_name: bool = False  # label before the caller's display name in P-Asserted-Identity only
+
+
+class Gateway(Struct, kw_only=True):
+    """A group of targets that calls are sent to. listener: which one to send from (default: the first)."""
+
+    name: str
+    targets: tuple[Target, ...]
+    listener: str | None = None
+    probe: Probe = Probe()
+    trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
+    tags: TagHeaders = TagHeaders()
+    rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
+
+
+class Configuration(
+    Struct,
+    kw_only=True,
+    rename={
+        "listeners": "listener",
+        "trunks": "trunk",
+        "gateways": "gateway",
+        "policies": "policy",
+        "lists": "list",
+        "prefix_rules": "prefix_rule",
+        "limits": "limit",
+        "labels": "label",
+        "dial_plans": "dial_plan",
+    },
+):
+    """callsieve.toml with everything it includes. Arrays of tables are singular in TOML: [[listener]], [[trunk]] ..."""
+
+    include: tuple[str, ...] = ()
+    node: Node = Node()
+    admin: Admin = Admin()
+    decision_log: DecisionLog = DecisionLog()
+    capacity: Capacity = Capacity()
+    timers: Timers = Timers()
+    redress: Redress = Redress()
+    reputation: Reputation = Reputation()
+    listeners: tuple[Listener, ...] = ()
+    trunks: tuple[Trunk, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    lists: tuple[NumberList, ...] = ()
+    prefix_rules: tuple[PrefixRule, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    labels: tuple[Label, ...] = ()
+    dial_plans: tuple[DialPlan, ...] = ()
