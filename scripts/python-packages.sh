@@ -17,4 +17,10 @@ else:
 PYTHON
 )
 echo "callsieve: installing ${#packages[@]} Python packages and what they need${extra:+ (for $extra)}"
-"$python" -m pip install --quiet --disable-pip-version-check --no-input "${packages[@]}"
+log=$(mktemp)
+if ! "$python" -m pip install --disable-pip-version-check --no-input "${packages[@]}" >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "callsieve: pip failed (whole output: $log)" >&2
+    exit 1
+fi
+rm -f "$log"
