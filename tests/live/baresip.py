@@ -14,6 +14,7 @@ import pytest
 
 from tests.live.programs import LOOPBACK, Ports, Program, require, wait_until
 
+TALK_S = 0.6  # long enough that a recording holds sound
 MODULES = Path("/usr/lib/baresip/modules")
 CONFIG = """\
 poll_method epoll
@@ -98,6 +99,7 @@ class Baresip(Program):
     def loudness(self) -> int:
         """The greatest sample it heard in its calls, 0..32767; 0 = silence. Known once the call is over."""
         return max((_peak(path) for path in self._home.glob("dump-*-dec.wav")), default=0)
+
     def stop(self) -> None:
         self._control.close()
         super().stop()

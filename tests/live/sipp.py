@@ -68,8 +68,7 @@ class SippFactory:
 
     def callee(self, scenario: str = "uas", *, port: int | None = None, ring_ms: int = 0) -> Sipp:
         port = port or self._ports.udp()
-        callee = self._start(["-p", str(port), "-skip_rlimit"], scenario, {"ring_ms": str(ring_ms)})
-        return callee
+        return self._start(["-p", str(port), "-skip_rlimit"], scenario, {"ring_ms": str(ring_ms)})
 
     def caller(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.live.baresip import BaresipFactory
+import time
+
+from tests.live.baresip import TALK_S, BaresipFactory
 from tests.live.programs import wait_until
 from tests.live.sipp import SippFactory
 
@@ -43,6 +45,7 @@ def test_baresip_calls_baresip(baresip: BaresipFactory) -> None:
     bob.answer()
     for phone in (alice, bob):
         phone.wait_event("CALL_RTPESTAB")
+    time.sleep(TALK_S)
     bob.hang_up()
     alice.wait_event("CALL_CLOSED")
     assert wait_until(alice.loudness, "alice's recording") > 10_000
