@@ -69,6 +69,7 @@ $(STAMPS)/test-packages: $(STAMPS)/packages
 	@touch $@
 
 docker-prove:
+	@scripts/debian-packages.sh prove
 	@python3 scripts/docker_prove.py
 
 clean:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,12 +61,19 @@ class Ports:
 class Program:
     """One running program. Leaving the context stops it: SIGTERM, and after five seconds SIGKILL."""
 
-    def __init__(self, argv: Sequence[str], directory: Path, name: str) -> None:
+    def __init__(
+        self, argv: Sequence[str], directory: Path, name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                argv,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
     def __enter__(self) -> Program:

@@ -10,7 +10,8 @@ from string import Template
 from tests.live.programs import LOOPBACK, Ports, Program, require
 
 SCENARIOS = Path(__file__).parent / "sipp"
-SOCKET_READ = re.compile(r"^UDP message (received|sent) .*\n\n", re.MULTILINE)
+CALLER = "+8613800138000"  # nothing is known of it
+CALLEE = "+862088886666"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Sipp(Program):
         script = directory / f"{name}.xml"
         script.write_text(Template((SCENARIOS / f"{scenario}.xml").read_text()).substitute(values))
         trace = ["-trace_msg", "-message_file", str(self._trace), "-trace_err", "-error_file", f"{name}.errors"]
-        super().__init__([binary, "-sf", str(script), "-i", LOOPBACK, *trace, "-nostdin", *arguments], directory, name)
+        super().__init__([binary, "-sf", str(script), *trace, "-nostdin", *arguments], directory, name)
 
     @property
     def messages(self) -> list[Message]:
@@ -68,28 +69,42 @@ class SippFactory:
 
     def callee(self, scenario: str = "uas", *, port: int | None = None, ring_ms: int = 0) -> Sipp:
         port = port or self._ports.udp()
-        return self._start(["-p", str(port), "-skip_rlimit"], scenario, {"ring_ms": str(ring_ms)})
+        return self._start(["-i", LOOPBACK, "-p", str(port), "-skip_rlimit"], scenario, {"ring_ms": str(ring_ms)})
 
     def caller(
         self,
         proxy_port: int,
         scenario: str = "uac",
         *,
-        caller: str = "+8613800138000",
-        callee: str = "+862088886666",
+        caller: str = CALLER,
+        callee: str = CALLEE,
+        from_uri: str | None = None,
+        headers: tuple[str, ...] = (),
+        source: str = LOOPBACK,
         calls: int = 1,
         rate: int = 10,
         talk_ms: int = 100,
         status: int = 0,
         lost_percent: int = 0,
     ) -> Sipp:
-        """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted."""
+        """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted.
+
+        from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
+        loopback address to call from.
+        """
         arguments = [f"{LOOPBACK}:{proxy_port}", "-p", str(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
         arguments += ["-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]
-        values = {"caller": caller, "callee": callee, "talk_ms": str(talk_ms), "status": str(status)}
-        return self._start(arguments, scenario, values)
+        values = {
+            "caller": caller,
+            "callee": callee,
+            "from_uri": from_uri or f"sip:{caller}@[local_ip]:[local_port]",
+            "headers": "".join(f"\n{line}" for line in headers),
+            "talk_ms": str(talk_ms),
+            "status": str(status),
+        }
+        return self._start(["-i", source, *arguments], scenario, values)
 
     def stop(self) -> None:
         for program in self._started:
