@@ -30,7 +30,7 @@ WORK = ROOT / ".cache/docker-prove"
 SUITE = "bookworm"
 IMAGES = {"debian:bookworm-slim": SUITE}
 BUILD_TOOLS = ("gcc", "g++", "cc", "c++", "ld", "as", "make", "cython", "pip", "pip3")
-HOST_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
+HOST_FILES = ("/etc/resolv.conf", "/etc/hosts")
 HEALTHY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 45.0
 
@@ -140,15 +140,18 @@ def step(stage: Stage, name: str, rest: str, stages: dict[str, Stage]) -> None:
 
 def run(stage: Stage, command: str) -> None:
     # The build's way to the package registries is the host's own, as with a container engine.
-    settings = {
-        name: value for name, value in os.environ.items() if name in ("PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE")
-    }
+    settings = {name: value for name, value in os.environ.items() if name == "PIP_INDEX_URL"}
+    authorities = Path(os.environ.get("PIP_CERT", ""))
+    if authorities.is_file():
+        settings["PIP_CERT"] = "/run/host-authorities.pem"
+        shutil.copy2(authorities, Path(stage.tree) / "run/host-authorities.pem")
     with_settings = Stage(stage.name, stage.tree, stage.env | settings, stage.workdir, stage.user)
     mounts = f'mount -t proc proc "{stage.tree}/proc" && mount --rbind /dev "{stage.tree}/dev" && exec "$@"'
     argv = ["unshare", "--mount", "/bin/sh", "-c", mounts, "sh", *with_settings.inside(["/bin/sh", "-c", command])]
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+    (Path(stage.tree) / "run/host-authorities.pem").unlink(missing_ok=True)
     if done.returncode:
         raise SystemExit(f"{done.stdout[-4000:]}\nRUN failed with {done.returncode}: {command}")
 
