@@ -1,4 +1,4 @@
-"""The proxy itself as an operator runs it: `callsieve run`, with a configuration and a state directory of the test's."""
+"""The proxy itself, as an operator runs it: `callsieve run` with a configuration and state of the test's own."""
 
 from __future__ import annotations
 
