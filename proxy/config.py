@@ -26,8 +26,6 @@ from engine.rules import (
     Struct,
 )
 
-HeaderText = Annotated[str, Meta(pattern=r"\A[ -~]{0,64}\Z")]
-
 
 class InternalErrorAction(StrEnum):
     OPEN = "open"  # a call that our own fault keeps from being screened goes on
@@ -57,7 +55,7 @@ class Node(Struct, frozen=True, kw_only=True):
     state_dir: str = "/var/lib/callsieve"
     workers: Annotated[int, Meta(ge=0, le=256)] = 0  # 0 = processor cores - 1, at least 1
     on_internal_error: InternalErrorAction = InternalErrorAction.OPEN
-    server_header: HeaderText = "callsieve"  # Server header of our own answers; "" = none
+    server_header: str = "callsieve"  # Server header of our own answers; "" = none
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0  # how long SIGTERM waits for open transactions
 
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
 
 from engine import numbers
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Trunk
@@ -88,7 +87,9 @@ def _unused(configuration: Configuration) -> Findings:
 # Process: node, listeners, admin.
 
 
-def _state_dir(configuration: Configuration) -> Findings:
+def _node(configuration: Configuration) -> Findings:
+    if not re.match(r"[ -~]{0,64}\Z", configuration.node.server_header):
+        yield error("node.server_header", "use at most 64 printable ASCII characters")
     spare = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
     if len(configuration.node.state_dir.encode()) > spare:
         yield error("node.state_dir", f"is longer than {spare} bytes, too long for the sockets kept in it")
@@ -245,22 +246,19 @@ def _redress(configuration: Configuration) -> Findings:
 
 
 # Inside Reason: ...;text="v=analytics1;url=...;tel=..." nothing may end the value or the quotes.
-_CONTACT = re.compile(r'[^\x00-\x20\x7f-\U0010ffff";\\<>]{1,256}\Z')
+_CONTACT = r'[^\x00-\x20\x7f-\U0010ffff";\\<>]{1,%d}'
+_CONTACTS = {
+    "url": (re.compile(r"(?=https://[A-Za-z0-9\[])" + _CONTACT % 256 + r"\Z"), "an https:// address"),
+    "tel": (re.compile(r"\+[0-9]{3,15}\Z"), "+ and 3 to 15 digits"),
+    "email": (re.compile(r"(?=[^@]+@[^@]+\Z)" + _CONTACT % 256 + r"\Z"), "name@domain"),
+}
 
 
 def _contacts(redress: Redress) -> Findings:
-    for name in ("url", "tel", "email"):
+    for name, (form, meaning) in _CONTACTS.items():
         value = getattr(redress, name)
-        if value is not None and not _CONTACT.match(value):
-            yield error(f"redress.{name}", 'use 1 to 256 ASCII characters without spaces and " ; \\ < >')
-    if redress.url is not None:
-        parts = urlsplit(redress.url)
-        if parts.scheme != "https" or not parts.hostname:
-            yield error("redress.url", "must be an https:// address")
-    if redress.tel is not None and not re.match(r"\+[0-9]{3,15}\Z", redress.tel):
-        yield error("redress.tel", "must be + and 3 to 15 digits")
-    if redress.email is not None and not re.match(r"[^@]+@[^@]+\Z", redress.email):
-        yield error("redress.email", "must be name@domain")
+        if value is not None and not form.match(value):
+            yield error(f"redress.{name}", f'must be {meaning}, in ASCII, without blanks and " ; \\ < >')
 
 
 # Which statuses a rejection of each basis may carry, and why not the others.
@@ -299,7 +297,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _names,
     _references,
     _unused,
-    _state_dir,
+    _node,
     _listeners,
     _admin,
     _sources,
