@@ -1,0 +1,1 @@
+"""Call screening, embeddable by itself: no SIP, no I/O, no clock inside."""
