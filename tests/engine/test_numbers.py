@@ -200,7 +200,9 @@ def test_entries(entry: str, text: str, exact: bool) -> None:
     assert (number_text(number), is_exact) == (text, exact)
 
 
-@pytest.mark.parametrize("entry", ["", "+", "*", "+*", "13800138000", "+86 138", "ZX:1", "CN:", "+8*6", "+0123", "+1" + "2" * 15])
+@pytest.mark.parametrize(
+    "entry", ["", "+", "*", "+*", "13800138000", "+86 138", "ZX:1", "CN:", "+8*6", "+0123", "+1" + "2" * 15]
+)
 def test_bad_entries(entry: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse_entry(entry)

@@ -129,7 +129,7 @@ class Node(Program):
             )
         )
         super().__init__([*COMMAND, "run", "--config", str(self.configuration)], directory, "callsieve", ENVIRONMENT)
-        wait_until(self._healthy, "the proxy's health check", 20.0)
+        wait_until(self.healthy, "the proxy's health check", 20.0)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another `callsieve` command on this node's configuration."""
@@ -146,6 +146,14 @@ class Node(Program):
         finally:
             connection.close()
 
+    def healthy(self) -> bool:
+        if self.exit_code is not None:
+            pytest.fail(f"callsieve ended with {self.exit_code}:\n{self.tail()}")
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels."""
         families = text_string_to_metric_families(self.get("/metrics")[1])
@@ -154,15 +162,11 @@ class Node(Program):
 
     def decisions(self, count: int) -> list[dict[str, Any]]:
         """The decision log once it has `count` lines; fails if there are more."""
+        return self._log_lines("decisions.jsonl", count)
 
-        def lines() -> list[str]:
-            log = self._state / "decisions.jsonl"
-            return log.read_text().splitlines() if log.exists() else []
-
-        wait_until(lambda: len(lines()) >= count, f"{count} lines in the decision log")
-        decisions = [json.loads(line) for line in lines()]
-        assert len(decisions) == count, decisions
-        return decisions
+    def call_ended(self) -> dict[str, Any]:
+        """The only line of the call log, once it is there."""
+        return self._log_lines("calls.jsonl", 1)[0]
 
     def workers(self) -> list[int]:
         return self._children("proxy.server")
@@ -174,17 +178,20 @@ class Node(Program):
     def drain(self) -> None:
         self.send_signal(signal.SIGTERM)
 
+    def _log_lines(self, name: str, count: int) -> list[dict[str, Any]]:
+        log = self._state / name
+
+        def lines() -> list[str]:
+            return log.read_text().splitlines() if log.exists() else []
+
+        wait_until(lambda: len(lines()) >= count, f"{count} lines in {name}")
+        values = [json.loads(line) for line in lines()]
+        assert len(values) == count, values
+        return values
+
     def _children(self, module: str) -> list[int]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [int(pid) for pid in children if module in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
-
-    def _healthy(self) -> bool:
-        if self.exit_code is not None:
-            pytest.fail(f"callsieve ended with {self.exit_code}:\n{self.tail()}")
-        try:
-            return self.get("/healthz")[0] == 200
-        except OSError:
-            return False
 
 
 def exchange(port: int, datagram: bytes, timeout_s: float = 1.0, source: str = LOOPBACK) -> bytes | None:
