@@ -19,7 +19,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin callsieve \
     && install -d -o callsieve -g callsieve -m 750 /var/lib/callsieve
 COPY --from=build /opt/callsieve /opt/callsieve
-COPY conf /etc/callsieve
+COPY conf /etc/callsieve/examples
+COPY conf/compose/callsieve.toml /etc/callsieve/callsieve.toml
 ENV PATH=/opt/callsieve/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1
 WORKDIR /var/lib/callsieve

@@ -251,11 +251,36 @@ def prove(stage: Stage) -> None:
             report("health check", f"unhealthy for {HEALTHY_WITHIN_S:g} s", False)
         time.sleep(0.2)
     report("health check", f"healthy after {time.monotonic() - begun:.1f} s", True)
+    caller = "not-a-number"
+    answer = call(caller)
+    report(f"an INVITE from {caller!r} is answered", answer, answer.startswith("SIP/2.0 403 "))
     users = sorted(set(user_ids(process.pid)))
     report("user ids of its processes", ", ".join(map(str, users)), 0 not in users)
     process.send_signal(signal.Signals[stage.stop_signal])
     code = process.wait(STOPPED_WITHIN_S)
     report(f"exit code after {stage.stop_signal}", str(code), code == 0)
+
+
+def call(caller: str) -> str:
+    """The first line of the final answer to an INVITE at port 5060."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.settimeout(3.0)
+        invite = (
+            "INVITE sip:+862088886666@127.0.0.1 SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{peer.getsockname()[1]};branch=z9hG4bKprove",
+            "Max-Forwards: 70",
+            f"From: <sip:{caller}@127.0.0.1>;tag=1",
+            "To: <sip:+862088886666@127.0.0.1>",
+            "Call-ID: docker-prove",
+            "CSeq: 1 INVITE",
+            "Content-Length: 0",
+        )
+        peer.sendto("\r\n".join((*invite, "", "")).encode(), ("127.0.0.1", 5060))
+        try:
+            return peer.recv(65536).decode(errors="replace").splitlines()[0]
+        except TimeoutError:
+            return "no answer"
 
 
 def user_ids(pid: int) -> Iterator[int]:
