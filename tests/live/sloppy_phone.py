@@ -30,7 +30,7 @@ def main(proxy_port: int, own_port: int, caller: str, callee: str) -> None:
         report(message)
         handle(message)
 
-    phone.sip.parse_message = parse_message
+    phone.sip.parse_message = parse_message  # type: ignore[method-assign]
     phone.start()
     print("registered", flush=True)
     threading.Thread(target=phone.call, args=(callee,), daemon=True).start()
