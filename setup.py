@@ -21,7 +21,7 @@ DIRECTIVES = {
     "boundscheck": DEBUG,
     "wraparound": False,
     "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
+    "nonecheck": False,  # needs the interpreter lock, which most of our functions run without
     "overflowcheck": False,
     "cdivision": True,
     "linetrace": DEBUG,
