@@ -5,11 +5,9 @@ set -euo pipefail
 python=$1 flavour=${CALLSIEVE_BUILD:-release}
 
 suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-trees=()
-for tree in engine proxy tests/load; do [ ! -d $tree ] || trees+=($tree); done
-sources=$(find "${trees[@]}" -name '*.pyx' | sort)
+sources=$(find engine proxy tests -name '*.pyx' | sort)
 # A native module whose source is gone would still be imported.
-for module in $(find "${trees[@]}" -name '*.so'); do
+for module in $(find engine proxy tests -name '*.so'); do
     source=${module%%.*}.pyx
     [ -e "$source" ] && [ "$module" = "${source%.pyx}$suffix" ] || rm -f "$module"
 done
@@ -19,7 +17,7 @@ current=no
 if [ -e "$stamp" ]; then
     current=yes
     for source in $sources; do [ -e "${source%.pyx}$suffix" ] || current=no; done
-    newer=$(find "${trees[@]}" setup.py \( -name '*.pyx' -o -name '*.pxd' -o -name setup.py \) -newer "$stamp")
+    newer=$(find engine proxy tests setup.py \( -name '*.pyx' -o -name '*.pxd' -o -name setup.py \) -newer "$stamp")
     [ -z "$newer" ] || current=no
 fi
 [ "$current" = no ] || exit 0
