@@ -29,7 +29,6 @@ class Loaded:
 def load_configuration(path: Path | str) -> Loaded:
     """Reads `path` with everything it includes; ConfigError with all findings if any of them is an error."""
     draft = _read(Path(path))
-    _stop_at_errors(draft.findings)
     configuration = draft.configuration()
     found = [*check(configuration)]
     said = {finding.key for finding in found}
@@ -40,6 +39,11 @@ def load_configuration(path: Path | str) -> Loaded:
     findings += _placed(unresolved, draft)
     _stop_at_errors(findings)
     return Loaded(configuration, tuple(findings), tuple(draft.files))
+
+
+def read_configuration(path: Path | str) -> Configuration:
+    """Reads the files and checks nothing between them: enough to know where a node lives and what its lists are."""
+    return _read(Path(path)).configuration()
 
 
 def policy_set(configuration: Configuration) -> PolicySet:
@@ -63,9 +67,11 @@ def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
 
 def _read(path: Path) -> Draft:
     try:
-        return read_files(path)
+        draft = read_files(path)
     except OSError as why:
         raise ConfigError([ConfigFinding(str(path), "", f"cannot be read: {why.strerror}")]) from None
+    _stop_at_errors(draft.findings)
+    return draft
 
 
 def _policy_findings(configuration: Configuration, base_dir: Path) -> list[ConfigFinding]:
