@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from proxy import cli_explain, cli_lists, cli_node
+from proxy import cli_explain, cli_lists, cli_lookup, cli_node
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
 from proxy.config_errors import ConfigError
 
@@ -93,13 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _run_command(commands: _Commands) -> None:
     parser = _command(commands, "run", "start the proxy and keep it running", cli_node.run)
     parser.add_argument(
-        "--demo", action="store_true", help="also start an answering endpoint, place demonstration calls, print verdicts"
+        "--demo",
+        action="store_true",
+        help="also start an answering endpoint, place demonstration calls, print verdicts",
     )
     _examples(
         parser,
@@ -145,7 +148,7 @@ def _explain_command(commands: _Commands) -> None:
 
 
 def _lookup_command(commands: _Commands) -> None:
-    parser = _command(commands, "lookup", "what is known of a number", cli_explain.lookup)
+    parser = _command(commands, "lookup", "what is known of a number", cli_lookup.lookup)
     parser.add_argument("number")
     parser.add_argument("--trunk", help="read the number by this trunk's dial plan (default: the first trunk's)")
     _examples(
@@ -169,7 +172,12 @@ def _list_command(commands: _Commands) -> None:
     _examples(show, "callsieve list show deny", "callsieve list show deny +862066660000")
     _examples(add, 'callsieve list add deny +862066660000 --reason "robot calls, three complaints"')
     _examples(remove, "callsieve list remove deny +862066660000")
-    _examples(parser, "callsieve list show deny", "callsieve list add deny +862066660000", "callsieve list remove deny CN:95588")
+    _examples(
+        parser,
+        "callsieve list show deny",
+        "callsieve list add deny +862066660000",
+        "callsieve list remove deny CN:95588",
+    )
 
 
 def _load_command(commands: _Commands) -> None:

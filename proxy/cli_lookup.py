@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from engine._numbers import DialPlan, block_of, number_text, parse_entry
@@ -58,17 +60,17 @@ def lookup(options: Namespace, output: Output) -> int:
         }
     )
     output.line(text, "bold")
-    _table(output, matches, Match)
-    _table(output, known, Known)
+    _table(output, matches)
+    _table(output, known)
     if not matches and not known:
         output.line("nothing is known of it")
     return ExitCode.OK if matches or known else ExitCode.NO
 
 
-def _table(output: Output, rows: list[Any], type_: type) -> None:
+def _table(output: Output, rows: Sequence[Match] | Sequence[Known]) -> None:
     if rows:
         output.line("")
-        output.table(list(type_.__slots__), [list(asdict(row).values()) for row in rows])
+        output.table([field.name for field in fields(rows[0])], [list(asdict(row).values()) for row in rows])
 
 
 def _number(options: Namespace, configuration: Configuration) -> int:
@@ -120,3 +122,22 @@ def _list_match(number_list: NumberList, written: str, comment: str) -> Match:
 def _rule_match(rule: PrefixRule, prefix: str) -> Match:
     says = f"{rule.outcome.value} {rule.points}" if rule.points else rule.outcome.value
     return Match("prefix_rule", rule.name, says, prefix, "", None, rule.observe)
+
+
+def _known(configuration: Configuration, number: int) -> list[Known]:
+    """What the reputation table holds of the number and its block of 100."""
+    labels = [label.name for label in configuration.labels]
+    with live_tables(StateDirectory(Path(configuration.node.state_dir))) as tables:
+        read = [(key, tables.reputation.read(key, now_us())) for key in (number, block_of(number, 2)) if key]
+    return [
+        Known(
+            of=number_text(key),
+            points=entry.points,
+            complaints=entry.complaints,
+            label=labels[entry.label] if entry.label < len(labels) else None,
+            updated=f"{datetime.fromtimestamp(entry.updated_us / 1e6, UTC):%Y-%m-%d %H:%M}",
+            pinned=bool(entry.pinned),
+        )
+        for key, entry in read
+        if entry is not None
+    ]

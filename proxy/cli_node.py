@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterable
 from importlib import import_module
@@ -34,8 +35,8 @@ def load(options: Namespace, _: Output) -> int:
 
 def check(options: Namespace, output: Output) -> int:
     path = options.file or options.config
-    with path.open("rb"):
-        pass  # a file that cannot be read at all is no finding
+    if not os.access(path, os.R_OK):
+        raise Failure(f"{path} is not there, or may not be read")
     try:
         loaded = load_configuration(path)
     except ConfigError as refused:

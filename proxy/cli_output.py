@@ -135,5 +135,10 @@ def findings_document(findings: Iterable[ConfigFinding]) -> dict[str, list[dict[
     return document
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # for `proxy.cli` to end quietly
+
+
 def _console(stream: TextIO) -> Console:
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else _PIPE_COLUMNS)
+    return _Console(file=stream, highlight=False, width=None if stream.isatty() else _PIPE_COLUMNS)

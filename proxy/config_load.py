@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine import numbers
+from engine.policy import lint_policy
 from engine.rules import DialPlan, PolicySet, TrunkPolicy
 from proxy.config import AnalyticsForm, Configuration, Trunk
 from proxy.config_checks import check
@@ -75,10 +76,6 @@ def _read(path: Path) -> Draft:
 
 
 def _policy_findings(configuration: Configuration, base_dir: Path) -> list[ConfigFinding]:
-    try:
-        from engine.policy import lint_policy
-    except ImportError:
-        return []
     found = lint_policy(policy_set(configuration), base_dir)
     return [ConfigFinding("", finding.key, finding.why, finding.severity) for finding in found]
 
