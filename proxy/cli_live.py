@@ -81,7 +81,7 @@ def live_screener(node: Node) -> Iterator[Screener]:
 
 def _node_key(state: StateDirectory) -> bytes:
     """The key that the workers use, without which their counts of pairs and sources are not found."""
-    return state.node_key() if state.path.is_dir() else secrets.token_bytes(16)
+    return state.node_key() if state.has_secret() else secrets.token_bytes(16)
 
 
 def now_us() -> int:
