@@ -52,8 +52,7 @@ cdef struct Call:
 
 cdef struct Record:                # one finished call, as tests.load.report unpacks it
     int64_t started_us
-    uint32_t slot
-    uint32_t generation
+    uint64_t identity              # of the Call-ID: what follows the run
     uint32_t entry
     uint32_t ring_us
     uint32_t talk_us

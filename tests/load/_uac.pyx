@@ -1,13 +1,13 @@
 """The calling endpoint: places calls from a deck at a given rate, or keeps a number of them in flight.
 
-Every identifier of a call (branch, From tag, Call-ID) holds run, slot and the slot's generation, so a response finds its
-call without a table, and one that comes after its call is over finds none. The ACK of a rejection is written from the
+Every identifier of a call (branch, From tag, Call-ID) holds slot and generation of the slot, so a response finds its call
+without a table, and one that comes after its call is over finds none. They are scrambled, reversibly: a proxy that hashes
+identifiers shall find them as random as anybody's. The ACK of a rejection is written from the
 response alone, so a rejection repeated by the network is acknowledged again even then (RFC 3261 section 17.1.1.3).
 Loose routers only: a Route without `lr` is treated like one with it. Nothing is sent outside the loopback network.
 """
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memchr, memcpy
 
 cimport cython
 
@@ -62,6 +62,21 @@ cdef enum:
 
 cdef int64_t T2_US = 4000000
 cdef int64_t FOREVER_US = (<int64_t>1 << 62)
+
+cdef uint64_t SCRAMBLE = 0x9E3779B97F4A7C15
+cdef uint64_t UNSCRAMBLE = 0xF1DE83E19937733D       # SCRAMBLE * UNSCRAMBLE = 1 modulo 2**64
+
+
+cdef inline uint64_t scrambled(uint32_t slot, uint32_t generation) noexcept nogil:
+    cdef uint64_t value = <uint64_t>slot << 32 | generation
+    value = (value ^ (value >> 32)) * SCRAMBLE
+    return (value ^ (value >> 32)) * SCRAMBLE
+
+
+cdef inline uint64_t unscrambled(uint64_t value) noexcept nogil:
+    value *= UNSCRAMBLE
+    value = (value ^ (value >> 32)) * UNSCRAMBLE
+    return value ^ (value >> 32)
 
 
 @cython.final
@@ -301,12 +316,15 @@ cdef class Uac:
 
     cdef int32_t _call_of(self, Message *message) noexcept nogil:
         """The call whose transaction the response answers; -1 when it is over or never was."""
-        cdef uint32_t run, slot, generation
+        cdef uint32_t run, high, low, slot, generation
+        cdef uint64_t identity
         cdef const char *at = message.branch.start + 7
         if message.branch.length != BRANCH_LENGTH:
             return -1
-        if parse_hex(at, &run) < 0 or parse_hex(at + 8, &slot) < 0 or parse_hex(at + 16, &generation) < 0:
+        if parse_hex(at, &run) < 0 or parse_hex(at + 8, &high) < 0 or parse_hex(at + 16, &low) < 0:
             return -1
+        identity = unscrambled(<uint64_t>high << 32 | low)
+        slot, generation = <uint32_t>(identity >> 32), <uint32_t>identity
         if run != self._run or slot >= <uint32_t>self._capacity or self._calls[slot].generation != generation:
             return -1
         return <int32_t>slot if self._calls[slot].state != IDLE else -1
@@ -448,8 +466,7 @@ cdef class Uac:
             self._counts.records_missed += 1
             return
         record.started_us = call.started_us + self._clock_offset_us
-        record.slot = slot
-        record.generation = call.generation
+        record.identity = scrambled(slot, call.generation)
         record.entry = call.entry
         record.ring_us = <uint32_t>(call.finalised_us - call.started_us)
         record.talk_us = <uint32_t>(call.ended_us - call.finalised_us) if call.ended_us else 0
@@ -512,8 +529,9 @@ cdef class Uac:
         port_commit(self._port, at - start, &self._target)
 
     cdef char *_put_identity(self, char *at, int32_t slot) noexcept nogil:
-        at = put_hex(put_hex(at, self._run), <uint32_t>slot)
-        return put_hex(at, self._calls[slot].generation)
+        cdef uint64_t identity = scrambled(slot, self._calls[slot].generation)
+        at = put_hex(put_hex(at, self._run), <uint32_t>(identity >> 32))
+        return put_hex(at, <uint32_t>identity)
 
     cdef char *_put_via(self, char *at, int32_t slot, char kind) noexcept nogil:
         """Via with the branch of one transaction: `i` INVITE, `a` ACK of a 2xx, `b` BYE; and Max-Forwards."""
