@@ -25,7 +25,6 @@ from tests.load.run import Answering, LoadRun, Plan
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 SERVING_LIMIT_S = 15.0
-WARM_UP_S = 1.0
 CALLEES = InPrefix(prefixes=("+86208888",), digits=4)
 
 
@@ -136,6 +135,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="what to measure")
     parser.add_argument("--windows", type=int, default=3, help="readings of each figure")
     parser.add_argument("--window-s", type=float, default=0.8, help="seconds of each")
+    parser.add_argument("--warm-up-s", type=float, default=6.0, help="before the first: ended transactions stay for 5 s")
     parser.add_argument("--in-flight", type=int, default=128, help="calls kept under way")
     return parser.parse_args(argv)
 
@@ -152,6 +152,7 @@ def measure(subject: Subject, scenario: Scenario, core: int, options: argparse.N
                 duration_s=60.0,
                 drain_s=1.0,
                 mix=scenario.mix,
+                spinning=True,
                 answering=Answering(
                     address=("127.0.0.1", softswitch),
                     contact=f"127.0.0.1:{port}" if subject.leaves_dialog_alone else None,
@@ -174,7 +175,7 @@ def observe(run: LoadRun, process: int, options: argparse.Namespace) -> Iterator
         if time.monotonic() > deadline:
             raise Unavailable("no call ended")
         time.sleep(0.05)
-    time.sleep(WARM_UP_S)
+    time.sleep(options.warm_up_s)
     for _ in range(options.windows):
         calls, cpu_s, started = run.counts["finished"], cpu_seconds(process), time.monotonic()
         time.sleep(options.window_s)

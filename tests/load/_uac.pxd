@@ -6,6 +6,7 @@ from tests.load._datagrams cimport Address, Port
 from tests.load._histogram cimport Counts, Histogram
 from tests.load._message cimport Message, Slice
 from tests.load._timer_wheel cimport TimerWheel
+from tests.load._uas cimport Uas
 
 cdef enum:
     NUMBER_BYTES = 30
@@ -98,7 +99,9 @@ cdef class Uac:
     cdef int64_t _begun_us, _rate_per_s, _calls_limit, _placing_until_us
     cdef int32_t _in_flight
 
-    cdef void _loop(self, int64_t drain_us) noexcept nogil
+    cdef void _loop(self, int64_t drain_us, Uas partner) noexcept nogil
+    cdef void _fire_due(self, int64_t now_us) noexcept nogil
+    cdef void _read_waiting(self) noexcept nogil
     cdef bint _placing(self, int64_t now_us) noexcept nogil
     cdef int64_t _wait_us(self, int64_t now_us) noexcept nogil
     cdef void _place_due(self, int64_t now_us) noexcept nogil

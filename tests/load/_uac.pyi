@@ -1,6 +1,7 @@
 from socket import socket
 
 from tests.load._histogram import Histogram
+from tests.load._uas import Uas
 
 class Uac:
     """Places calls from one UDP socket.
@@ -39,10 +40,13 @@ class Uac:
         calls: int = 0,
         duration_s: float = 0.0,
         drain_s: float = 5.0,
+        partner: Uas | None = None,
     ) -> None:
         """Places calls, without the GIL, until `calls` are placed, `duration_s` is over or `stop` is called.
 
         Either rate_per_s (open loop) or in_flight (closed loop). Then waits for what is unfinished, at most drain_s.
+        partner: served by this thread as well, and neither of them ever sleeps, so a proxy under test pays for no
+        wake-up of ours.
         """
     def stop(self) -> None: ...
     @property

@@ -41,6 +41,7 @@ from tests.load._message cimport (
     uri_in,
 )
 from tests.load._timer_wheel cimport wheel_arm, wheel_close, wheel_disarm, wheel_open, wheel_pop
+from tests.load._uas cimport Uas
 
 from tests.load.description import session_description
 
@@ -164,7 +165,7 @@ cdef class Uac:
             self._calls[i].next_free = i + 1 if i + 1 < capacity else -1
 
     def run(self, *, double rate_per_s=0.0, int in_flight=0, int64_t calls=0, double duration_s=0.0,
-            double drain_s=5.0):
+            double drain_s=5.0, Uas partner=None):
         if (rate_per_s > 0) == (in_flight > 0):
             raise ValueError("expected either rate_per_s or in_flight")
         if calls <= 0 and duration_s <= 0:
@@ -175,7 +176,7 @@ cdef class Uac:
         self._calls_limit = calls if calls > 0 else FOREVER_US
         self._placing_until_us = self._begun_us + <int64_t>(duration_s * 1e6) if duration_s > 0 else FOREVER_US
         with nogil:
-            self._loop(<int64_t>(drain_s * 1e6))
+            self._loop(<int64_t>(drain_s * 1e6), partner)
 
     def stop(self):
         self._stop = True
@@ -211,33 +212,43 @@ cdef class Uac:
         self._records_taken = written
         return taken
 
-    cdef void _loop(self, int64_t drain_us) noexcept nogil:
-        cdef int i, count, rounds
-        cdef int32_t call
+    cdef void _loop(self, int64_t drain_us, Uas partner) noexcept nogil:
         cdef int64_t now_us = monotonic_us(), drain_until_us = FOREVER_US
+        cdef bint spinning = partner is not None
         while True:
             if self._placing(now_us):
                 self._place_due(now_us)
             elif drain_until_us == FOREVER_US:
                 drain_until_us = now_us + drain_us
-            call = wheel_pop(&self._wheel, now_us)
-            while call >= 0:
-                self._expire(call, now_us)
-                call = wheel_pop(&self._wheel, now_us)
-            port_flush(self._port)
+            self._fire_due(now_us)
             if drain_until_us != FOREVER_US and (self._active == 0 or now_us >= drain_until_us):
                 break
-            port_wait(self._port, self._wait_us(now_us))
-            for rounds in range(ROUNDS):
-                count = port_receive(self._port)
-                if count == 0:
-                    break
-                now_us = monotonic_us()
-                for i in range(count):
-                    self._handle(self._port.receive_bytes[i], port_length(self._port, i), now_us)
-                port_flush(self._port)
+            if spinning:
+                partner.serve()
+            else:
+                port_wait(self._port, self._wait_us(now_us))
+            self._read_waiting()
             now_us = monotonic_us()
         self._abandon()
+
+    cdef void _fire_due(self, int64_t now_us) noexcept nogil:
+        cdef int32_t slot = wheel_pop(&self._wheel, now_us)
+        while slot >= 0:
+            self._expire(slot, now_us)
+            slot = wheel_pop(&self._wheel, now_us)
+        port_flush(self._port)
+
+    cdef void _read_waiting(self) noexcept nogil:
+        cdef int i, count, rounds
+        cdef int64_t now_us
+        for rounds in range(ROUNDS):
+            count = port_receive(self._port)
+            if count == 0:
+                return
+            now_us = monotonic_us()
+            for i in range(count):
+                self._handle(self._port.receive_bytes[i], port_length(self._port, i), now_us)
+            port_flush(self._port)
 
     cdef bint _placing(self, int64_t now_us) noexcept nogil:
         return (not self._stop and now_us < self._placing_until_us

@@ -52,6 +52,7 @@ cdef class Uas:
     cdef int _reject_status, _reject_every, _drop_every
     cdef uint64_t _seen
 
+    cdef void serve(self) noexcept nogil
     cdef void _loop(self) noexcept nogil
     cdef void _handle(self, const char *data, int length, const Address *source, int64_t now_us) noexcept nogil
     cdef void _invited(self, Message *message, const Address *source, int64_t now_us) noexcept nogil

@@ -167,25 +167,29 @@ cdef class Uas:
         return counts
 
     cdef void _loop(self) noexcept nogil:
+        while not self._stop:
+            port_wait(self._port, 1000 if self._wheel.armed else IDLE_US)
+            self.serve()
+
+    cdef void serve(self) noexcept nogil:
+        """What is waiting and what is due, without waiting."""
         cdef int i, count, rounds
         cdef int32_t call
         cdef int64_t now_us
-        while not self._stop:
-            port_wait(self._port, 1000 if self._wheel.armed else IDLE_US)
-            for rounds in range(ROUNDS):
-                count = port_receive(self._port)
-                if count == 0:
-                    break
-                now_us = monotonic_us()
-                for i in range(count):
-                    self._handle(self._port.receive_bytes[i], port_length(self._port, i), &self._port.sources[i], now_us)
-                port_flush(self._port)
+        for rounds in range(ROUNDS):
+            count = port_receive(self._port)
+            if count == 0:
+                break
             now_us = monotonic_us()
-            call = wheel_pop(&self._wheel, now_us)
-            while call >= 0:
-                self._expire(call, now_us)
-                call = wheel_pop(&self._wheel, now_us)
+            for i in range(count):
+                self._handle(self._port.receive_bytes[i], port_length(self._port, i), &self._port.sources[i], now_us)
             port_flush(self._port)
+        now_us = monotonic_us()
+        call = wheel_pop(&self._wheel, now_us)
+        while call >= 0:
+            self._expire(call, now_us)
+            call = wheel_pop(&self._wheel, now_us)
+        port_flush(self._port)
 
     cdef void _handle(self, const char *data, int length, const Address *source, int64_t now_us) noexcept nogil:
         cdef Message message

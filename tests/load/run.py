@@ -40,6 +40,7 @@ class Plan:
     """What to place and where to. Either rate_per_s or in_flight; ends after `calls` or duration_s (0 = not by that).
 
     callers: calling endpoints, each with its own source port. answering: None = somebody else answers.
+    spinning: one thread serves the only caller and the answering endpoint, and never sleeps.
     """
 
     target: HostPort
@@ -55,6 +56,7 @@ class Plan:
     talk_ms: float | None = None
     t1_ms: float = 500.0
     record: bool = False
+    spinning: bool = False
     answering: Answering | None = field(default_factory=Answering)
 
 
@@ -62,6 +64,8 @@ class LoadRun:
     """Binds at once, so `answering_address` may be told to a proxy before `start`."""
 
     def __init__(self, plan: Plan) -> None:
+        if plan.spinning and (plan.callers != 1 or plan.answering is None):
+            raise ValueError("spinning: expected one caller and an answering endpoint")
         self.plan = plan
         self.deck = draw_deck(plan.mix, min(plan.calls or LARGEST_DECK, LARGEST_DECK), plan.seed)
         self._sockets: list[socket.socket] = []
@@ -73,7 +77,7 @@ class LoadRun:
 
     def start(self) -> None:
         self._started = time.monotonic()
-        if self.uas:
+        if self.uas and not self.plan.spinning:
             self._answering_thread = threading.Thread(target=self.uas.run, name="uas", daemon=True)
             self._answering_thread.start()
         for i, uac in enumerate(self.uacs):
@@ -133,6 +137,7 @@ class LoadRun:
             calls=part(plan.calls, share, i),
             duration_s=plan.duration_s,
             drain_s=plan.drain_s,
+            partner=self.uas if plan.spinning else None,
         )
 
     def _open_answering(self, answering: Answering) -> Uas:
