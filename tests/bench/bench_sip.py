@@ -1,9 +1,9 @@
 """CPU time that the proxy takes for a call, beside Kamailio and the kernel's floor measured in the same run.
 
-Run as `python -m tests.bench.bench_sip`. The proxy has a processor core of its own, the load harness another; calls are
-kept in flight so that the proxy is never without work. The figure is user and system time of all the proxy's processes
-divided by the calls that ended in the same window: the median of a few windows, with the highest. It prints how busy the
-proxy's core was: far below 100 % the harness, or somebody else on this machine, was the bottleneck.
+Run as `python -m tests.bench.bench_sip`. The proxy has a processor core of its own, the load harness another;
+calls are kept in flight so that the proxy is never without work. The figure is user and system time of all the proxy's
+processes divided by the calls that ended in the same window: the median of a few windows, with the highest. It prints
+how busy the proxy's core was: far below 100 % the harness, or somebody else on this machine, was the bottleneck.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="what to measure")
     parser.add_argument("--windows", type=int, default=3, help="readings of each figure")
     parser.add_argument("--window-s", type=float, default=0.8, help="seconds of each")
-    parser.add_argument("--warm-up-s", type=float, default=6.0, help="before the first: ended transactions stay for 5 s")
+    parser.add_argument("--warm-up-s", type=float, default=6.0, help="before the first: ended calls linger for 5 s")
     parser.add_argument("--in-flight", type=int, default=128, help="calls kept under way")
     return parser.parse_args(argv)
 

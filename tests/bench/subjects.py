@@ -1,6 +1,7 @@
 """What the SIP benchmark measures: callsieve, Kamailio, and a forwarder that does nothing else.
 
-Each is started on free ports, on one processor core, and screens with the same lists: 10,000 numbers and 2,001 prefixes.
+Each is started on free ports, on one processor core. The proxies screen with the same lists: 10,000 numbers and 2,001
+prefixes, and a limit a caller that none of the calls reaches.
 """
 
 from __future__ import annotations

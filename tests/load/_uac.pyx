@@ -422,7 +422,7 @@ cdef class Uac:
         if call.state == PROCEEDING:
             call.state = CANCELLING
             call.interval_us = self._t1_us
-            call.give_up_us = now_us + 64 * self._t1_us
+            call.give_up_us = self._wheel.deadline_us[slot] + 64 * self._t1_us
             self._send_cancel(slot)
         elif call.state == CALLING:
             self._counts.invites_repeated += 1
@@ -436,7 +436,7 @@ cdef class Uac:
             self._counts.cancels_repeated += 1
             call.interval_us = min(2 * call.interval_us, T2_US)
             self._send_cancel(slot)
-        wheel_arm(&self._wheel, slot, min(now_us + call.interval_us, call.give_up_us))
+        wheel_arm(&self._wheel, slot, min(self._wheel.deadline_us[slot] + call.interval_us, call.give_up_us))
 
     cdef void _await_answer(self, int32_t slot, int64_t now_us) noexcept nogil:
         """Ringing: until the caller loses patience and cancels, or the longest time that a call may ring."""

@@ -303,7 +303,7 @@ cdef class Uas:
             self._counts.retransmissions += 1
             self._respond(call, answer.status)
             answer.interval_us = min(2 * answer.interval_us, T2_US)
-            wheel_arm(&self._wheel, call, now_us + answer.interval_us)
+            wheel_arm(&self._wheel, call, self._wheel.deadline_us[call] + answer.interval_us)
 
     cdef void _respond(self, int32_t call, int status) noexcept nogil:
         cdef Answer *answer = &self._answers[call]

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from tests.load._histogram import Histogram
 from tests.load._uac import Uac
 from tests.load._uas import Uas
-from tests.load.mix import DEFAULT_MIX, Deck, Mix, draw_deck
+from tests.load.mix import DEFAULT_MIX, Mix, draw_deck
 
 BUFFER_BYTES = 4 << 20
 LARGEST_DECK = 1 << 17
@@ -39,11 +39,12 @@ class Answering:
 class Plan:
     """What to place and where to. Either rate_per_s or in_flight; ends after `calls` or duration_s (0 = not by that).
 
+    target: None = straight to the answering endpoint, with no proxy between.
     callers: calling endpoints, each with its own source port. answering: None = somebody else answers.
     spinning: one thread serves the only caller and the answering endpoint, and never sleeps.
     """
 
-    target: HostPort
+    target: HostPort | None
     rate_per_s: float = 0.0
     in_flight: int = 0
     calls: int = 0
@@ -158,7 +159,7 @@ class LoadRun:
         families = self.deck.families
         return Uac(
             self._bound((host, port + i if port else 0)),
-            target=self.answering_address if plan.target[1] == 0 else plan.target,
+            target=plan.target or self.answering_address,
             deck=self.deck.packed,
             talk_ms=[family.talk_ms if plan.talk_ms is None else plan.talk_ms for family in families],
             cancel_ms=[family.cancel_ms for family in families],
