@@ -102,7 +102,7 @@ class NumberList(Struct, kw_only=True):
     label: str | None = None  # name of a [[label]]
     trunks: tuple[str, ...] = ()  # empty = every trunk
     owner: str | None = None  # required for allow
-    until: str | None = None  # ISO date; required for allow
+    until: str | None = None  # ISO date, the last day (UTC) it holds on; required for allow
     observe: bool = False
 
 
@@ -150,6 +150,8 @@ class Policy(Struct, kw_only=True):
     limits: tuple[str, ...] = ()
     anonymous: AnonymousAction = AnonymousAction.ACCEPT
     invalid: Outcome = Outcome.REJECT  # a caller number that is no number
+    invalid_points: int = 0  # with invalid = "score"
+    mismatch_points: int = 0  # From and the trusted P-Asserted-Identity name different numbers
     label: str | None = None  # what a call is tagged with by score
     observe: bool = False
 
@@ -171,7 +173,10 @@ class Reputation(Struct, kw_only=True):
 
 
 class StatusByBasis(Struct, kw_only=True):
-    """The SIP status a rejection of each basis is answered with (docs: rejection by basis)."""
+    """The SIP status a rejection of each basis is answered with (docs: rejection by basis).
+
+    anonymous: of a caller rejected because the identity is withheld (RFC 5079), whose basis is policy.
+    """
 
     analytics: int = 603
     dno: int = 403
@@ -180,6 +185,7 @@ class StatusByBasis(Struct, kw_only=True):
     policy: int = 403
     overload: int = 503
     security: int = 403
+    anonymous: int = 433
 
 
 class TrunkPolicy(Struct, kw_only=True):

@@ -1,0 +1,49 @@
+# SipHash-2-4 over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
+# What a stranger chooses (numbers, addresses) becomes a table key or a redress id only through this.
+
+from libc.stdint cimport uint64_t
+
+
+cdef struct SipKey:
+    uint64_t low
+    uint64_t high
+
+
+cdef inline uint64_t rotate(uint64_t word, int bits) noexcept nogil:
+    return (word << bits) | (word >> (64 - bits))
+
+
+cdef inline void sip_round(uint64_t* v) noexcept nogil:
+    v[0] += v[1]
+    v[2] += v[3]
+    v[1] = rotate(v[1], 13) ^ v[0]
+    v[3] = rotate(v[3], 16) ^ v[2]
+    v[0] = rotate(v[0], 32)
+    v[2] += v[1]
+    v[0] += v[3]
+    v[1] = rotate(v[1], 17) ^ v[2]
+    v[3] = rotate(v[3], 21) ^ v[0]
+    v[2] = rotate(v[2], 32)
+
+
+cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count) noexcept nogil:
+    cdef uint64_t v[4]
+    cdef uint64_t length = <uint64_t>(count * 8) << 56
+    cdef int i
+    v[0] = key.low ^ 0x736f6d6570736575ULL
+    v[1] = key.high ^ 0x646f72616e646f6dULL
+    v[2] = key.low ^ 0x6c7967656e657261ULL
+    v[3] = key.high ^ 0x7465646279746573ULL
+    for i in range(count):
+        v[3] ^= words[i]
+        sip_round(v)
+        sip_round(v)
+        v[0] ^= words[i]
+    v[3] ^= length
+    sip_round(v)
+    sip_round(v)
+    v[0] ^= length
+    v[2] ^= 0xff
+    for i in range(4):
+        sip_round(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]

@@ -1,0 +1,113 @@
+"""The vocabulary of a decision as Python sees it; `_decision.pxd` is the same in C, with the same numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Action(IntEnum):
+    """What becomes of a call, mildest first."""
+
+    ACCEPT = 0
+    TAG = 1
+    DIVERT = 2
+    REJECT = 3
+    DROP = 4
+
+
+class Basis(IntEnum):
+    """Why, in the sense that a SIP status is chosen by."""
+
+    NONE = 0
+    ANALYTICS = 1
+    DNO = 2
+    INVALID = 3
+    SUBSCRIBER = 4
+    POLICY = 5
+    OVERLOAD = 6
+    SECURITY = 7
+
+
+class OutcomeKind(IntEnum):
+    """What became of a call that had been let through."""
+
+    ANSWERED = 1
+    ENDED = 2
+    FAILED = 3
+    REFUSED = 4
+    COMPLAINT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call attempt. Caller and callee as presented: the trunk's dial plan makes numbers of them.
+
+    source: the sender's address, any text; "" = unknown. emergency: the Request-URI is urn:service:sos or the like.
+    mismatch: From and the trusted P-Asserted-Identity name different numbers.
+    """
+
+    caller: str
+    callee: str
+    trunk: str
+    source: str = ""
+    emergency: bool = False
+    privacy: bool = False
+    mismatch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One contribution to a decision: a rule or a built-in feature, and the points it gave (0 = no score)."""
+
+    name: str
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided.
+
+    rule: what decided, or, for a call that goes on untouched, the strongest rule that only observes.
+    status: SIP status to answer, 0 when the call goes on. score: 0..1000. redress_id: 13 characters of base32, None
+    when the call was accepted untouched. observed: the action that rules and policies in observe mode asked for.
+    """
+
+    action: Action
+    basis: Basis
+    status: int
+    rule: str | None
+    score: int
+    label: str | None
+    reasons: tuple[Reason, ...]
+    redress_id: str | None
+    observed: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A verdict that was not counted, with all that was looked at.
+
+    caller, callee: canonical. reasons: every one, not only the eight a verdict holds. seen: the table values read, such as
+    ("reputation.points", 340) or ("limit burst-caller", 1): 1 = one more call conforms, 0 = it does not.
+    """
+
+    verdict: Verdict
+    caller: str
+    callee: str
+    reasons: tuple[Reason, ...]
+    seen: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call, told once. Numbers as presented; status: final SIP status, 0 = unknown."""
+
+    caller: str
+    callee: str
+    trunk: str
+    kind: OutcomeKind
+    status: int = 0
+    released_by: int = 0
+    ring_ms: int = 0
+    talk_ms: int = 0
