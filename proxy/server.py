@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import functools
 import gc
-import hashlib
 import os
 import signal
 import socket
@@ -291,7 +290,6 @@ def main() -> None:
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
     )
-    node_key = hashlib.blake2b(state.secret(), digest_size=16, person=b"node key").digest()
     core = build_core(configuration, sockets, options.worker, state)
     worker = Worker(
         options.worker,
@@ -299,7 +297,7 @@ def main() -> None:
         UdpEdge(core, sockets, options.clock_offset),
         sockets,
         EventSender(state.events_socket, options.worker),
-        functools.partial(prepare_generation, state, tables, node_key),
+        functools.partial(prepare_generation, state, tables, state.node_key()),
         log,
     )
     gc.freeze()  # what has been made lives as long as the process
