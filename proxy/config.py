@@ -2,11 +2,17 @@
 
 *Process* (sealed at start): node, listeners, admin, capacity, timers. *Reload* (swapped whole): trunks, gateways,
 redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
+
+Ranges stand beside the type and are enforced where a file is read; what one key says of another is checked in
+`proxy.config_checks`. conf/ documents every key for the operator. A path is relative to the file it stands in.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from engine.rules import (
     DialPlan,
@@ -21,12 +27,12 @@ from engine.rules import (
 )
 
 
-class InternalErrorAction(str, Enum):
+class InternalErrorAction(StrEnum):
     OPEN = "open"  # a call that our own fault keeps from being screened goes on
     CLOSED = "closed"  # ... is answered 500
 
 
-class TrunkClass(str, Enum):
+class TrunkClass(StrEnum):
     SUBSCRIBER = "subscriber"
     ENTERPRISE = "enterprise"
     CARRIER = "carrier"
@@ -36,7 +42,7 @@ class TrunkClass(str, Enum):
     TEST = "test"
 
 
-class AnalyticsForm(str, Enum):
+class AnalyticsForm(StrEnum):
     """How a rejection by analytics is written on a trunk."""
 
     NETWORK_BLOCKED = "603+"  # ATIS-1000099: 603 Network Blocked + Reason v=analytics1
@@ -44,16 +50,16 @@ class AnalyticsForm(str, Enum):
     DECLINE = "603"
 
 
-class Node(Struct, kw_only=True):
+class Node(Struct, frozen=True, kw_only=True):
     name: str = "callsieve"
     state_dir: str = "/var/lib/callsieve"
-    workers: int = 0  # 0 = processor cores - 1, at least 1
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0  # 0 = processor cores - 1, at least 1
     on_internal_error: InternalErrorAction = InternalErrorAction.OPEN
     server_header: str = "callsieve"  # Server header of our own answers; "" = none
-    drain_s: float = 30.0  # how long SIGTERM waits for open transactions
+    drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0  # how long SIGTERM waits for open transactions
 
 
-class Listener(Struct, kw_only=True):
+class Listener(Struct, frozen=True, kw_only=True):
     """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route."""
 
     name: str
@@ -61,32 +67,36 @@ class Listener(Struct, kw_only=True):
     advertise: str | None = None
 
 
-class Admin(Struct, kw_only=True):
+class Admin(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
 
 
-class DecisionLog(Struct, kw_only=True):
-    path: str | None = None  # default: state_dir/decisions.jsonl
-    rotate_bytes: int = 100_000_000
-    keep: int = 10
+class DecisionLog(Struct, frozen=True, kw_only=True):
+    path: str | None = None  # default: decisions.jsonl in node.state_dir
+    rotate_bytes: Annotated[int, Meta(ge=10_000)] = 100_000_000
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 10
     mask_numbers: bool = False  # last four digits replaced by x
 
 
-class Capacity(Struct, kw_only=True):
-    reputation: int = 1_000_000  # numbers, 16 bytes each
-    rate_limiter: int = 1_000_000  # (rule, key) pairs, 16 bytes each
-    transactions: int = 262_144  # per worker
-    calls: int = 262_144  # answered calls in progress, per worker
-    transaction_bytes: int = 1 << 30  # per worker, for messages kept by open transactions
+TableRecords = Annotated[int, Meta(ge=1024, le=1 << 30)]
+WorkerRecords = Annotated[int, Meta(ge=64, le=1 << 24)]
 
 
-class Timers(Struct, kw_only=True):
-    trying_ms: int = 200  # RFC 3261 section 17.2.1
-    failover_ms: int = 4000  # no response at all from a gateway target: try the next
-    timer_c_s: int = 185  # RFC 3261 section 16.6 step 11: more than 3 minutes
+class Capacity(Struct, frozen=True, kw_only=True):
+    reputation: TableRecords = 1_000_000  # numbers, 16 bytes each
+    rate_limiter: TableRecords = 1_000_000  # (rule, key) pairs, 16 bytes each
+    transactions: WorkerRecords = 262_144  # per worker
+    calls: WorkerRecords = 262_144  # answered calls in progress, per worker
+    transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept
 
 
-class Redress(Struct, kw_only=True):
+class Timers(Struct, frozen=True, kw_only=True):
+    trying_ms: Annotated[int, Meta(ge=1, le=200)] = 200  # RFC 3261 section 17.2.1: at most 200
+    failover_ms: Annotated[int, Meta(ge=100, le=32_000)] = 4000  # no response at all: try the next target
+    timer_c_s: Annotated[int, Meta(ge=181, le=3600)] = 185  # RFC 3261 section 16.6 step 11: more than 3 minutes
+
+
+class Redress(Struct, frozen=True, kw_only=True):
     """Where a wrongly rejected caller turns to; at least one is needed for 603+ and 608."""
 
     url: str | None = None
@@ -95,7 +105,7 @@ class Redress(Struct, kw_only=True):
     location: str = "RLN"  # RFC 8606 section 4
 
 
-class Trunk(Struct, kw_only=True):
+class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
 
     name: str
@@ -110,25 +120,29 @@ class Trunk(Struct, kw_only=True):
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
 
 
-class Target(Struct, kw_only=True):
-    """address: host[:port], numeric or a name resolved at load. Lower priority number is tried first."""
+class Target(Struct, frozen=True, kw_only=True):
+    """address: host[:port], numeric or a name. Lower priority number is tried first, weight shares within a priority.
+
+    ips: where to send to; left out, a numeric address itself or what the name resolves to when the file is loaded.
+    """
 
     address: str
-    priority: int = 1
-    weight: int = 1
+    priority: Annotated[int, Meta(ge=0, le=65_535)] = 1
+    weight: Annotated[int, Meta(ge=1, le=65_535)] = 1
+    ips: tuple[str, ...] = ()
 
 
-class Probe(Struct, kw_only=True):
+class Probe(Struct, frozen=True, kw_only=True):
     """OPTIONS probing. A target is down after `down_after` probes in a row unanswered, up after `up_after` answered."""
 
-    interval_s: float = 10.0
-    timeout_s: float = 2.0
-    up_after: int = 1
-    down_after: int = 2
+    interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 10.0
+    timeout_s: Annotated[float, Meta(ge=0.1, le=32)] = 2.0
+    up_after: Annotated[int, Meta(ge=1, le=100)] = 1
+    down_after: Annotated[int, Meta(ge=1, le=100)] = 2
     enabled: bool = True
 
 
-class TagHeaders(Struct, kw_only=True):
+class TagHeaders(Struct, frozen=True, kw_only=True):
     """How a tagged or accepted call is labelled toward a gateway."""
 
     verdict: bool = True  # X-Callsieve-Verdict
@@ -137,7 +151,7 @@ class TagHeaders(Struct, kw_only=True):
     display_name: bool = False  # label before the caller's display name in P-Asserted-Identity only
 
 
-class Gateway(Struct, kw_only=True):
+class Gateway(Struct, frozen=True, kw_only=True):
     """A group of targets that calls are sent to. listener: which one to send from (default: the first)."""
 
     name: str
@@ -151,6 +165,7 @@ class Gateway(Struct, kw_only=True):
 
 class Configuration(
     Struct,
+    frozen=True,
     kw_only=True,
     rename={
         "listeners": "listener",

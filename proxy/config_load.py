@@ -1,0 +1,99 @@
+"""Loading a configuration: read, check, resolve; and what the engine gets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from engine import numbers
+from engine.rules import DialPlan, PolicySet, TrunkPolicy
+from proxy.config import AnalyticsForm, Configuration, Trunk
+from proxy.config_checks import check
+from proxy.config_errors import ConfigError, ConfigFinding
+from proxy.config_files import Draft, read_files
+from proxy.gateways import resolve_targets
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be run. files: all TOML files it was read from, the main one first."""
+
+    configuration: Configuration
+    warnings: tuple[ConfigFinding, ...]
+    files: tuple[Path, ...]
+
+
+def load_configuration(path: Path | str) -> Loaded:
+    """Reads `path` with everything it includes; ConfigError with all findings if any of them is an error."""
+    draft = _read(Path(path))
+    _stop_at_errors(draft.findings)
+    configuration = draft.configuration()
+    found = [*check(configuration)]
+    said = {finding.key for finding in found}
+    found += [finding for finding in _policy_findings(configuration, draft.files[0].parent) if finding.key not in said]
+    findings = [*draft.findings, *_placed(found, draft)]
+    _stop_at_errors(findings)
+    configuration, unresolved = resolve_targets(configuration)
+    findings += _placed(unresolved, draft)
+    _stop_at_errors(findings)
+    return Loaded(configuration, tuple(findings), tuple(draft.files))
+
+
+def policy_set(configuration: Configuration) -> PolicySet:
+    """What the engine compiles: the configuration's policy, and of each trunk what screening needs, in file order."""
+    return PolicySet(
+        trunks=tuple(_trunk_policy(trunk) for trunk in configuration.trunks),
+        policies=configuration.policies,
+        lists=configuration.lists,
+        prefix_rules=configuration.prefix_rules,
+        limits=configuration.limits,
+        labels=configuration.labels,
+        dial_plans=tuple(dial_plans(configuration).values()),
+        reputation=configuration.reputation,
+    )
+
+
+def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
+    """The built-in dial plans and the operator's own, which win."""
+    return numbers.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
+
+
+def _read(path: Path) -> Draft:
+    try:
+        return read_files(path)
+    except OSError as why:
+        raise ConfigError([ConfigFinding(str(path), "", f"cannot be read: {why.strerror}")]) from None
+
+
+def _policy_findings(configuration: Configuration, base_dir: Path) -> list[ConfigFinding]:
+    try:
+        from engine.policy import lint_policy
+    except ImportError:
+        return []
+    found = lint_policy(policy_set(configuration), base_dir)
+    return [ConfigFinding("", finding.key, finding.why, finding.severity) for finding in found]
+
+
+def _placed(findings: Iterable[ConfigFinding], draft: Draft) -> list[ConfigFinding]:
+    """The findings, each with the file its table stands in."""
+    return [replace(finding, file=draft.file_of(finding.key)) for finding in findings]
+
+
+def _stop_at_errors(findings: Iterable[ConfigFinding]) -> None:
+    error = ConfigError(findings)
+    if error.errors:
+        raise error
+
+
+def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
+    rejected = trunk.analytics is AnalyticsForm.REJECTED
+    return TrunkPolicy(
+        name=trunk.name,
+        policy=trunk.policy,
+        dial_plan=trunk.dial_plan,
+        trunk_class=trunk.trunk_class.value,
+        status=msgspec.structs.replace(trunk.status, analytics=608) if rejected else trunk.status,
+    )

@@ -1,0 +1,52 @@
+# A worker's counters: an array of 64-bit words in a memory-mapped file, written by one worker, read by anybody.
+
+from libc.stdint cimport uint64_t
+
+cdef enum Counter:
+    RECEIVED = 0             # datagrams
+    SENT
+    SEND_FAILED
+    KEEPALIVES
+    NOT_SIP                  # nothing to answer to
+    UNKNOWN_SOURCE           # requests dropped: no trunk has that address
+    BAD_MESSAGES             # answered 4xx or dropped
+    RETRANSMISSIONS          # requests received again, absorbed
+    INVITES                  # new calls seen
+    SCREENED
+    ACCEPTED
+    TAGGED
+    DIVERTED
+    REJECTED
+    DROPPED                  # by verdict
+    UNSCREENED               # forwarded unscreened: trunk setting or internal error
+    IN_DIALOG                # requests within a dialog
+    ACKS
+    CANCELS
+    RESPONSES
+    STRAY_RESPONSES          # no transaction: dropped
+    ANSWERED                 # calls
+    ENDED                    # calls
+    CALLS_EVICTED
+    REFUSED_OVERLOAD         # 503: no room for a transaction
+    REFUSED_DRAINING
+    TIMEOUTS                 # no final response in time
+    FAILOVERS
+    NO_ACK                   # final response never acknowledged (timer H)
+    RESENT                   # retransmissions sent
+    UNROUTABLE
+    METHOD_REFUSED
+    INTERNAL_ERRORS
+    EVENTS_LOST              # the buffer between worker and control was full
+    HANDED_OVER              # datagrams passed to the worker they belong to
+    TRANSACTIONS_REAPED      # lingering transactions ended early to make room
+    SERVER_TRANSACTIONS      # gauge: open now
+    CLIENT_TRANSACTIONS      # gauge
+    CALLS                    # gauge
+    MEMORY_TAKEN             # gauge: bytes for kept messages
+    COUNTER_COUNT
+
+cdef class Counters:
+    cdef uint64_t* values
+    cdef object mapping
+    cdef object view
+    cdef int attach(self, object mapping) except -1

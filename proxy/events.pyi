@@ -1,0 +1,86 @@
+"""Event records as control reads them, and the JSON lines made of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+EVENT_BYTES: int
+ACTION_NAMES: tuple[str, ...]
+BASIS_NAMES: tuple[str, ...]
+
+class EventRecord(NamedTuple):
+    """One `Event` in Python; reasons are (index of the name, points). Indices belong to `generation`."""
+
+    type: int
+    time_us: int
+    call: int
+    call_id: bytes = b""
+    generation: int = 1
+    trunk: int = 0
+    caller: int = 0
+    callee: int = 0
+    caller_text: bytes = b""
+    callee_text: bytes = b""
+    user_agent: bytes = b""
+    source_ip: bytes = b"\x7f\x00\x00\x01"
+    source_port: int = 5060
+    gateway: int = 0xFFFF
+    status: int = 0
+    ring_ms: int = 0
+    talk_ms: int = 0
+    released_by: int = 0
+    action: int = 0
+    basis: int = 0
+    verdict_status: int = 0
+    rule: int = 0xFFFF
+    score: int = 0
+    label: int = 0xFF
+    observed: int = 0
+    redress: int = 0
+    reasons: tuple[tuple[int, int], ...] = ()
+
+    def pack(self) -> bytes:
+        """The record as the C struct holds it; texts are cut to size."""
+
+def redress_text(value: int) -> str:
+    """The redress id as a caller is told it: RFC 4648 base32 of the 64-bit word, 13 characters."""
+
+class EventNames:
+    """Names behind the indices of events, for the last few generations."""
+
+    def __init__(self, node: str, *, mask_numbers: bool = False) -> None:
+        """mask_numbers: the last four digits of every number are written as x."""
+
+    def add(
+        self,
+        generation: int,
+        *,
+        trunks: Sequence[str],
+        gateways: Sequence[str],
+        rules: Sequence[str],
+        reasons: Sequence[str],
+        labels: Sequence[str],
+    ) -> None: ...
+    def knows(self, generation: int) -> bool: ...
+
+class VerdictTally:
+    """Calls counted by (action, basis), ended calls by class of their final status."""
+
+    def verdicts(self) -> dict[tuple[str, str], int]: ...
+    def ended_calls(self) -> dict[str, int]:
+        """By "1xx" … "6xx", "none" = no final status known."""
+
+class EventBatch:
+    """Whole `Event` records, back to back."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError if `data` is not a whole number of records."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[EventRecord]: ...
+    def generations(self) -> set[int]: ...
+    def tally(self, tally: VerdictTally) -> None: ...
+    def write_decisions(self, names: EventNames, out: bytearray) -> int:
+        """Appends one JSON line for every screened call; returns their number."""
+
+    def write_calls(self, names: EventNames, out: bytearray) -> int:
+        """Appends one JSON line for every ended call; returns their number."""

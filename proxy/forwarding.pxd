@@ -1,0 +1,54 @@
+# Messages on their way out: what a proxy changes in a request or response, and the messages it makes itself.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.outbox cimport Writer
+from proxy.sip.address cimport Address
+from proxy.sip.message cimport Message
+from proxy.sip.route cimport RouteCursor
+
+# How a request leaves (RFC 3261 section 16.6).
+cdef struct Hop:
+    const uint8_t* uri       # new Request-URI, NULL = as received
+    uint32_t uri_size
+    const uint8_t* sent_by   # "host:port" of the listener it leaves by
+    uint32_t sent_by_size
+    const uint8_t* branch
+    uint32_t branch_size
+    const Address* source    # where it came from; NULL = its top Via is complete already
+    bint cut_routes          # Route values before `routes` are ours and go
+    RouteCursor routes
+    bint strip_untrusted     # headers that only a trusted peer may set
+    int32_t max_forwards
+    const uint8_t* extra     # complete header lines to add: Record-Route, labels
+    uint32_t extra_size
+
+# An answer of our own (RFC 3261 section 8.2.6).
+cdef struct Answer:
+    uint16_t status
+    const uint8_t* reason
+    uint32_t reason_size
+    uint64_t to_tag          # 0 = none (100 Trying); ignored where the request has one
+    const Address* source    # as in Hop
+    bint skip_top_via        # the message is our own copy with our Via on top
+    const uint8_t* extra
+    uint32_t extra_size
+    const uint8_t* server    # Server header value, NULL = none
+    uint32_t server_size
+
+cdef void write_request(Writer* writer, const Message* message, const Hop* hop) noexcept nogil
+# The response without its top Via.
+cdef void write_response(Writer* writer, const Message* message) noexcept nogil
+cdef void write_answer(Writer* writer, const Message* request, const Answer* answer) noexcept nogil
+# ACK of a 300-699 response to `request`, which is the INVITE as we sent it (RFC 3261 section 17.1.1.3).
+cdef void write_ack(Writer* writer, const Message* request, const Message* response) noexcept nogil
+# CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). `received` may be NULL; its Reason goes along.
+cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil
+# The same request for another target: its own top Via gets another branch, and the Request-URI may change.
+cdef void write_retarget(
+    Writer* writer, const Message* sent, const uint8_t* uri, uint32_t uri_size, const uint8_t* branch,
+    uint32_t branch_size
+) noexcept nogil
+# Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581 section 4): always the packet's source address.
+cdef Address answer_address(const Message* request, const Address* source) noexcept nogil
+cdef const char* standard_reason(uint16_t status) noexcept nogil

@@ -1,0 +1,116 @@
+"""Gateways as the core routes to them: groups of numeric targets with priority and weight."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import msgspec
+
+from proxy.config import Configuration, Gateway, Listener, Probe, TagHeaders, Target
+from proxy.config_address import HostPort, parse_host_port
+from proxy.config_errors import ConfigFinding, error
+
+_RESOLVERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRoute:
+    """One place to send a request to. text: host[:port] as written, for the Request-URI."""
+
+    ip: str
+    port: int
+    priority: int
+    weight: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRoute:
+    """listener: index of the listener to send from. targets: in order of priority."""
+
+    name: str
+    listener: int
+    targets: tuple[TargetRoute, ...]
+    trusted: bool
+    tags: TagHeaders
+    rewrite_host: bool
+    probe: Probe
+
+
+def build_gateways(configuration: Configuration) -> tuple[GatewayRoute, ...]:
+    """The gateways in the order of the configuration; OSError if a name that was not resolved before is unknown."""
+    return tuple(_gateway(gateway, configuration.listeners) for gateway in configuration.gateways)
+
+
+def resolve_targets(configuration: Configuration) -> tuple[Configuration, list[ConfigFinding]]:
+    """The configuration with `ips` of every target known, so that nobody who gets it asks a resolver again."""
+    findings: list[ConfigFinding] = []
+    with ThreadPoolExecutor(_RESOLVERS) as resolvers:
+        gateways = tuple(
+            resolvers.map(lambda gateway: _resolved(gateway, configuration.listeners, findings), configuration.gateways)
+        )
+    return msgspec.structs.replace(configuration, gateways=gateways), findings
+
+
+def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
+    index = _listener_index(gateway, listeners)
+    family = _family(listeners[index])
+    return GatewayRoute(
+        name=gateway.name,
+        listener=index,
+        targets=tuple(
+            TargetRoute(ip, parse_host_port(target.address).port, target.priority, target.weight, target.address)
+            for target in sorted(gateway.targets, key=lambda target: target.priority)
+            for ip in _target_ips(target, family)
+        ),
+        trusted=gateway.trusted,
+        tags=gateway.tags,
+        rewrite_host=gateway.rewrite_host,
+        probe=gateway.probe,
+    )
+
+
+def _resolved(gateway: Gateway, listeners: Sequence[Listener], findings: list[ConfigFinding]) -> Gateway:
+    family = _family(listeners[_listener_index(gateway, listeners)])
+    targets = []
+    for position, target in enumerate(gateway.targets):
+        key = f"gateway[{gateway.name}].targets[{position}]"
+        try:
+            ips = _target_ips(target, family)
+        except OSError as why:
+            findings.append(error(f"{key}.address", f"{target.address} does not resolve: {why.strerror}"))
+            continue
+        if any(_ip_family(ip) != family for ip in ips):
+            findings.append(error(f"{key}.address", "the gateway's listener has an address of the other IP version"))
+        is_name = parse_host_port(target.address).ip is None
+        targets.append(msgspec.structs.replace(target, ips=ips) if is_name else target)
+    return msgspec.structs.replace(gateway, targets=tuple(targets))
+
+
+def _target_ips(target: Target, family: socket.AddressFamily) -> tuple[str, ...]:
+    if target.ips:
+        return target.ips
+    address = parse_host_port(target.address)
+    return (str(address.ip),) if address.ip is not None else _look_up(address, family)
+
+
+def _look_up(address: HostPort, family: socket.AddressFamily) -> tuple[str, ...]:
+    found = socket.getaddrinfo(address.host, address.port, family=family, type=socket.SOCK_DGRAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _listener_index(gateway: Gateway, listeners: Sequence[Listener]) -> int:
+    names = [listener.name for listener in listeners]
+    return names.index(gateway.listener) if gateway.listener is not None else 0
+
+
+def _family(listener: Listener) -> socket.AddressFamily:
+    return _ip_family(parse_host_port(listener.address).host)
+
+
+def _ip_family(ip: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ip_address(ip).version == 6 else socket.AF_INET

@@ -1,0 +1,59 @@
+"""Recycled memory blocks within a budget, so that nothing an attacker sends makes the process grow."""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+
+cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil:
+    cdef uint32_t size_class = 0
+    while (<uint32_t>256 << size_class) < size:
+        size_class += 1
+    cdef uint32_t bytes_ = <uint32_t>256 << size_class
+    cdef void* memory = pool.free_blocks[size_class] if size_class < BLOCK_CLASSES else NULL
+    block.data = NULL
+    if size_class >= BLOCK_CLASSES:
+        return False
+    if memory != NULL:
+        pool.free_blocks[size_class] = (<void**>memory)[0]
+    else:
+        if pool.taken + bytes_ > pool.budget:
+            trim(pool)
+            if pool.taken + bytes_ > pool.budget:
+                return False
+        memory = malloc(bytes_)
+        if memory == NULL:
+            return False
+        pool.taken += bytes_
+    block.data = <uint8_t*>memory
+    block.size = size
+    block.size_class = size_class
+    memcpy(memory, data, size)
+    return True
+
+
+cdef void release(MemoryPool* pool, Block* block) noexcept nogil:
+    if block.data == NULL:
+        return
+    (<void**>block.data)[0] = pool.free_blocks[block.size_class]
+    pool.free_blocks[block.size_class] = block.data
+    block.data = NULL
+    block.size = 0
+
+
+# Gives every free block back to the system: blocks of one size may hold what another size needs.
+cdef void trim(MemoryPool* pool) noexcept nogil:
+    cdef int i
+    cdef void* block
+    cdef void* next_block
+    for i in range(BLOCK_CLASSES):
+        block = pool.free_blocks[i]
+        while block != NULL:
+            next_block = (<void**>block)[0]
+            free(block)
+            pool.taken -= <uint64_t>256 << i
+            block = next_block
+        pool.free_blocks[i] = NULL
+
+
+cdef void free_pool(MemoryPool* pool) noexcept nogil:
+    trim(pool)

@@ -1,0 +1,101 @@
+# One SIP message as offsets into the bytes received: the head parsed in one pass, nothing copied.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+
+from proxy.sip.grammar cimport Slice
+from proxy.sip.name_addr cimport NameAddr
+from proxy.sip.uri cimport Uri
+from proxy.sip.via cimport Via
+
+cdef enum Method:
+    METHOD_OTHER = 0
+    METHOD_INVITE = 1
+    METHOD_ACK = 2
+    METHOD_BYE = 3
+    METHOD_CANCEL = 4
+    METHOD_OPTIONS = 5
+    METHOD_REGISTER = 6
+    METHOD_PRACK = 7
+    METHOD_UPDATE = 8
+    METHOD_INFO = 9
+    METHOD_MESSAGE = 10
+    METHOD_SUBSCRIBE = 11
+    METHOD_NOTIFY = 12
+    METHOD_PUBLISH = 13
+    METHOD_REFER = 14
+
+cdef enum HeaderName:
+    HEADER_OTHER = 0
+    HEADER_VIA = 1
+    HEADER_FROM = 2
+    HEADER_TO = 3
+    HEADER_CALL_ID = 4
+    HEADER_CSEQ = 5
+    HEADER_MAX_FORWARDS = 6
+    HEADER_ROUTE = 7
+    HEADER_RECORD_ROUTE = 8
+    HEADER_CONTENT_LENGTH = 9
+    HEADER_PROXY_REQUIRE = 10
+    HEADER_ASSERTED_IDENTITY = 11    # P-Asserted-Identity
+    HEADER_PREFERRED_IDENTITY = 12   # P-Preferred-Identity
+    HEADER_REMOTE_PARTY_ID = 13
+    HEADER_PRIVACY = 14
+    HEADER_USER_AGENT = 15
+    HEADER_REASON = 16
+    HEADER_CALLSIEVE = 17            # X-Callsieve-*
+    HEADER_TIMESTAMP = 18
+
+cdef enum:
+    MAX_HEADERS = 256
+
+cdef struct Header:
+    uint32_t start           # of the line
+    uint32_t value           # first byte that is not blank
+    uint32_t value_end       # behind the last byte that is not blank
+    uint32_t end             # behind the CRLF of its last line
+    uint8_t name             # HeaderName
+
+cdef struct Message:
+    const uint8_t* data
+    uint32_t size            # head and body; octets of a datagram behind Content-Length do not count
+    uint32_t headers_start   # behind the start line
+    uint32_t head_end        # offset of the empty line
+    uint32_t body            # behind it
+    uint16_t header_count
+    uint8_t is_request
+    uint8_t method           # Method of the start line, in a response of CSeq
+    Slice method_name
+    uint16_t status          # responses
+    Uri request_uri
+    Slice call_id
+    uint32_t cseq
+    Slice cseq_method
+    int32_t max_forwards     # -1 = absent
+    int32_t content_length   # -1 = absent
+    int32_t via_header       # indexes into headers, -1 = absent
+    int32_t from_header
+    int32_t to_header
+    int32_t cseq_header
+    int32_t max_forwards_header
+    int32_t route_header     # the first Route
+    int32_t asserted_header  # the first P-Asserted-Identity
+    int32_t user_agent_header
+    int32_t privacy_header
+    int32_t timestamp_header
+    Via via
+    NameAddr from_
+    NameAddr to
+    Slice from_tag
+    Slice to_tag
+    uint8_t has_callsieve    # carries X-Callsieve-*
+    uint8_t has_proxy_require
+    Header headers[MAX_HEADERS]
+
+# 0 when well formed. Otherwise the status to answer, and `reason` names the fault; what could be read of Via, From,
+# To, Call-ID and CSeq is in the message, so that an answer can be built. -1: not SIP at all, nothing to answer.
+cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil
+cdef uint8_t method_of(const uint8_t* name, uint32_t size) noexcept nogil
+
+
+cdef inline const uint8_t* at(const Message* message, Slice slice) noexcept nogil:
+    return message.data + slice.start

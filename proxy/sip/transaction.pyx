@@ -1,0 +1,335 @@
+"""SIP transactions: four state machines as tables, and a fixed store of the open ones.
+
+A machine is rows of (state, input) -> (next state, actions), to be laid beside the RFC's figure. What is not in the
+table does nothing. Only `step` reads it; only ProxyCore acts on it.
+"""
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from proxy.memory cimport free_pool, release
+from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
+from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
+from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
+from proxy.sip.timers cimport LENGTH_COUNT, LENGTH_LINGER_64T1, LENGTH_LINGER_T4, TimerNode, arm, disarm
+from proxy.sip.via cimport has_cookie
+
+# RFC 6026 Figure 7: INVITE server transaction. It is created in Proceeding.
+_INVITE_SERVER = {
+    (STATE_PROCEEDING, INPUT_REQUEST): (STATE_PROCEEDING, DO_RESEND),
+    (STATE_PROCEEDING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_PROCEEDING, INPUT_2XX): (STATE_ACCEPTED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),  # timer L
+    (STATE_PROCEEDING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | ARM_RETRANSMIT | ARM_TIMEOUT),  # timers G, H
+    (STATE_COMPLETED, INPUT_REQUEST): (STATE_COMPLETED, DO_RESEND),
+    (STATE_COMPLETED, INPUT_RETRANSMIT): (STATE_COMPLETED, DO_RESEND | NEXT_RETRANSMIT),
+    (STATE_COMPLETED, INPUT_ACK): (STATE_CONFIRMED, STOP_RETRANSMIT | ARM_LINGER_T4),  # timer I
+    (STATE_COMPLETED, INPUT_TIMEOUT): (STATE_FREE, DO_TIMED_OUT | END),
+    (STATE_CONFIRMED, INPUT_LINGER): (STATE_FREE, END),
+    (STATE_ACCEPTED, INPUT_2XX): (STATE_ACCEPTED, DO_PASS),
+    (STATE_ACCEPTED, INPUT_LINGER): (STATE_FREE, END),
+}
+
+# RFC 3261 Figure 8: non-INVITE server transaction. It is created in Trying.
+_NON_INVITE_SERVER = {
+    (STATE_TRYING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_TRYING, INPUT_2XX): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),  # timer J
+    (STATE_TRYING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),
+    (STATE_PROCEEDING, INPUT_REQUEST): (STATE_PROCEEDING, DO_RESEND),
+    (STATE_PROCEEDING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_PROCEEDING, INPUT_2XX): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),
+    (STATE_PROCEEDING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),
+    (STATE_COMPLETED, INPUT_REQUEST): (STATE_COMPLETED, DO_RESEND),
+    (STATE_COMPLETED, INPUT_LINGER): (STATE_FREE, END),
+}
+
+# RFC 6026 Figure 5: INVITE client transaction. It is created in Calling (STATE_TRYING) with timers A and B running.
+_INVITE_CLIENT = {
+    (STATE_TRYING, INPUT_RETRANSMIT): (STATE_TRYING, DO_RESEND | NEXT_RETRANSMIT),  # timer A
+    (STATE_TRYING, INPUT_TIMEOUT): (STATE_FREE, DO_TIMED_OUT | END),  # timer B
+    (STATE_TRYING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS | STOP_RETRANSMIT),
+    (STATE_TRYING, INPUT_2XX): (STATE_ACCEPTED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER),  # timer M
+    (STATE_TRYING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | DO_ACK | STOP_RETRANSMIT | ARM_LINGER),  # timer D
+    (STATE_PROCEEDING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_PROCEEDING, INPUT_TIMEOUT): (STATE_PROCEEDING, DO_TIMED_OUT),  # timer C, RFC 3261 section 16.8
+    (STATE_PROCEEDING, INPUT_2XX): (STATE_ACCEPTED, DO_PASS | ARM_LINGER),
+    (STATE_PROCEEDING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | DO_ACK | ARM_LINGER),
+    (STATE_COMPLETED, INPUT_FINAL): (STATE_COMPLETED, DO_ACK),
+    (STATE_COMPLETED, INPUT_LINGER): (STATE_FREE, END),
+    (STATE_ACCEPTED, INPUT_2XX): (STATE_ACCEPTED, DO_PASS),
+    (STATE_ACCEPTED, INPUT_LINGER): (STATE_FREE, END),
+}
+
+# RFC 3261 Figure 6: non-INVITE client transaction. It is created in Trying with timers E and F running.
+_NON_INVITE_CLIENT = {
+    (STATE_TRYING, INPUT_RETRANSMIT): (STATE_TRYING, DO_RESEND | NEXT_RETRANSMIT),  # timer E
+    (STATE_TRYING, INPUT_TIMEOUT): (STATE_FREE, DO_TIMED_OUT | END),  # timer F
+    (STATE_TRYING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_TRYING, INPUT_2XX): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER_T4),  # timer K
+    (STATE_TRYING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER_T4),
+    (STATE_PROCEEDING, INPUT_RETRANSMIT): (STATE_PROCEEDING, DO_RESEND | NEXT_RETRANSMIT),
+    (STATE_PROCEEDING, INPUT_TIMEOUT): (STATE_FREE, DO_TIMED_OUT | END),
+    (STATE_PROCEEDING, INPUT_1XX): (STATE_PROCEEDING, DO_PASS),
+    (STATE_PROCEEDING, INPUT_2XX): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER_T4),
+    (STATE_PROCEEDING, INPUT_FINAL): (STATE_COMPLETED, DO_PASS | STOP_RETRANSMIT | ARM_LINGER_T4),
+    (STATE_COMPLETED, INPUT_LINGER): (STATE_FREE, END),
+}
+
+cdef Step table[4][STATE_COUNT][INPUT_COUNT]
+
+
+cdef int fill_table() except -1:
+    cdef int machine, state, event
+    machines = (_INVITE_SERVER, _NON_INVITE_SERVER, _INVITE_CLIENT, _NON_INVITE_CLIENT)
+    for machine, rows in enumerate(machines):
+        for state in range(STATE_COUNT):
+            for event in range(INPUT_COUNT):
+                following, actions = rows.get((state, event), (state, 0))
+                table[machine][state][event].next = following
+                table[machine][state][event].actions = actions
+    return 0
+
+
+fill_table()
+
+
+cdef Step step(uint8_t machine, uint8_t state, uint8_t input) noexcept nogil:
+    return table[machine][state][input]
+
+
+cdef int branch_worker(const uint8_t* branch, uint32_t size) noexcept nogil:
+    cdef uint64_t worker
+    if size != BRANCH_SIZE or not sip_equal_nocase(branch, b"z9hg4bk", 7) or not parse_hex(branch + 7, 2, &worker):
+        return -1
+    return <int>worker
+
+
+cdef class Transactions:
+    """The open transactions of one worker: fixed arrays, recycled, with their timers and kept messages.
+
+    capacity: server transactions, and as many client transactions. memory: bytes for kept messages.
+    secret: 16 bytes that nobody outside knows.
+    """
+
+    def __cinit__(self, int capacity, uint64_t memory, bytes secret, int64_t[::1] lengths_us):
+        cdef uint64_t slots = 16
+        cdef uint32_t i
+        if len(secret) < 16 or lengths_us.shape[0] != LENGTH_COUNT or capacity < 16:
+            raise ValueError("secret of 16 bytes, a length for every timer and room for 16 transactions are needed")
+        while slots < <uint64_t>capacity * 2:
+            slots *= 2
+        self.capacity = capacity
+        self.slot_mask = slots - 1
+        self.servers = <ServerTransaction*>calloc(capacity + 1, sizeof(ServerTransaction))
+        self.clients = <ClientTransaction*>calloc(capacity + 1, sizeof(ClientTransaction))
+        self.timers.nodes = <TimerNode*>calloc(<size_t>capacity * 4 + 8, sizeof(TimerNode))
+        self.slots = <Slot*>calloc(slots, sizeof(Slot))
+        self.free_servers = <uint32_t*>malloc(capacity * sizeof(uint32_t))
+        self.free_clients = <uint32_t*>malloc(capacity * sizeof(uint32_t))
+        if not (self.servers and self.clients and self.timers.nodes and self.slots and self.free_servers
+                and self.free_clients):
+            raise MemoryError("no memory for the transactions of `capacity.transactions`")
+        for i in range(capacity):
+            self.free_servers[i] = self.free_clients[i] = <uint32_t>capacity - i
+        self.free_server_count = self.free_client_count = capacity
+        self.memory.budget = memory
+        for i in range(LENGTH_COUNT):
+            self.timers.queues[i].length_us = lengths_us[i]
+        memcpy(self.secret, <const char*>secret, 16)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.servers and self.clients:
+            for i in range(self.capacity + 1):
+                release(&self.memory, &self.servers[i].response)
+                release(&self.memory, &self.servers[i].best)
+                release(&self.memory, &self.clients[i].message)
+        free_pool(&self.memory)
+        free(self.servers)
+        free(self.clients)
+        free(self.timers.nodes)
+        free(self.slots)
+        free(self.free_servers)
+        free(self.free_clients)
+
+    @property
+    def open_servers(self):
+        return self.capacity - self.free_server_count
+
+    @property
+    def open_clients(self):
+        return self.capacity - self.free_client_count
+
+    # RFC 3261 section 17.2.3: branch and sent-by where the branch has the cookie, else the fields of RFC 2543.
+    cdef uint64_t key_of(self, const Message* message) noexcept nogil:
+        cdef KeyedHash hash_
+        cdef const uint8_t* data = message.data
+        cdef uint8_t method = message.method
+        cdef uint64_t key
+        keyed_hash_begin(&hash_, self.secret)
+        if method == METHOD_ACK or method == METHOD_CANCEL:
+            method = METHOD_INVITE
+        keyed_hash_word(&hash_, method)
+        if method == 0:
+            keyed_hash_add(&hash_, data + message.method_name.start, message.method_name.size)
+        if has_cookie(data, &message.via):
+            keyed_hash_add(&hash_, data + message.via.branch.start, message.via.branch.size)
+            keyed_hash_add(&hash_, data + message.via.host.start, message.via.host.size)
+            keyed_hash_word(&hash_, <uint64_t>message.via.port)
+        else:
+            keyed_hash_add(&hash_, data + message.request_uri.whole.start, message.request_uri.whole.size)
+            keyed_hash_add(&hash_, data + message.from_tag.start, message.from_tag.size)
+            keyed_hash_add(&hash_, data + message.call_id.start, message.call_id.size)
+            keyed_hash_add(&hash_, data + message.via.whole.start, message.via.whole.size)
+            keyed_hash_word(&hash_, message.cseq)
+        key = keyed_hash_end(&hash_)
+        return key if key else 1
+
+    cdef uint32_t find_server(self, uint64_t key) noexcept nogil:
+        cdef uint64_t at = key & self.slot_mask
+        while self.slots[at].key:
+            if self.slots[at].key == key:
+                return self.slots[at].server
+            at = (at + 1) & self.slot_mask
+        return 0
+
+    cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil:
+        cdef uint64_t index, generation
+        if size != BRANCH_SIZE or not parse_hex(branch + 9, 8, &index) or not parse_hex(branch + 17, 8, &generation):
+            return 0
+        if index == 0 or index > self.capacity:
+            return 0
+        cdef ClientTransaction* client = &self.clients[index]
+        if client.state == STATE_FREE or client.generation != <uint32_t>generation:
+            return 0
+        return <uint32_t>index
+
+    cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil:
+        cdef uint32_t index
+        cdef uint64_t at = key & self.slot_mask
+        cdef ServerTransaction* server
+        if self.free_server_count == 0:
+            self.reap()
+            if self.free_server_count == 0:
+                return 0
+        self.free_server_count -= 1
+        index = self.free_servers[self.free_server_count]
+        server = &self.servers[index]
+        memset(server, 0, sizeof(ServerTransaction))
+        self.sequence += 1
+        server.generation = <uint32_t>self.sequence
+        server.key = key
+        server.machine = machine
+        server.gateway = NO_GATEWAY
+        server.state = STATE_PROCEEDING if machine == INVITE_SERVER else STATE_TRYING
+        while self.slots[at].key:
+            at = (at + 1) & self.slot_mask
+        self.slots[at].key = key
+        self.slots[at].server = index
+        return index
+
+    cdef uint32_t open_client(self, uint8_t machine) noexcept nogil:
+        cdef KeyedHash hash_
+        cdef uint32_t index
+        if self.free_client_count == 0:
+            self.reap()
+            if self.free_client_count == 0:
+                return 0
+        self.free_client_count -= 1
+        index = self.free_clients[self.free_client_count]
+        cdef ClientTransaction* client = &self.clients[index]
+        memset(client, 0, sizeof(ClientTransaction))
+        self.sequence += 1
+        # Nobody who has not seen the request can answer it: the generation cannot be guessed.
+        keyed_hash_begin(&hash_, self.secret)
+        keyed_hash_word(&hash_, self.sequence)
+        client.generation = <uint32_t>keyed_hash_end(&hash_)
+        client.machine = machine
+        client.gateway = NO_GATEWAY
+        client.state = STATE_TRYING
+        return index
+
+    cdef void end_server(self, uint32_t server) noexcept nogil:
+        cdef ServerTransaction* s = &self.servers[server]
+        if s.state == STATE_FREE:
+            return
+        self.disarm_server(server, 0)
+        self.disarm_server(server, 1)
+        release(&self.memory, &s.response)
+        release(&self.memory, &s.best)
+        self.forget_key(s.key)
+        s.state = STATE_FREE
+        self.free_servers[self.free_server_count] = server
+        self.free_server_count += 1
+
+    cdef void end_client(self, uint32_t client) noexcept nogil:
+        cdef ClientTransaction* c = &self.clients[client]
+        if c.state == STATE_FREE:
+            return
+        self.disarm_client(client, 0)
+        self.disarm_client(client, 1)
+        release(&self.memory, &c.message)
+        c.state = STATE_FREE
+        self.free_clients[self.free_client_count] = client
+        self.free_client_count += 1
+
+    # Open addressing without tombstones: what stands behind the hole moves up.
+    cdef void forget_key(self, uint64_t key) noexcept nogil:
+        cdef uint64_t hole = key & self.slot_mask
+        cdef uint64_t at, home
+        while self.slots[hole].key != key:
+            if self.slots[hole].key == 0:
+                return
+            hole = (hole + 1) & self.slot_mask
+        at = hole
+        while True:
+            at = (at + 1) & self.slot_mask
+            if self.slots[at].key == 0:
+                break
+            home = self.slots[at].key & self.slot_mask
+            if ((at - home) & self.slot_mask) >= ((at - hole) & self.slot_mask):
+                self.slots[hole] = self.slots[at]
+                hole = at
+        self.slots[hole].key = 0
+
+    # Makes room by ending what only waits for repeats, oldest first.
+    cdef void reap(self) noexcept nogil:
+        cdef int i
+        cdef uint32_t node
+        for i in range(64):
+            node = self.timers.queues[<int>LENGTH_LINGER_T4].head
+            if node == 0:
+                node = self.timers.queues[<int>LENGTH_LINGER_64T1].head
+            if node == 0:
+                return
+            if node & 2:
+                self.end_client(node >> 2)
+            else:
+                self.end_server(node >> 2)
+            self.reaped += 1
+
+    cdef uint32_t write_branch(self, uint32_t client, uint8_t worker, uint8_t* out) noexcept nogil:
+        memcpy(out, b"z9hG4bK", 7)
+        write_hex(out + 7, worker, 2)
+        write_hex(out + 9, client, 8)
+        write_hex(out + 17, self.clients[client].generation, 8)
+        return BRANCH_SIZE
+
+    # A timer node's number: transaction << 2 | client << 1 | which.
+    cdef void arm_server(self, uint32_t server, int which, uint8_t length, int64_t now_us) noexcept nogil:
+        arm(&self.timers, server << 2 | <uint32_t>which, length, now_us)
+
+    cdef void arm_client(self, uint32_t client, int which, uint8_t length, int64_t now_us) noexcept nogil:
+        arm(&self.timers, client << 2 | 2 | <uint32_t>which, length, now_us)
+
+    cdef void disarm_server(self, uint32_t server, int which) noexcept nogil:
+        disarm(&self.timers, server << 2 | <uint32_t>which)
+
+    cdef void disarm_client(self, uint32_t client, int which) noexcept nogil:
+        disarm(&self.timers, client << 2 | 2 | <uint32_t>which)
+
+
+cdef void write_hex(uint8_t* out, uint64_t value, int digits) noexcept nogil:
+    cdef int i
+    for i in range(digits - 1, -1, -1):
+        out[i] = b"0123456789abcdef"[value & 15]
+        value >>= 4
