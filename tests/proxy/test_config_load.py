@@ -107,9 +107,9 @@ ERRORS = {
         "listener[udp].name",
         "taken",
     ),
-    "unknown policy": (edited('policy = "default"', 'policy = "x"'), "trunk[carrier].policy", "named 'x'"),
+    "unknown policy": (edited('policy = "default"', 'policy = "x"'), "trunk[carrier].policy", "is called 'x'"),
     "unknown gateway": (edited('route = "softswitch"', 'route = "x"'), "trunk[carrier].route", "[[gateway]]"),
-    "unknown dial plan": (edited('"cn"', '"xx"'), "trunk[carrier].dial_plan", "known are cn, fr"),
+    "unknown dial plan": (edited('"cn"', '"xx"'), "trunk[carrier].dial_plan", "is called 'xx'"),
     "unknown listener": (
         edited("targets =", 'listener = "x"\ntargets ='),
         "gateway[softswitch].listener",
