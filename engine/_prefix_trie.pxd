@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from engine._decision cimport number_t
 
 cdef struct TrieView:
-    const uint8_t* base      # start of the packed image
+    const uint8_t* base      # start of the packed image, 64-byte aligned
     uint64_t size
 
 # Value of the longest prefix of the number's digits (an entry built as `exact` matches only the whole number and

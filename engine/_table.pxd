@@ -1,7 +1,76 @@
 # A fixed-size table in a memory-mapped file: 64-byte buckets of four 16-byte records (key, value), exact 64-bit keys
 # under a keyed hash, no locks. What a record means belongs to the module that uses the table.
+#
+# A record is read as one word and changed by a 16-byte compare-and-swap, so whatever is read was written whole. Two
+# processes that bring the same new key into a full bucket may choose different victims and leave two records of it:
+# `table_look` shows the second one (`twin`), and the module that uses the table joins it into the first.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
+
+from engine._siphash cimport sip_round
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+
+    typedef unsigned __int128 __attribute__((may_alias, aligned(16))) callsieve_word16;
+
+    static inline callsieve_word16 callsieve_pair(uint64_t key, uint64_t value)
+    {
+        return (callsieve_word16)value << 64 | key;
+    }
+
+    static inline int callsieve_swap(
+        void *record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value)
+    {
+        return __sync_bool_compare_and_swap(
+            (callsieve_word16 *)record, callsieve_pair(old_key, old_value), callsieve_pair(new_key, new_value));
+    }
+
+    #if defined(__x86_64__)
+    #include <emmintrin.h>
+    /* An aligned 16-byte load is atomic on every processor with AVX (Intel SDM vol. 3A 9.1.1; AMD APM vol. 2 7.3.2). */
+    static inline void callsieve_load(const void *record, uint64_t *key, uint64_t *value)
+    {
+        __m128i word;
+        __asm__ volatile("movdqa %1, %0" : "=x"(word) : "m"(*(const __m128i *)record));
+        *key = (uint64_t)_mm_cvtsi128_si64(word);
+        *value = (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(word, word));
+    }
+    #else
+    static inline void callsieve_load(const void *record, uint64_t *key, uint64_t *value)
+    {
+        callsieve_word16 word = __sync_val_compare_and_swap((callsieve_word16 *)record, 0, 0);
+        *key = (uint64_t)word;
+        *value = (uint64_t)(word >> 64);
+    }
+    #endif
+
+    static inline void callsieve_prefetch(const void *line)
+    {
+        __builtin_prefetch(line);
+    }
+
+    static inline void callsieve_count(uint64_t *counter)
+    {
+        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+    }
+    """
+    bint callsieve_swap(
+        void* record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value
+    ) noexcept nogil
+    void callsieve_load(const void* record, uint64_t* key, uint64_t* value) noexcept nogil
+    void callsieve_prefetch(const void* line) noexcept nogil
+    void callsieve_count(uint64_t* counter) noexcept nogil
+
+cdef enum TableKind:
+    TABLE_REPUTATION = 1
+    TABLE_RATE_LIMITER = 2
+
+cdef enum:
+    BUCKET_RECORDS = 4
+    TABLE_PARAMETERS = 4
+    TABLE_TRIES = 1000       # lost races after which a change is given up and counted in `lost`
 
 cdef struct Record:          # 16-byte aligned; changed only by a 16-byte compare-and-swap
     uint64_t key             # 0 = free
@@ -12,14 +81,58 @@ cdef struct TableView:
     uint64_t bucket_mask
     uint64_t secret0
     uint64_t secret1
-    uint64_t* evictions      # shared counters in the file's header
-    uint64_t* lost           # records that lost a race too often to be written
+    uint64_t* evictions      # shared counters in the file's header: records of worth that had to go,
+    uint64_t* lost           # and changes that were given up
+    uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
 
-cdef Record* table_bucket(const TableView* view, uint64_t key) noexcept nogil
-cdef void table_prefetch(const TableView* view, uint64_t key) noexcept nogil
+cdef struct Bucket:          # a bucket as it was read
+    Record records[BUCKET_RECORDS]
+    int found                # index of the key's record, -1 = none
+    int twin                 # index of a second record of the key, -1 = none
+
+# SipHash-1-3 of one word. Every input has the same length, so the final block that carries the length is left out.
+cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t word) noexcept nogil:
+    cdef uint64_t v[4]
+    v[0] = secret0 ^ 0x736F6D6570736575ULL
+    v[1] = secret1 ^ 0x646F72616E646F6DULL
+    v[2] = secret0 ^ 0x6C7967656E657261ULL
+    v[3] = secret1 ^ 0x7465646279746573ULL ^ word
+    sip_round(v)
+    v[0] ^= word
+    v[2] ^= 0xFF
+    sip_round(v)
+    sip_round(v)
+    sip_round(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+cdef inline Record* table_bucket(const TableView* view, uint64_t key) noexcept nogil:
+    return view.records + BUCKET_RECORDS * (siphash_word(view.secret0, view.secret1, key) & view.bucket_mask)
+
+cdef inline void table_prefetch(const TableView* view, uint64_t key) noexcept nogil:
+    callsieve_prefetch(table_bucket(view, key))
+
+cdef inline void table_look(const Record* bucket, uint64_t key, Bucket* seen) noexcept nogil:
+    cdef int i
+    seen.found = seen.twin = -1
+    for i in range(BUCKET_RECORDS):
+        callsieve_load(&bucket[i], &seen.records[i].key, &seen.records[i].value)
+        if seen.records[i].key == key:
+            if seen.found < 0:
+                seen.found = i
+            else:
+                seen.twin = i
+
+# Puts (key, value) where `seen` had another record at `index`; false if that record has changed since.
+cdef inline bint table_replace(
+    Record* bucket, const Bucket* seen, int index, uint64_t key, uint64_t value
+) noexcept nogil:
+    return callsieve_swap(&bucket[index], seen.records[index].key, seen.records[index].value, key, value)
 
 cdef class Table:
     cdef TableView view
     cdef object mapping
+    cdef Py_buffer pages     # pins the mapping for as long as `view` points into it
     cdef readonly str path
     cdef readonly uint64_t capacity
+    cdef readonly bint fresh
+    cdef readonly str reason

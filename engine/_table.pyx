@@ -1,0 +1,176 @@
+"""The table file: its header, its creation, its validation, and the memory mapping that native code works on.
+
+A file is one header page followed by the buckets. Its space is reserved when it is created (unwritten extents, not a
+zero-fill pass), so that a full disk is an error at start and not a SIGBUS in the middle of a call. A file is created
+beside its place and renamed into it under a lock on the directory: two processes that start at once get the same one.
+"""
+
+import fcntl
+import mmap
+import os
+import secrets
+import struct
+import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint64_t
+
+MAGIC = b"CSIEVTBL"
+LAYOUT = 1
+HEADER_SIZE = 4096
+RECORD_SIZE = 16
+MIN_CAPACITY = HEADER_SIZE // RECORD_SIZE    # one page of records keeps the file a multiple of pages
+MAX_CAPACITY = 1 << 32
+
+# magic, layout, kind, capacity, record size, records in a bucket, secret, parameters; a CRC-32 of all that follows and
+# is written last of all: it is the mark of a complete header.
+HEADER = struct.Struct(f"<8sIIQII16s{TABLE_PARAMETERS}Q")
+CHECK = struct.Struct("<I")
+# The counters stand on lines of their own: they change while other processes read the constant part.
+EVICTIONS_AT = 128
+LOST_AT = 192
+
+
+class TableError(ValueError):
+    """The file at `path` is not a table that can be used; the text says why."""
+
+
+@cython.final
+cdef class Table:
+    def __init__(self, path, int kind, capacity, parameters=()):
+        cdef object wanted = _header(kind, _rounded(capacity), parameters, secrets.token_bytes(16))
+        self._map(path, *_open_or_create(Path(path), wanted))
+
+    @classmethod
+    def attach(cls, path, int kind):
+        cdef Table table = Table.__new__(Table)
+        with open(path, "r+b") as file:
+            header = _read_header(file)
+            if header[2] != kind:
+                raise TableError(f"{path}: another kind of table ({header[2]})")
+            mapping = mmap.mmap(file.fileno(), 0)
+        table._map(path, mapping, "")
+        return table
+
+    def _map(self, path, mapping, reason):
+        cdef uint8_t* base
+        cdef uint64_t* words
+        self.path = str(path)
+        self.reason = reason
+        self.fresh = bool(reason)
+        with suppress(OSError):    # only some file systems have huge pages
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+        PyObject_GetBuffer(mapping, &self.pages, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        self.mapping = mapping
+        _, _, _, self.capacity, _, _, secret, *parameters = HEADER.unpack_from(mapping)
+        base = <uint8_t*>self.pages.buf
+        self.view.records = <Record*>(base + <Py_ssize_t>HEADER_SIZE)
+        self.view.bucket_mask = self.capacity // BUCKET_RECORDS - 1
+        self.view.secret0, self.view.secret1 = struct.unpack("<QQ", secret)
+        self.view.evictions = <uint64_t*>(base + <Py_ssize_t>EVICTIONS_AT)
+        self.view.lost = <uint64_t*>(base + <Py_ssize_t>LOST_AT)
+        for i in range(TABLE_PARAMETERS):
+            self.view.parameters[i] = parameters[i]
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.pages)
+
+    @property
+    def parameters(self):
+        return tuple(self.view.parameters[i] for i in range(TABLE_PARAMETERS))
+
+    @property
+    def evictions(self):
+        return self.view.evictions[0]
+
+    @property
+    def lost(self):
+        return self.view.lost[0]
+
+    def __len__(self):
+        cdef uint64_t i, used = 0
+        with nogil:
+            for i in range(self.capacity):
+                used += self.view.records[i].key != 0
+        return used
+
+
+def _rounded(capacity):
+    """The next power of two, at least a page of records."""
+    if not 0 < capacity <= MAX_CAPACITY:
+        raise ValueError(f"capacity {capacity}: expected 1 to {MAX_CAPACITY}")
+    return max(MIN_CAPACITY, 1 << (capacity - 1).bit_length())
+
+
+def _header(kind, capacity, parameters, secret):
+    padded = tuple(parameters) + (0,) * (TABLE_PARAMETERS - len(parameters))
+    return MAGIC, LAYOUT, kind, capacity, RECORD_SIZE, BUCKET_RECORDS, secret, *padded
+
+
+def _open_or_create(path, wanted):
+    """The mapping of the file, and why it had to be made ("" if it was there)."""
+    with _locked(path.parent):
+        try:
+            with path.open("r+b") as file:
+                reason = _difference(_read_header(file), wanted)
+                if not reason:
+                    return mmap.mmap(file.fileno(), 0), ""
+        except FileNotFoundError:
+            reason = "created"
+        except TableError as error:
+            reason = f"rebuilt: {error}"
+        return _create(path, wanted), reason
+
+
+@contextmanager
+def _locked(directory):
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _create(path, header):
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w+b") as file:
+        os.posix_fallocate(file.fileno(), 0, HEADER_SIZE + header[3] * RECORD_SIZE)
+        packed = HEADER.pack(*header)
+        file.write(packed + CHECK.pack(zlib.crc32(packed)))
+        file.flush()
+        mapping = mmap.mmap(file.fileno(), 0)
+    os.rename(beside, path)
+    return mapping
+
+
+def _read_header(file):
+    """The header's fields; TableError if this build cannot read the file."""
+    page = file.read(HEADER_SIZE)
+    if len(page) < HEADER_SIZE:
+        raise TableError("truncated header")
+    header = HEADER.unpack_from(page)
+    if header[0] != MAGIC:
+        raise TableError("not a table")
+    if CHECK.unpack_from(page, HEADER.size)[0] != zlib.crc32(page[: HEADER.size]):
+        raise TableError("torn header")
+    if (header[1], header[4], header[5]) != (LAYOUT, RECORD_SIZE, BUCKET_RECORDS):
+        raise TableError(f"layout {header[1]}, this build has {LAYOUT}")
+    size = os.fstat(file.fileno()).st_size
+    if size != HEADER_SIZE + header[3] * RECORD_SIZE:
+        raise TableError(f"{size} bytes instead of {HEADER_SIZE + header[3] * RECORD_SIZE}")
+    return header
+
+
+def _difference(found, wanted):
+    """Why a readable file is not the wanted one, "" if it is."""
+    if found[2] != wanted[2]:
+        return f"rebuilt: kind {found[2]}, wanted {wanted[2]}"
+    if found[3] != wanted[3]:
+        return f"rebuilt: capacity {found[3]}, wanted {wanted[3]}"
+    if found[7:] != wanted[7:]:
+        return f"rebuilt: parameters {found[7:]}, wanted {wanted[7:]}"
+    return ""
