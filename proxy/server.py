@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
+
 from proxy.config import Configuration, InternalErrorAction
 from proxy.config_address import parse_host_port
 from proxy.core import ListenerAddress, ProxyCore
@@ -145,7 +145,9 @@ class Worker:
             if end is not None:
                 self._sender.note(Hello(self._number, os.getpid(), self._generation))
                 self._health = ()
-                await self._hear(end)
+                with end:
+                    await self._hear(end)
+                    self._sender.disconnect()
             await asyncio.sleep(_RECONNECT_S)
 
     async def _hear(self, end: socket.socket) -> None:
@@ -156,9 +158,8 @@ class Worker:
                 data = await loop.sock_recv(end, MESSAGE_BYTES)
                 order = decode_message(data) if data else None
             except (OSError, ValueError):
-                order = None
+                return
             if not isinstance(order, Swap):
-                self._sender.disconnect()
                 return
             self._swaps.put_nowait(order.generation)
 
@@ -240,9 +241,14 @@ def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, g
     return routing, Screener(image, tables, node_key)
 
 
-def build_core(configuration: Configuration, sockets: Sequence[socket.socket], worker: int, state: StateDirectory) -> ProxyCore:
+def build_core(
+    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, state: StateDirectory
+) -> ProxyCore:
     return ProxyCore(
-        [_listener(listener.advertise, bound) for listener, bound in zip(configuration.listeners, sockets, strict=True)],
+        [
+            _listener(listener.advertise, bound)
+            for listener, bound in zip(configuration.listeners, sockets, strict=True)
+        ],
         worker=worker,
         secret=state.secret(),
         counters=Counters.open(state.counters(worker)),

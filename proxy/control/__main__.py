@@ -42,7 +42,9 @@ _LAST_EVENTS_S = 0.2  # after SIGTERM, for what workers sent before they ended
 class Control:
     """Everything of this process, put together."""
 
-    def __init__(self, config: Path, state: StateDirectory, workers: int, admin: socket.socket | None, log: Log) -> None:
+    def __init__(
+        self, config: Path, state: StateDirectory, workers: int, admin: socket.socket | None, log: Log
+    ) -> None:
         current = state.current()
         if current is None:
             raise SystemExit(f"{state.path} holds no generation: start callsieve run")

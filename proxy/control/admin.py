@@ -85,9 +85,7 @@ class AdminServer:
         return web.Response(body=msgspec.json.encode(outcome), status=status, content_type="application/json")
 
 
-def status_of(
-    node: str, version: str, started_s: float, intake: EventIntake, reloader: Reloader
-) -> dict[str, Any]:
+def status_of(node: str, version: str, started_s: float, intake: EventIntake, reloader: Reloader) -> dict[str, Any]:
     """What /v1/status says of a node."""
     return {
         "node": node,

@@ -2,8 +2,8 @@
 
     python -m proxy.control.compile --config FILE --state-dir DIR --generation N [--sealed M] [--progress]
 
-Writes generation-N and prints a CompileResult as JSON; exit code 0, or 2 with errors and nothing written. With --sealed,
-what a running node cannot change (listeners, capacities …) stays as it is in generation M, with a warning.
+Writes generation-N and prints a CompileResult as JSON; exit code 0, or 2 with errors and nothing written. With
+--sealed, what a running node cannot change (listeners, capacities …) stays as in generation M, with a warning.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from engine.policy import PolicyError, compile_policy
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.policy import PolicyError, compile_policy
 from proxy.config import Configuration
 from proxy.config_errors import ConfigError, ConfigFinding, error, warning
 from proxy.config_load import load_configuration, policy_set
@@ -56,9 +56,7 @@ def compile_generation(
             configuration, more = keep_sealed(configuration, sealed)
             findings += [replace(finding, file=str(config)) for finding in more]
         base_dir = loaded.files[0].parent
-        image = compile_policy(
-            policy_set(configuration), base_dir=base_dir, generation=generation, progress=progress
-        )
+        image = compile_policy(policy_set(configuration), base_dir=base_dir, generation=generation, progress=progress)
         state.write_generation(generation, configuration, image)
     except ConfigError as why:
         return CompileResult(why.findings)

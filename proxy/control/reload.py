@@ -34,9 +34,7 @@ class ReloadOutcome(msgspec.Struct, frozen=True):
 
 
 class Reloader:
-    def __init__(
-        self, config: Path, state: StateDirectory, intake: EventIntake, compiler: Compiler, log: Log
-    ) -> None:
+    def __init__(self, config: Path, state: StateDirectory, intake: EventIntake, compiler: Compiler, log: Log) -> None:
         self._config = config
         self._state = state
         self._intake = intake
