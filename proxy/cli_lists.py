@@ -47,9 +47,9 @@ def remove(options: Namespace, output: Output) -> int:
 
 
 def entries(number_list: NumberList) -> Iterator[tuple[str, ListLine]]:
-    """(file, line) of every entry of a list; where "" it stands in the configuration itself."""
+    """(where it stands, line) of every entry of a list."""
     for number in number_list.numbers:
-        yield "", list_line(number)
+        yield "configuration", list_line(number)
     if number_list.file is not None:
         for line in read_lines(Path(number_list.file)):
             if line.written:

@@ -134,9 +134,9 @@ def _known(configuration: Configuration, number: int) -> list[Known]:
             of=number_text(key),
             points=entry.points,
             complaints=entry.complaints,
-            label=labels[entry.label] if entry.label < len(labels) else None,
+            label=None if entry.label is None or entry.label >= len(labels) else labels[entry.label],
             updated=f"{datetime.fromtimestamp(entry.updated_us / 1e6, UTC):%Y-%m-%d %H:%M}",
-            pinned=bool(entry.pinned),
+            pinned=entry.pinned,
         )
         for key, entry in read
         if entry is not None

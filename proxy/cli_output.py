@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -121,9 +121,16 @@ class Output:
         if not self.as_json:
             self._err.print(Text(f"callsieve: {why}"), soft_wrap=True)
 
-    def _print(self, renderable: Any) -> None:
-        if not self.as_json:
-            self._out.print(renderable)
+    def _print(self, table: Table) -> None:
+        if self.as_json:
+            return
+        if self._out.is_terminal:
+            self._out.print(table)
+            return
+        with self._out.capture() as captured:
+            self._out.print(table)
+        for line in captured.get().splitlines():
+            print(line.rstrip())
 
 
 def findings_document(findings: Iterable[ConfigFinding]) -> dict[str, list[dict[str, str]]]:
