@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from engine._numbers import DialPlan, block_of, number_text, parse_entry
 from engine.numbers import CALLING_CODE_BY_REGION
