@@ -39,7 +39,7 @@ WARNINGS = ["-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
 
 
 def extensions() -> list[Extension]:
-    sources = sorted(p for top in ("engine", "proxy", "tests/load") for p in Path(top).rglob("*.pyx"))
+    sources = sorted(p for top in ("engine", "proxy", "tests/load", "tests/bench") for p in Path(top).rglob("*.pyx"))
     return [
         Extension(
             ".".join(p.with_suffix("").parts),
