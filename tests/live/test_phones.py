@@ -119,7 +119,9 @@ def test_a_phone_that_never_acknowledges(
     assert node.get("/healthz")[0] == 200
 
 
-def test_sipsak_pings_the_proxy(node: Node) -> None:
-    argv = [require("sipsak", "sipsak"), "-v", "-s", f"sip:ping@{LOOPBACK}:{node.port}", "-l", "0"]
+@pytest.mark.parametrize("user", ["", f"{CALLEE}@"], ids=["the proxy itself", "the phone behind it"])
+def test_sipsak_pings(node: Node, user: str) -> None:
+    argv = [require("sipsak", "sipsak"), "-v", "-s", f"sip:{user}{LOOPBACK}:{node.port}", "-l", "0"]
     pinged = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert pinged.returncode == 0, pinged.stdout + pinged.stderr
+    assert "200 OK" in pinged.stdout
