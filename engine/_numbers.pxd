@@ -52,6 +52,8 @@ cdef NumberKind number_kind(number_t number) noexcept nogil
 cdef bint number_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
 cdef number_t number_block(number_t number, int dropped) noexcept nogil
+# The short code that a number of the plan's country is (+8695588 -> CN:95588), else the number itself.
+cdef number_t number_folded(const DialPlanRules* rules, number_t number) noexcept nogil
 
 # One entry of a list: "+8613800138000", "+86170*", "CN:95588", "CN:955*". 0 = none of these; `exact` is cleared for `*`.
 cdef number_t entry_number(const uint8_t* text, Py_ssize_t length, bint* exact) noexcept nogil

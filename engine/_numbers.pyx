@@ -7,6 +7,7 @@
 # or within a domain, is read by the plan. Within the bare calling code of another country it is that country's national
 # number, so the code is put before it. Any narrower foreign context (+1-914-555) cannot be resolved here: invalid.
 
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memset
@@ -372,6 +373,16 @@ cdef number_t international(const DialPlanRules* rules, const Digits* digits, in
     return suffix_number(digits, start)
 
 
+cdef number_t number_folded(const DialPlanRules* rules, number_t number) noexcept nogil:
+    cdef Digits digits
+    if number_kind(number) != KIND_NUMBER or rules.country.length == 0:
+        return number
+    split_digits(number, &digits)
+    if begins_with(&digits, 0, &rules.country) and is_short_code(rules, &digits, rules.country.length):
+        return make_number(KIND_SHORT, &digits)
+    return number
+
+
 cdef number_t suffix_number(const Digits* digits, int start) noexcept nogil:
     cdef Digits whole
     whole.length = 0
@@ -511,6 +522,7 @@ cdef int check_count(object items, int most, str what) except -1:
     return 0
 
 
+@cython.final
 cdef class DialPlan:
     def __cinit__(self, source):
         self.source = source

@@ -55,15 +55,11 @@ def _names(configuration: Configuration) -> Findings:
 
 
 def _references(configuration: Configuration) -> Findings:
+    """The proxy's own; those of the policy are the engine's to check."""
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
-    policies = {row.name for row in configuration.policies}
-    plans = set(numbers.BUILTIN_DIAL_PLANS) | {row.name for row in configuration.dial_plans}
     for trunk in configuration.trunks:
-        key = f"trunk[{trunk.name}]"
-        yield from _reference(f"{key}.policy", trunk.policy, policies, "policy")
-        yield from _reference(f"{key}.dial_plan", trunk.dial_plan, plans, "dial_plan")
-        yield from _reference(f"{key}.route", trunk.route, gateways, "gateway")
+        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from engine import numbers
+from engine.policy import lint_policy
 from engine.rules import DialPlan, PolicySet, TrunkPolicy
 from proxy.config import AnalyticsForm, Configuration, Trunk
 from proxy.config_checks import check
@@ -29,7 +30,6 @@ class Loaded:
 def load_configuration(path: Path | str) -> Loaded:
     """Reads `path` with everything it includes; ConfigError with all findings if any of them is an error."""
     draft = _read(Path(path))
-    _stop_at_errors(draft.findings)
     configuration = draft.configuration()
     found = [*check(configuration)]
     said = {finding.key for finding in found}
@@ -40,6 +40,11 @@ def load_configuration(path: Path | str) -> Loaded:
     findings += _placed(unresolved, draft)
     _stop_at_errors(findings)
     return Loaded(configuration, tuple(findings), tuple(draft.files))
+
+
+def read_configuration(path: Path | str) -> Configuration:
+    """Reads the files and checks nothing between them: enough to know where a node lives and what its lists are."""
+    return _read(Path(path)).configuration()
 
 
 def policy_set(configuration: Configuration) -> PolicySet:
@@ -63,16 +68,14 @@ def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
 
 def _read(path: Path) -> Draft:
     try:
-        return read_files(path)
+        draft = read_files(path)
     except OSError as why:
         raise ConfigError([ConfigFinding(str(path), "", f"cannot be read: {why.strerror}")]) from None
+    _stop_at_errors(draft.findings)
+    return draft
 
 
 def _policy_findings(configuration: Configuration, base_dir: Path) -> list[ConfigFinding]:
-    try:
-        from engine.policy import lint_policy
-    except ImportError:
-        return []
     found = lint_policy(policy_set(configuration), base_dir)
     return [ConfigFinding("", finding.key, finding.why, finding.severity) for finding in found]
 

@@ -1,7 +1,7 @@
 """The socket between workers and control: event frames one way, notes both ways, each a message of its own.
 
-A frame is a header and whole `Event` records. A note is a small JSON object. The worker's end never blocks: what control
-does not take in time waits in a bounded queue, and what does not fit there is dropped and counted.
+A frame is a header and whole `Event` records. A note is a small JSON object. The worker's end never blocks: what
+control does not take in time waits in a bounded queue, and what does not fit there is dropped and counted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -64,6 +65,9 @@ class Targets(Note, frozen=True, tag="targets"):
     targets: tuple[Target, ...]
 
 
+Message = Frame | Hello | Swap | Swapped | Targets
+
+_notes: msgspec.json.Decoder[Hello | Swap | Swapped | Targets]
 _notes = msgspec.json.Decoder(Hello | Swap | Swapped | Targets)
 
 
@@ -71,7 +75,7 @@ def encode_note(note: Note) -> bytes:
     return msgspec.json.encode(note)
 
 
-def decode_message(data: bytes) -> Frame | Hello | Swap | Swapped | Targets:
+def decode_message(data: bytes) -> Message:
     """One message; ValueError if it is none."""
     if data[:1] == b"{":
         return _notes.decode(data)
@@ -97,7 +101,7 @@ class EventSender:
         self.dropped = 0
 
     def connect(self) -> socket.socket | None:
-        """The socket, for the loop to watch; None while control is away."""
+        """The socket, for the caller to read and to close; None while control is away."""
         end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -109,8 +113,10 @@ class EventSender:
         return end
 
     def disconnect(self) -> None:
+        """Sends no more on this connection; who reads it is told the end."""
         if self._socket is not None:
-            self._socket.close()
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
             self._socket = None
 
     def add(self, events: bytes) -> None:

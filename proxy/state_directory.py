@@ -7,6 +7,7 @@ link `current` names the one in force. A directory appears whole, under its fina
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -56,6 +57,9 @@ class StateDirectory:
         self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.tables.mkdir(mode=0o750, exist_ok=True)
 
+    def has_secret(self) -> bool:
+        return (self.path / "secret").exists()
+
     def secret(self) -> bytes:
         """The node's secret: random, made once, for its owner's eyes alone."""
         path = self.path / "secret"
@@ -69,6 +73,10 @@ class StateDirectory:
         if len(secret) != SECRET_BYTES:
             raise OSError(f"{path} does not hold {SECRET_BYTES} bytes; remove it to have a new one made")
         return secret
+
+    def node_key(self) -> bytes:
+        """What the engine keys redress ids and table keys with, the same in every process of the node."""
+        return hashlib.blake2b(self.secret(), digest_size=16, person=b"node key").digest()
 
     def lock(self) -> int:
         """Takes the directory for this process and writes its pid; raises AlreadyRunning. Held while the fd is open."""

@@ -107,9 +107,9 @@ ERRORS = {
         "listener[udp].name",
         "taken",
     ),
-    "unknown policy": (edited('policy = "default"', 'policy = "x"'), "trunk[carrier].policy", "named 'x'"),
+    "unknown policy": (edited('policy = "default"', 'policy = "x"'), "trunk[carrier].policy", "is called 'x'"),
     "unknown gateway": (edited('route = "softswitch"', 'route = "x"'), "trunk[carrier].route", "[[gateway]]"),
-    "unknown dial plan": (edited('"cn"', '"xx"'), "trunk[carrier].dial_plan", "known are cn, fr"),
+    "unknown dial plan": (edited('"cn"', '"xx"'), "trunk[carrier].dial_plan", "is called 'xx'"),
     "unknown listener": (
         edited("targets =", 'listener = "x"\ntargets ='),
         "gateway[softswitch].listener",
@@ -152,6 +152,33 @@ ERRORS = {
         GOOD + ANOTHER_TRUNK.format('["192.0.2.1", "203.0.113.0/24"]'),
         "trunk[second].sources[1]",
         "source of trunk[carrier] already",
+    ),
+    # The policy, checked by the engine.
+    "no list file": (
+        GOOD + '[[list]]\nname = "deny"\naction = "deny"\nfile = "none.txt"\n',
+        "list[deny].file",
+        "No such file",
+    ),
+    "no entry": (
+        GOOD + '[[list]]\nname = "deny"\naction = "deny"\nnumbers = ["hello"]\n',
+        "list[deny].numbers",
+        "is no entry",
+    ),
+    "allow without an end": (
+        GOOD + '[[list]]\nname = "a"\naction = "allow"\nowner = "x"\nnumbers = ["+8620"]\n',
+        "list[a].until",
+        "end date",
+    ),
+    "unknown label": (
+        GOOD + '[[list]]\nname = "t"\naction = "tag"\nlabel = "x"\nnumbers = ["+8620"]\n',
+        "list[t].label",
+        "is called 'x'",
+    ),
+    "thresholds": (GOOD + "thresholds = { tag = 800 }\n", "policy[default].thresholds.tag", "not below reject"),
+    "endless limit": (
+        GOOD + '[[limit]]\nname = "l"\nkey = "caller"\ncalls = 0\nperiod_s = 1\n',
+        "limit[l].calls",
+        "at least 1",
     ),
     # Gateways.
     "no targets": (edited('[{ address = "198.51.100.20" }]', "[]"), "gateway[softswitch].targets", "is empty"),
@@ -230,6 +257,11 @@ def test_errors(tmp_path: Path, text: str, key: str, why: str) -> None:
 
 
 WARNINGS = {
+    "expired list": (
+        GOOD + '[[list]]\nname = "d"\naction = "deny"\nuntil = "2026-01-01"\nnumbers = ["+8620"]\n',
+        "list[d].until",
+        "expired",
+    ),
     "nested networks": (
         GOOD + ANOTHER_TRUNK.format('["203.0.113.64/26"]'),
         "trunk[second].sources[0]",

@@ -1,0 +1,133 @@
+# The compiled policy: one immutable block of memory, the same in a file and in every process that maps it.
+#
+# header | section table | sections. Native modules read the structs below through the pointers of an ImageView.
+
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from engine._decision cimport BASIS_COUNT
+from engine._prefix_trie cimport TrieView
+
+cdef enum:
+    MAX_LIMITS = 16          # limits that count on one trunk
+    RULE_WORD_BITS = 64
+
+# Places of the sections in an image.
+cdef enum:
+    SECTION_NAMES = 0        # msgpack: what Python and people call things
+    SECTION_SETTINGS = 1
+    SECTION_TRUNKS = 2
+    SECTION_RULES = 3
+    SECTION_IN_FORCE = 4
+    SECTION_LIMITS = 5
+    SECTION_RECORDS = 6
+    SECTION_HITS = 7
+    SECTION_CALLERS = 8
+    SECTION_CALLERS_SHORT = 9
+    SECTION_CALLEES = 10
+    SECTION_CALLEES_SHORT = 11
+    SECTION_COUNT = 12
+
+# Where a list or prefix rule speaks in the order of decision.
+cdef enum Level:
+    LEVEL_NEVER_BLOCK = 0
+    LEVEL_PROTECTED = 1
+    LEVEL_ORDER = 2
+    LEVEL_ALLOW = 3
+    LEVEL_DENY = 4
+    LEVEL_DNO = 5
+    LEVEL_PREFIX = 6         # prefix rules that reject or tag
+    LEVEL_SCORE = 7          # prefix rules that add points
+    LEVEL_TAG = 8
+
+cdef enum Outcome:
+    OUTCOME_REJECT = 0
+    OUTCOME_TAG = 1
+    OUTCOME_SCORE = 2
+    OUTCOME_ACCEPT = 3
+
+cdef enum LimitKey:
+    LIMIT_CALLER = 0
+    LIMIT_CALLEE = 1
+    LIMIT_PAIR = 2
+    LIMIT_TRUNK = 3
+    LIMIT_BLOCK_10 = 4
+    LIMIT_BLOCK_100 = 5
+    LIMIT_BLOCK_1000 = 6
+    LIMIT_SOURCE = 7
+
+# Names that are no operator's: the first rules of every image.
+cdef enum BuiltinRule:
+    RULE_EMERGENCY = 0
+    RULE_IDENTITY_MISMATCH = 1
+    RULE_ANONYMOUS = 2
+    RULE_INVALID_NUMBER = 3
+    RULE_REPUTATION = 4
+    RULE_BLOCK_REPUTATION = 5
+    RULE_SCORE = 6
+    BUILTIN_RULES = 7
+
+cdef struct ImageSettings:
+    uint32_t rule_words      # 64-bit words of one trunk's row of SECTION_IN_FORCE
+    uint32_t refused_points
+    uint32_t complaint_points
+    uint32_t block_permille  # share of the points that the caller's block of 100 inherits
+
+cdef struct ImageTrunk:
+    uint16_t status[BASIS_COUNT]
+    uint16_t anonymous_status
+    uint16_t tag_from        # score from which a call is tagged ...
+    uint16_t reject_from     # ... and rejected
+    uint16_t limits_count
+    uint32_t limits_start    # in SECTION_LIMITS: rule indices, uint16
+    int16_t invalid_points
+    int16_t mismatch_points
+    uint8_t anonymous        # Outcome
+    uint8_t invalid          # Outcome
+    uint8_t label            # of calls tagged by score
+    uint8_t observe
+
+cdef struct ImageRule:
+    int64_t increment_us     # limits: GCRA
+    int64_t tolerance_us
+    int64_t until_us         # holds before this time only; 0 = always
+    uint64_t name_hash       # the rule's part of a limit's key: its state outlives a reload under the same name
+    int16_t points
+    uint8_t level
+    uint8_t outcome
+    uint8_t limit_key
+    uint8_t label
+    uint8_t observe
+    uint8_t reserved
+
+# All that the lists and prefix rules say of one number or prefix, shorter prefixes included: by level, then the longest
+# match first.
+cdef struct ImageRecord:
+    uint32_t start           # in SECTION_HITS
+    uint32_t count
+
+cdef struct ImageHit:
+    uint16_t rule
+    uint8_t level
+    uint8_t weight           # 2 * matched digits, + 1 for the whole number
+
+cdef struct ImageView:
+    const ImageSettings* settings
+    const ImageTrunk* trunks
+    const ImageRule* rules
+    const uint64_t* in_force
+    const uint16_t* limits
+    const ImageRecord* records
+    const ImageHit* hits
+    TrieView callers
+    TrieView callers_short
+    TrieView callees
+    TrieView callees_short
+    uint32_t trunks_count
+    uint32_t rules_count
+    uint32_t records_count
+
+cdef class PolicyImage:
+    cdef ImageView view
+    cdef object memory       # bytes or mmap that the view points into
+    cdef object names        # engine.policy_names.Names
+    cdef readonly uint64_t generation

@@ -1,0 +1,309 @@
+"""What can be wrong with a policy: names, dates, limits and thresholds checked against each other.
+
+`check_rules` looks at what is written, without its numbers; what needs the entries is in `engine.lint_entries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, Protocol
+
+import msgspec
+
+from engine import rules
+from engine._numbers import DialPlan
+from engine.numbers import BUILTIN_DIAL_PLANS
+from engine.policy_names import BUILTIN_RULES
+
+MAX_RULES = 4096
+MAX_LABELS = 255
+MAX_LIMITS_PER_TRUNK = 16
+MAX_LABEL_BYTES = 64
+MAX_POINTS = 1000
+MAX_INTERVAL_US = 1 << 60  # what the rate limiter can hold
+MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong: the key as an operator would look for it, `list[deny].until`, and why."""
+
+    severity: Literal["error", "warning"]
+    key: str
+    why: str
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+RuleOfAny = rules.NumberList | rules.PrefixRule | rules.Limit
+
+
+def error(key: str, why: str) -> Finding:
+    return Finding("error", key, why)
+
+
+def warning(key: str, why: str) -> Finding:
+    return Finding("warning", key, why)
+
+
+def check_rules(policy: rules.PolicySet, today: date) -> Iterator[Finding]:
+    yield from _check_names(policy)
+    yield from _check_references(policy)
+    for label in policy.labels:
+        yield from _check_label(label)
+    for plan in policy.dial_plans:
+        yield from _check_plan(plan)
+    for number_list in policy.lists:
+        yield from _check_list(number_list, today)
+    for rule in policy.prefix_rules:
+        yield from _check_prefix_rule(rule)
+    for limit in policy.limits:
+        yield from _check_limit(limit)
+    for each in policy.policies:
+        yield from _check_policy(each)
+    for trunk in policy.trunks:
+        yield from _check_trunk(trunk)
+    yield from _check_reputation(policy.reputation)
+    yield from _check_use(policy)
+
+
+def key_of(rule: RuleOfAny) -> str:
+    return f"{KIND_NAMES[type(rule)]}[{rule.name}]"
+
+
+KIND_NAMES: dict[type[RuleOfAny], str] = {
+    rules.NumberList: "list",
+    rules.PrefixRule: "prefix_rule",
+    rules.Limit: "limit",
+}
+
+
+def all_rules(policy: rules.PolicySet) -> tuple[RuleOfAny, ...]:
+    """The operator's rules in the order of their indices in an image, which follow the built-in ones."""
+    return (*policy.lists, *policy.prefix_rules, *policy.limits)
+
+
+def takes_part(rule: RuleOfAny, policy: rules.Policy) -> bool:
+    match rule:
+        case rules.NumberList():
+            chosen = policy.lists
+        case rules.PrefixRule():
+            chosen = policy.prefix_rules
+        case _:
+            chosen = policy.limits
+    return not chosen or rule.name in chosen
+
+
+def in_force(rule: RuleOfAny, trunk: rules.TrunkPolicy, policies: dict[str, rules.Policy]) -> bool:
+    """Whether a rule speaks on a trunk: its own choice of trunks and the choice of the trunk's policy."""
+    return (not rule.trunks or trunk.name in rule.trunks) and takes_part(rule, policies[trunk.policy])
+
+
+def end_of_day_us(text: str) -> int:
+    """The first microsecond after an ISO date (UTC). ValueError if it is none."""
+    day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    return int((day + timedelta(days=1)).timestamp()) * MICROSECONDS
+
+
+def limit_times_us(limit: rules.Limit) -> tuple[int, int]:
+    """(increment, tolerance) of the limit as GCRA counts it."""
+    increment = round(limit.period_s * MICROSECONDS / limit.calls)
+    return increment, increment * ((limit.calls if limit.burst is None else limit.burst) - 1)
+
+
+# --- names and references --------------------------------------------------------------------------------------------
+
+
+def _duplicates(kind: str, items: Iterable[Named]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for item in items:
+        if item.name in seen:
+            yield error(f"{kind}[{item.name}].name", "another one has this name")
+        if not item.name:
+            yield error(f"{kind}[].name", "is empty")
+        seen.add(item.name)
+
+
+def _check_names(policy: rules.PolicySet) -> Iterator[Finding]:
+    yield from _duplicates("label", policy.labels)
+    yield from _duplicates("policy", policy.policies)
+    yield from _duplicates("trunk", policy.trunks)
+    yield from _duplicates("dial_plan", policy.dial_plans)
+    owner: dict[str, str] = dict.fromkeys(BUILTIN_RULES, "a built-in rule")
+    for rule in all_rules(policy):
+        if not rule.name:
+            yield error(f"{key_of(rule)}.name", "is empty")
+        if rule.name in owner:
+            yield error(f"{key_of(rule)}.name", f"verdicts name rules, and {owner[rule.name]} has this name")
+        owner[rule.name] = key_of(rule)
+    if len(all_rules(policy)) > MAX_RULES:
+        yield error("list", f"{len(all_rules(policy))} lists, prefix rules and limits, at most {MAX_RULES}")
+    if len(policy.labels) > MAX_LABELS:
+        yield error("label", f"{len(policy.labels)} labels, at most {MAX_LABELS}")
+
+
+def _unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind: str) -> Iterator[Finding]:
+    defined = {item.name for item in known}
+    for name in names:
+        if name is not None and name not in defined:
+            yield error(key, f"no {kind} is called {name!r}")
+
+
+def _check_references(policy: rules.PolicySet) -> Iterator[Finding]:
+    for rule in all_rules(policy):
+        yield from _unknown(f"{key_of(rule)}.label", [rule.label], policy.labels, "label")
+        yield from _unknown(f"{key_of(rule)}.trunks", rule.trunks, policy.trunks, "trunk")
+    for each in policy.policies:
+        key = f"policy[{each.name}]"
+        yield from _unknown(f"{key}.label", [each.label], policy.labels, "label")
+        yield from _unknown(f"{key}.lists", each.lists, policy.lists, "list")
+        yield from _unknown(f"{key}.prefix_rules", each.prefix_rules, policy.prefix_rules, "prefix_rule")
+        yield from _unknown(f"{key}.limits", each.limits, policy.limits, "limit")
+    plans = (*policy.dial_plans, *BUILTIN_DIAL_PLANS.values())
+    for trunk in policy.trunks:
+        yield from _unknown(f"trunk[{trunk.name}].policy", [trunk.policy], policy.policies, "policy")
+        yield from _unknown(f"trunk[{trunk.name}].dial_plan", [trunk.dial_plan], plans, "dial_plan")
+
+
+# --- one table each --------------------------------------------------------------------------------------------------
+
+
+def _check_label(label: rules.Label) -> Iterator[Finding]:
+    key = f"label[{label.name}].text"
+    if len(label.text.encode()) > MAX_LABEL_BYTES:
+        yield error(key, f"{len(label.text.encode())} bytes of UTF-8, at most {MAX_LABEL_BYTES}")
+    if not label.text.isprintable():
+        yield error(key, "holds a control character: it is written into SIP headers")
+
+
+def _check_plan(plan: rules.DialPlan) -> Iterator[Finding]:
+    key = f"dial_plan[{plan.name}]"
+    try:
+        DialPlan(plan)
+    except ValueError as fault:
+        yield error(key, str(fault))
+    if plan.min_national_digits > plan.max_national_digits:
+        yield error(f"{key}.min_national_digits", "is above max_national_digits: no national number is valid")
+    for code in plan.short_codes:
+        if not len(code.prefix) <= code.max_digits or code.min_digits > code.max_digits:
+            yield error(f"{key}.short_codes", f"{code.prefix}: no number has {code.min_digits} to {code.max_digits} digits")
+
+
+def _check_list(number_list: rules.NumberList, today: date) -> Iterator[Finding]:
+    key = f"list[{number_list.name}]"
+    if number_list.action is rules.ListAction.ALLOW:
+        if not number_list.owner:
+            yield error(f"{key}.owner", "an allow list needs an owner who answers for it")
+        if not number_list.until:
+            yield error(f"{key}.until", "an allow list needs an end date")
+    if number_list.until:
+        try:
+            last = date.fromisoformat(number_list.until)
+        except ValueError:
+            yield error(f"{key}.until", f"{number_list.until!r} is no date such as 2027-06-30")
+        else:
+            if last < today:
+                yield warning(f"{key}.until", f"expired on {last}: the list no longer has any effect")
+    if not number_list.numbers and not number_list.file:
+        yield warning(key, "has neither numbers nor a file: it can never fire")
+
+
+def _check_points(key: str, rule: rules.PrefixRule | rules.Limit) -> Iterator[Finding]:
+    if abs(rule.points) > MAX_POINTS:
+        yield error(f"{key}.points", f"{rule.points}: expected -{MAX_POINTS} to {MAX_POINTS}")
+    if rule.outcome is rules.Outcome.SCORE and rule.points == 0:
+        yield warning(f"{key}.points", "outcome is score and points are 0: it has no effect")
+    if rule.outcome is not rules.Outcome.SCORE and rule.points:
+        yield warning(f"{key}.points", f"has no effect: outcome is {rule.outcome.value}")
+
+
+def _check_prefix_rule(rule: rules.PrefixRule) -> Iterator[Finding]:
+    yield from _check_points(f"prefix_rule[{rule.name}]", rule)
+    if not rule.prefixes:
+        yield warning(f"prefix_rule[{rule.name}].prefixes", "is empty: it can never fire")
+
+
+def _check_limit(limit: rules.Limit) -> Iterator[Finding]:
+    key = f"limit[{limit.name}]"
+    yield from _check_points(key, limit)
+    if limit.calls < 1:
+        yield error(f"{key}.calls", f"{limit.calls}: expected at least 1")
+    if not limit.period_s > 0:
+        yield error(f"{key}.period_s", f"{limit.period_s}: expected more than 0")
+    if limit.burst is not None and limit.burst < 1:
+        yield error(f"{key}.burst", f"{limit.burst}: no call would ever pass")
+    if limit.calls < 1 or not limit.period_s > 0:
+        return
+    increment, tolerance = limit_times_us(limit) if limit.period_s < MAX_INTERVAL_US else (MAX_INTERVAL_US, 0)
+    if not 0 < increment < MAX_INTERVAL_US or tolerance >= MAX_INTERVAL_US:
+        yield error(f"{key}.period_s", f"{limit.calls} calls in {limit.period_s} s cannot be counted in microseconds")
+    if limit.burst is not None and limit.burst > limit.calls:
+        yield warning(f"{key}.burst", f"{limit.burst} at once is more than the {limit.calls} a period that it limits to")
+
+
+def _check_policy(policy: rules.Policy) -> Iterator[Finding]:
+    key = f"policy[{policy.name}]"
+    thresholds = policy.thresholds
+    if thresholds.tag >= thresholds.reject:
+        yield error(f"{key}.thresholds.tag", f"{thresholds.tag} is not below reject ({thresholds.reject})")
+    for name, value in (("tag", thresholds.tag), ("reject", thresholds.reject)):
+        if value < 1:
+            yield error(f"{key}.thresholds.{name}", f"{value}: every call would reach it")
+        elif value > MAX_POINTS:
+            yield warning(f"{key}.thresholds.{name}", f"{value} can never be reached: scores end at {MAX_POINTS}")
+    for name, value in (("invalid_points", policy.invalid_points), ("mismatch_points", policy.mismatch_points)):
+        if abs(value) > MAX_POINTS:
+            yield error(f"{key}.{name}", f"{value}: expected -{MAX_POINTS} to {MAX_POINTS}")
+    if policy.invalid is rules.Outcome.SCORE and policy.invalid_points == 0:
+        yield warning(f"{key}.invalid_points", "invalid is score and the points are 0: it has no effect")
+
+
+def _check_trunk(trunk: rules.TrunkPolicy) -> Iterator[Finding]:
+    for basis, status in msgspec.structs.asdict(trunk.status).items():
+        key = f"trunk[{trunk.name}].status.{basis}"
+        if not 400 <= status <= 699:
+            yield error(key, f"{status}: a rejection is answered with 400 to 699")
+        elif status == 503 and basis != "overload":
+            yield error(key, "503 says that this element is out: clients would stop sending all calls (RFC 3261 21.5.4)")
+        elif status == 484:
+            yield error(key, "484 starts overlap dialling (RFC 3261 21.4.22)")
+
+
+def _check_reputation(reputation: rules.Reputation) -> Iterator[Finding]:
+    if not reputation.half_life_days > 0:
+        yield error("reputation.half_life_days", f"{reputation.half_life_days}: expected more than 0")
+    if not 0 <= reputation.block_share <= 1:
+        yield error("reputation.block_share", f"{reputation.block_share}: expected 0 to 1")
+    for name in ("refused_points", "complaint_points"):
+        value = getattr(reputation, name)
+        if not 0 <= value <= MAX_POINTS:
+            yield error(f"reputation.{name}", f"{value}: expected 0 to {MAX_POINTS}")
+
+
+# --- use -------------------------------------------------------------------------------------------------------------
+
+
+def _check_use(policy: rules.PolicySet) -> Iterator[Finding]:
+    """Rules that speak on no trunk, and trunks with more limits than a decision can hold."""
+    policies = {each.name: each for each in policy.policies}
+    trunks = [trunk for trunk in policy.trunks if trunk.policy in policies]
+    if len(trunks) < len(policy.trunks) or not trunks:
+        return
+    for rule in all_rules(policy):
+        if not any(in_force(rule, trunk, policies) for trunk in trunks):
+            yield warning(key_of(rule), _unused(rule, policy.policies))
+    for trunk in trunks:
+        count = sum(in_force(limit, trunk, policies) for limit in policy.limits)
+        if count > MAX_LIMITS_PER_TRUNK:
+            yield error(f"trunk[{trunk.name}]", f"{count} limits count on it, at most {MAX_LIMITS_PER_TRUNK}")
+
+
+def _unused(rule: RuleOfAny, policies: Sequence[rules.Policy]) -> str:
+    if not any(takes_part(rule, each) for each in policies):
+        return "no policy uses it: it can never fire"
+    return "none of its trunks has a policy that uses it: it can never fire"

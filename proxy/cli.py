@@ -1,0 +1,222 @@
+"""The `callsieve` command: its arguments, and what an operator's mistake looks like."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from proxy import cli_explain, cli_lists, cli_lookup, cli_node
+from proxy.cli_output import ExitCode, Failure, Output, findings_document
+from proxy.config_errors import ConfigError
+
+_DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
+
+_EXIT_CODES = """\
+exit codes:
+  0  done; the answer is yes
+  1  the answer is no: the call would be rejected, nothing is known of the number, the file has errors
+  2  wrong usage, or a configuration that cannot be used
+  3  callsieve is not running, or does not answer
+  4  the system refused: no permission, no space, address in use
+"""
+
+_LOAD_HELP = "place calls: the load harness"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest and options.command != "load":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.arguments = rest
+    output = Output(options.json)
+    try:
+        return _run(options, output)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def _run(options: argparse.Namespace, output: Output) -> int:
+    try:
+        if options.config is None:
+            options.config = default_configuration()
+        run: Callable[[argparse.Namespace, Output], int] = options.run
+        return run(options, output)
+    except ConfigError as refused:
+        output.document(findings_document(refused.findings))
+        output.findings(refused.findings)
+        return ExitCode.USAGE
+    except Failure as failure:
+        output.failure(str(failure), failure.exit_code)
+        return failure.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as refused_by_system:
+        what = f"{refused_by_system.filename}: " if refused_by_system.filename else ""
+        output.failure(f"{what}{refused_by_system.strerror or refused_by_system}", ExitCode.SYSTEM)
+        return ExitCode.SYSTEM
+
+
+def default_configuration() -> Path:
+    """$CALLSIEVE_CONFIG, else the first of the usual places that is there."""
+    named = os.environ.get("CALLSIEVE_CONFIG")
+    if named:
+        return Path(named)
+    return next((Path(place) for place in _DEFAULT_PLACES if Path(place).exists()), Path(_DEFAULT_PLACES[-1]))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="callsieve",
+        description="A SIP proxy that screens every call.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _common(parser, config=None, as_json=False)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="command", required=True)
+    _run_command(commands)
+    _check_command(commands)
+    _reload_command(commands)
+    _status_command(commands)
+    _explain_command(commands)
+    _lookup_command(commands)
+    _list_command(commands)
+    _load_command(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _run_command(commands: _Commands) -> None:
+    parser = _command(commands, "run", "start the proxy and keep it running", cli_node.run)
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="also start an answering endpoint, place demonstration calls, print verdicts",
+    )
+    _examples(
+        parser,
+        "callsieve run",
+        "callsieve run --config /etc/callsieve/callsieve.toml",
+        "callsieve run --config conf/quickstart.toml --demo",
+    )
+
+
+def _check_command(commands: _Commands) -> None:
+    parser = _command(commands, "check", "read a configuration and tell everything that is wrong", cli_node.check)
+    parser.add_argument("file", nargs="?", type=Path, help="default: the file --config names")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 for warnings too")
+    _examples(parser, "callsieve check", "callsieve check --strict callsieve.toml", "callsieve check --json new.toml")
+
+
+def _reload_command(commands: _Commands) -> None:
+    parser = _command(commands, "reload", "bring the changed configuration into force", cli_node.reload)
+    _examples(parser, "callsieve reload", "callsieve reload --json", note="A file with an error keeps the old one.")
+
+
+def _status_command(commands: _Commands) -> None:
+    parser = _command(commands, "status", "how the running proxy is", cli_node.status)
+    _examples(parser, "callsieve status", "callsieve status --json | jq .generation")
+
+
+def _explain_command(commands: _Commands) -> None:
+    parser = _command(commands, "explain", "what would become of a call, and why", cli_explain.explain)
+    parser.add_argument("--from", dest="caller", required=True, metavar="NUMBER", help="caller, as the trunk shows it")
+    parser.add_argument("--to", dest="callee", required=True, metavar="NUMBER", help="called number")
+    parser.add_argument("--trunk", help="trunk the call comes from; may be left out where there is only one")
+    parser.add_argument("--source", default="", metavar="ADDRESS", help="address the call comes from")
+    parser.add_argument("--privacy", action="store_true", help="the caller asked for privacy")
+    parser.add_argument(
+        "--files", action="store_true", help="by the files as they are now, not by the generation in force"
+    )
+    _examples(
+        parser,
+        "callsieve explain --from +862066660000 --to +862088886666 --trunk carrier",
+        "callsieve explain --from anonymous --to 02088886666 --trunk carrier --json",
+        note="Reads the live tables, counts nothing, and works while the proxy is down.",
+    )
+
+
+def _lookup_command(commands: _Commands) -> None:
+    parser = _command(commands, "lookup", "what is known of a number", cli_lookup.lookup)
+    parser.add_argument("number")
+    parser.add_argument("--trunk", help="read the number by this trunk's dial plan (default: the first trunk's)")
+    _examples(
+        parser,
+        "callsieve lookup +862066660000",
+        "callsieve lookup 95588 --trunk carrier",
+        note="Reads the lists and the live tables, and works while the proxy is down.",
+    )
+
+
+def _list_command(commands: _Commands) -> None:
+    parser = commands.add_parser("list", help="show or change a list of numbers", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    show = _command(actions, "show", "the entries of a list", cli_lists.show)
+    add = _command(actions, "add", "add numbers to a list's file and reload", cli_lists.add)
+    remove = _command(actions, "remove", "remove numbers from a list's file and reload", cli_lists.remove)
+    for action, count in ((show, "*"), (add, "+"), (remove, "+")):
+        action.add_argument("list", metavar="LIST", help="name of a [[list]]")
+        action.add_argument("numbers", metavar="NUMBER", nargs=count, help="+8613800138000, +86170* or CN:95588")
+    add.add_argument("--reason", default="", help="written beside the numbers, with the date")
+    _examples(show, "callsieve list show deny", "callsieve list show deny +862066660000")
+    _examples(add, 'callsieve list add deny +862066660000 --reason "robot calls, three complaints"')
+    _examples(remove, "callsieve list remove deny +862066660000")
+    _examples(
+        parser,
+        "callsieve list show deny",
+        "callsieve list add deny +862066660000",
+        "callsieve list remove deny CN:95588",
+    )
+
+
+def _load_command(commands: _Commands) -> None:
+    parser = commands.add_parser("load", help=_LOAD_HELP, add_help=False, allow_abbrev=False)
+    parser.set_defaults(run=cli_node.load)
+
+
+def _command(
+    commands: _Commands, name: str, summary: str, run: Callable[[argparse.Namespace, Output], int]
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    # Written before or after the command; here it must not undo what stands before.
+    _common(parser, config=argparse.SUPPRESS, as_json=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, config: object, as_json: object) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=config,
+        metavar="FILE",
+        help="default: $CALLSIEVE_CONFIG, ./callsieve.toml or /etc/callsieve/callsieve.toml",
+    )
+    parser.add_argument("--json", action="store_true", default=as_json, help="print one JSON document")
+
+
+def _examples(parser: argparse.ArgumentParser, *examples: str, note: str = "") -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    lines = "\n".join(f"  {example}" for example in examples)
+    parser.epilog = f"{note}\n\nexamples:\n{lines}".lstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

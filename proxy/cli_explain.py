@@ -1,0 +1,104 @@
+"""The `explain` command: what would become of a call, by the code that decides, with nothing counted."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Any
+
+from engine.decision import Action, Attempt, Explanation, Verdict
+from proxy.cli_live import Node, live_screener, now_us, open_node
+from proxy.cli_output import ExitCode, Failure, Output, progress_bar
+from proxy.config import Configuration, Trunk
+
+_ACTION_STYLES = {
+    Action.ACCEPT: "green",
+    Action.TAG: "yellow",
+    Action.DIVERT: "yellow",
+    Action.REJECT: "bold red",
+    Action.DROP: "bold red",
+}
+
+
+def explain(options: Namespace, output: Output) -> int:
+    with progress_bar("compiling the policy") as progress:
+        node = open_node(options.config, options.files, progress)
+    trunk = _trunk(node.configuration, options.trunk)
+    attempt = Attempt(options.caller, options.callee, trunk.name, source=options.source, privacy=options.privacy)
+    with live_screener(node) as screener:
+        explained = screener.explain(attempt, now_us())
+    output.document(_document(node, trunk, attempt, explained))
+    _print(node, trunk, attempt, explained, output)
+    refused = trunk.screen and explained.verdict.action in (Action.REJECT, Action.DROP)
+    return ExitCode.NO if refused else ExitCode.OK
+
+
+def _trunk(configuration: Configuration, name: str | None) -> Trunk:
+    trunks = {trunk.name: trunk for trunk in configuration.trunks}
+    if name is None and len(trunks) == 1:
+        return configuration.trunks[0]
+    if name not in trunks:
+        asked = "--trunk is needed" if name is None else f"no trunk is named {name!r}"
+        raise Failure(f"{asked}; known are {', '.join(trunks)}")
+    return trunks[name]
+
+
+def _document(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation) -> dict[str, Any]:
+    """With the names that the decision log uses."""
+    verdict = explained.verdict
+    return {
+        "caller": explained.caller,
+        "presented": attempt.caller,
+        "callee": explained.callee,
+        "trunk": trunk.name,
+        "screened": trunk.screen,
+        "action": verdict.action.name.lower(),
+        "status": verdict.status or None,
+        "basis": verdict.basis.name.lower(),
+        "rule": verdict.rule,
+        "score": verdict.score,
+        "label": verdict.label,
+        "reasons": [asdict(reason) for reason in explained.reasons],
+        "observed": verdict.observed.name.lower(),
+        "seen": dict(explained.seen),
+        "policy": node.source,
+    }
+
+
+def _print(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation, output: Output) -> None:
+    verdict = explained.verdict
+    thresholds = next(p.thresholds for p in node.configuration.policies if p.name == trunk.policy)
+    facts = {
+        "verdict": " ".join([verdict.action.name.lower(), str(verdict.status or "")]).strip(),
+        "basis": verdict.basis.name.lower(),
+        "rule": verdict.rule,
+        "score": f"{verdict.score} (tag from {thresholds.tag}, reject from {thresholds.reject})",
+        "label": verdict.label,
+        "observed": _observed(verdict),
+        "caller": _number(explained.caller, attempt.caller),
+        "callee": _number(explained.callee, attempt.callee),
+        "trunk": trunk.name if trunk.screen else f"{trunk.name} (not screened: its calls always go on)",
+        "policy": f"{trunk.policy} of {node.source}",
+    }
+    output.facts(facts, {"verdict": _ACTION_STYLES[verdict.action]})
+    if explained.reasons:
+        output.line("")
+        output.table(["reason", "points"], [[reason.name, reason.points or None] for reason in explained.reasons])
+    if explained.seen:
+        output.line("")
+        output.table(["looked at", "value"], [[name, _value(name, value)] for name, value in explained.seen])
+
+
+def _observed(verdict: Verdict) -> str | None:
+    """What rules in observe mode would have done, where that is more."""
+    return f"{verdict.observed.name.lower()}, if it were enforced" if verdict.observed > verdict.action else None
+
+
+def _value(name: str, value: int) -> str:
+    if name.startswith("limit "):
+        return "one more call conforms" if value else "used up"
+    return str(value)
+
+
+def _number(canonical: str, written: str) -> str:
+    return canonical if canonical == written else f"{canonical} (from {written!r})"

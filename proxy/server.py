@@ -1,0 +1,321 @@
+"""A worker: the call path in one process, driven by uvloop. No disk, no HTTP, no resolver once it runs.
+
+    python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
+
+fds: one bound UDP socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
+supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import gc
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from engine._fastpath import Screener
+from engine.policy import PolicyImage
+from engine.tables import Tables
+
+from proxy.config import Configuration, InternalErrorAction, Probe
+from proxy.config_address import parse_host_port
+from proxy.core import ListenerAddress, ProxyCore
+from proxy.counters import Counters
+from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
+from proxy.logs import Log, open_log
+from proxy.state_directory import StateDirectory
+from proxy.trunks import Routing, build_routing
+from proxy.udp import UdpEdge
+
+_COALESCE_EVENTS = 32
+_COALESCE_S = 0.02
+_RECONNECT_S = 0.5
+_HEALTH_S = 1.0
+_DRAIN_POLL_S = 0.05
+_LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
+
+Prepared = tuple[Routing, Screener]
+
+
+class Worker:
+    """Drives a core by its edge. prepare: what it takes to put a generation into force; runs in a thread."""
+
+    def __init__(
+        self,
+        number: int,
+        core: ProxyCore,
+        edge: UdpEdge,
+        sockets: Sequence[socket.socket],
+        sender: EventSender,
+        prepare: Callable[[int], Prepared],
+        log: Log,
+    ) -> None:
+        self._number = number
+        self._core = core
+        self._edge = edge
+        self._sockets = sockets
+        self._sender = sender
+        self._prepare = prepare
+        self._log = log
+        self._generation = 0
+        self._armed_us = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._probes: list[asyncio.Task[None]] = []
+        self._swaps: asyncio.Queue[int] = asyncio.Queue()
+        self._health: tuple[Target, ...] = ()
+
+    async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
+        """Serves until SIGTERM, then drains for drain_s at most."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if lifeline is not None:
+            loop.add_reader(lifeline, stop.set)
+        self._configure(generation, self._prepare(generation))
+        for index, listening in enumerate(self._sockets):
+            loop.add_reader(listening.fileno(), self._readable, index)
+        if self._edge.hand_over_fileno >= 0:
+            loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
+        background = [
+            asyncio.create_task(self._keep_connected()),
+            asyncio.create_task(self._swap_when_told()),
+            asyncio.create_task(self._report_health()),
+        ]
+        self._log.info("worker is up", generation=generation)
+        await stop.wait()
+        if lifeline is not None:
+            loop.remove_reader(lifeline)
+        await self._drain(drain_s)
+        for task in [*background, *self._probes]:
+            task.cancel()
+        self._collect()
+        self._sender.flush()
+
+    # The call path
+
+    def _readable(self, index: int) -> None:
+        self._edge.read(index)
+        self._collect()
+        self._arm()
+
+    def _handed_over(self) -> None:
+        self._edge.take_over()
+        self._collect()
+        self._arm()
+
+    def _tick(self) -> None:
+        self._armed_us = 0
+        self._edge.tick()
+        self._collect()
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer, at the earliest deadline; one that has become later fires early and is armed again."""
+        deadline_us = self._edge.next_deadline_us
+        if not deadline_us or (self._armed_us and self._armed_us <= deadline_us):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_us = deadline_us
+        delay_s = max(0, deadline_us - self._edge.now_us()) / 1_000_000
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    # Events
+
+    def _collect(self) -> None:
+        while events := self._core.take_events():
+            self._sender.add(events)
+        if self._sender.pending >= _COALESCE_EVENTS:
+            self._sender.flush()
+        if self._sender.pending and self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(_COALESCE_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self._sender.flush()
+        self._collect()
+
+    # Control
+
+    async def _keep_connected(self) -> None:
+        while True:
+            end = self._sender.connect()
+            if end is not None:
+                self._sender.note(Hello(self._number, os.getpid(), self._generation))
+                self._health = ()
+                with end:
+                    await self._hear(end)
+                    self._sender.disconnect()
+            await asyncio.sleep(_RECONNECT_S)
+
+    async def _hear(self, end: socket.socket) -> None:
+        """Takes control's orders until it goes away."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data = await loop.sock_recv(end, MESSAGE_BYTES)
+                order = decode_message(data) if data else None
+            except (OSError, ValueError):
+                return
+            if not isinstance(order, Swap):
+                return
+            self._swaps.put_nowait(order.generation)
+
+    async def _swap_when_told(self) -> None:
+        while True:
+            generation = await self._swaps.get()
+            try:
+                prepared = await asyncio.get_running_loop().run_in_executor(None, self._prepare, generation)
+                self._configure(generation, prepared)
+            except (OSError, ValueError, MemoryError) as why:
+                self._log.error("generation cannot be put into force", generation=generation, why=str(why))
+                self._sender.note(Swapped(generation, str(why)))
+            else:
+                self._log.info("swapped", generation=generation)
+                self._sender.note(Swapped(generation))
+
+    def _configure(self, generation: int, prepared: Prepared) -> None:
+        """The one point at which a configuration comes into force."""
+        routing, screener = prepared
+        self._core.configure(routing, screener)
+        self._generation = generation
+        for task in self._probes:
+            task.cancel()
+        self._probes = [
+            asyncio.create_task(self._probe(index, len(gateway.targets), gateway.probe))
+            for index, gateway in enumerate(routing.gateways)
+            if gateway.probe.enabled
+        ]
+
+    # Gateways
+
+    async def _probe(self, gateway: int, targets: int, probe: Probe) -> None:
+        while True:
+            sent = [self._edge.probe(gateway, target) for target in range(targets)]
+            self._arm()
+            await asyncio.sleep(probe.timeout_s)
+            for unanswered in sent:
+                self._edge.probe_timeout(unanswered)
+            await asyncio.sleep(max(0.0, probe.interval_s - probe.timeout_s))
+
+    async def _report_health(self) -> None:
+        while True:
+            await asyncio.sleep(_HEALTH_S)
+            health = tuple(Target(gateway, target, up) for gateway, target, up, *_ in self._core.target_health())
+            if health != self._health and self._sender.note(Targets(health)):
+                self._health = health
+
+    # The end
+
+    async def _drain(self, drain_s: float) -> None:
+        self._core.drain()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + drain_s
+        self._log.info("draining", open_transactions=self._core.open_transactions)
+        while self._core.open_transactions and loop.time() < deadline:
+            await asyncio.sleep(_DRAIN_POLL_S)
+        self._log.info("drained", open_transactions=self._core.open_transactions)
+
+
+class FaultLog:
+    """Our own faults in callbacks of the loop: logged, but never more than the log can take."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._quiet_until_s = 0.0
+        self._unsaid = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if loop.time() < self._quiet_until_s:
+            self._unsaid += 1
+            return
+        self._quiet_until_s = loop.time() + _LOGGED_ERRORS_S
+        self._log.error(context["message"], exc_info=context.get("exception"), unsaid_before=self._unsaid)
+        self._unsaid = 0
+
+
+def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, generation: int) -> Prepared:
+    """Opens a generation; OSError or ValueError if it cannot be run."""
+    routing = build_routing(state.configuration(generation), generation)
+    image = PolicyImage.open(state.policy_image(generation))
+    return routing, Screener(image, tables, node_key)
+
+
+def build_core(
+    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, workers: int, state: StateDirectory
+) -> ProxyCore:
+    return ProxyCore(
+        [
+            _listener(listener.advertise, bound)
+            for listener, bound in zip(configuration.listeners, sockets, strict=True)
+        ],
+        worker=worker,
+        workers=workers,
+        secret=state.secret(),
+        counters=Counters.open(state.counters(worker)),
+        capacity=configuration.capacity,
+        timers=configuration.timers,
+        server_header=configuration.node.server_header,
+        open_on_error=configuration.node.on_internal_error is InternalErrorAction.OPEN,
+    )
+
+
+def _listener(advertise: str | None, bound: socket.socket) -> ListenerAddress:
+    ip, port = bound.getsockname()[:2]
+    if advertise is None:
+        return ListenerAddress(ip, port, f"[{ip}]" if ":" in ip else ip, port)
+    told = parse_host_port(advertise, port)
+    return ListenerAddress(ip, port, f"[{told.host}]" if ":" in told.host else told.host, told.port)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="proxy.server")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--worker", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--fds", required=True)
+    parser.add_argument("--clock-offset", type=int, required=True)
+    parser.add_argument("--lifeline", type=int)
+    options = parser.parse_args()
+    # A terminal's Ctrl-C and hang-up reach the whole group; what they mean is for the supervisor to say.
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    log = open_log(f"worker-{options.worker}")
+    state = StateDirectory(options.state_dir)
+    generation = state.current()
+    if generation is None:
+        raise SystemExit(f"{state.path} holds no generation: start callsieve run")
+    configuration = state.configuration(generation)
+    sockets = [socket.socket(fileno=int(fd)) for fd in options.fds.split(",")]
+    tables = Tables.open(
+        state.tables,
+        reputation=configuration.capacity.reputation,
+        rate_limiter=configuration.capacity.rate_limiter,
+        half_life_days=configuration.reputation.half_life_days,
+    )
+    core = build_core(configuration, sockets, options.worker, options.workers, state)
+    worker = Worker(
+        options.worker,
+        core,
+        UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None),
+        sockets,
+        EventSender(state.events_socket, options.worker),
+        functools.partial(prepare_generation, state, tables, state.node_key()),
+        log,
+    )
+    gc.freeze()  # what has been made lives as long as the process
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(FaultLog(log))
+        runner.run(worker.run(generation, configuration.node.drain_s, options.lifeline))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""The supervisor: prepares a node, binds its sockets, starts its processes and keeps them running.
+
+Prepared means: the state directory is ours, generation N is compiled and in force. SIGHUP has control reload; SIGTERM
+and SIGINT drain the workers and then end control, which writes the last events; a second one ends everything at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.cli_client import ControlClient
+from proxy.cli_output import ExitCode, Failure
+from proxy.config import Configuration
+from proxy.config_errors import ConfigError
+from proxy.config_files import read_files
+from proxy.control.reload import CompilerProcess
+from proxy.listening import BindError, bind_admin, bind_listeners
+from proxy.logs import Log, open_log
+from proxy.state_directory import AlreadyRunning, StateDirectory
+from proxy.systemd import notify_ready, notify_reloading, notify_stopping
+
+_READY_TIMEOUT_S = 30.0
+_READY_POLL_S = 0.1
+_CONTROL_STOP_S = 10.0
+_DRAIN_GRACE_S = 3.0  # beyond node.drain_s
+_FIRST_BACKOFF_S = 0.1
+_LAST_BACKOFF_S = 5.0
+_STEADY_S = 10.0  # a child that lived so long starts again without delay
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One process to keep running. fds: inherited by it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    fds: tuple[int, ...] = ()
+
+
+class Child:
+    """A process that is started again whenever it ends, until it is stopped."""
+
+    def __init__(self, command: Command, log: Log) -> None:
+        self._command = command
+        self._log = log.bind(child=command.name)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_running())
+
+    async def stop(self, timeout_s: float) -> None:
+        """SIGTERM, and SIGKILL if that does not end it in time."""
+        self._stopping = True
+        self._signal(signal.SIGTERM)
+        if self._task is None:
+            return
+        if self._process is None or self._process.returncode is not None:
+            self._task.cancel()  # it waits for its next start
+        _, late = await asyncio.wait([self._task], timeout=timeout_s)
+        if late:
+            self._log.error("does not end, killed", after_s=timeout_s)
+            self.kill()
+            await asyncio.wait([self._task])
+
+    def kill(self) -> None:
+        self._stopping = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def _keep_running(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while not self._stopping:
+            started_s = time.monotonic()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *self._command.arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=self._command.fds
+            )
+            if self._stopping:
+                self._process.terminate()
+            status = await self._process.wait()
+            if self._stopping:
+                return
+            lived_s = time.monotonic() - started_s
+            backoff_s = _FIRST_BACKOFF_S if lived_s > _STEADY_S else min(backoff_s * 2, _LAST_BACKOFF_S)
+            self._log.error("ended, starting it again", status=status, lived_s=round(lived_s, 1), in_s=backoff_s)
+            await asyncio.sleep(backoff_s)
+
+
+class Supervisor:
+    """A prepared node. demo: the configuration to place demonstration calls by, None = none."""
+
+    def __init__(
+        self, state: StateDirectory, configuration: Configuration, commands: Sequence[Command], log: Log
+    ) -> None:
+        self._state = state
+        self._node = configuration.node
+        self._log = log
+        self._children = [Child(command, log) for command in commands]
+        self._client = ControlClient(state.control_socket)
+        self._stop = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, workers: int, listening: str, demo: Command | None) -> None:
+        """Until it is told to stop. listening: what the ready line says."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+        for child in self._children:
+            child.start()
+        if await self._ready(workers):
+            print(f"callsieve is ready: {listening}", flush=True)
+            notify_ready(listening)
+            if demo is not None:
+                self._background(self._demonstrate(demo))
+        elif not self._stop.is_set():
+            self._log.error("not ready yet, going on", after_s=_READY_TIMEOUT_S)
+        await self._stop.wait()
+        notify_stopping()
+        await self._end()
+
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._at_once.set()
+        self._stop.set()
+
+    def _told_to_reload(self) -> None:
+        self._background(self._reload())
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ready(self, workers: int) -> bool:
+        """Whether all workers report to control before it takes too long."""
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            try:
+                status = await asyncio.to_thread(self._client.status)
+                if len(status["workers"]) >= workers:
+                    return True
+            except Failure:
+                pass  # control has not opened its socket
+            await asyncio.sleep(_READY_POLL_S)
+        return False
+
+    async def _reload(self) -> None:
+        """Control does it and logs the outcome."""
+        notify_reloading()
+        try:
+            await asyncio.to_thread(self._client.reload)
+        except Failure as why:
+            self._log.error("reload failed", why=str(why))
+        notify_ready("")
+
+    async def _demonstrate(self, demo: Command) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *demo.arguments, stdin=asyncio.subprocess.DEVNULL
+        )
+        if await process.wait() != 0:
+            self._log.error("the demonstration failed", status=process.returncode)
+
+    async def _end(self) -> None:
+        """Workers first; control last, so that the last events are written."""
+        *others, control = reversed(self._children)
+        ending = asyncio.create_task(self._stop_in_order(others, control))
+        at_once = asyncio.create_task(self._at_once.wait())
+        await asyncio.wait([ending, at_once], return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            self._log.warning("told twice: ending at once")
+            for child in self._children:
+                child.kill()
+        at_once.cancel()
+        await ending
+
+    async def _stop_in_order(self, others: Sequence[Child], control: Child) -> None:
+        drain_s = self._node.drain_s + _DRAIN_GRACE_S
+        await asyncio.gather(*(child.stop(drain_s) for child in others))
+        await control.stop(_CONTROL_STOP_S)
+
+
+def run(config_path: Path, demo: bool = False) -> int:
+    """Runs a node until it is told to stop; ConfigError, Failure or OSError if it cannot be prepared."""
+    return asyncio.run(_run(Path(os.path.abspath(config_path)), demo))
+
+
+async def _run(config: Path, demo: bool) -> int:
+    log = open_log("supervisor")
+    state = StateDirectory(_state_dir(config))
+    state.create()
+    async with AsyncExitStack() as held:
+        try:
+            held.callback(os.close, state.lock())
+        except AlreadyRunning as why:
+            raise Failure(str(why), ExitCode.SYSTEM) from None
+        state.secret()
+        configuration = await _prepare(config, state, log)
+        workers = configuration.node.workers or max(1, len(os.sched_getaffinity(0)) - 1)
+        try:
+            sockets = bind_listeners(configuration.listeners, workers, log)
+            admin = bind_admin(configuration.admin.address)
+        except BindError as why:
+            raise Failure(str(why), ExitCode.SYSTEM) from None
+        lifeline, kept = os.pipe()
+        held.callback(os.close, kept)
+        commands = _commands(config, state, sockets, admin, lifeline)
+        if demo:
+            commands.append(_answering(configuration))
+        supervisor = Supervisor(state, configuration, commands, log)
+        await supervisor.run(workers, _listening(configuration, workers), _demonstration(config) if demo else None)
+    log.info("ended")
+    return 0
+
+
+def _state_dir(config: Path) -> Path:
+    """Where the state is, before anything else of the configuration is looked at."""
+    draft = read_files(config)
+    refused = ConfigError(draft.findings)
+    if refused.errors:
+        raise refused
+    return Path(draft.configuration().node.state_dir)
+
+
+async def _prepare(config: Path, state: StateDirectory, log: Log) -> Configuration:
+    """Compiles the next generation and puts it into force."""
+    generation = state.next_generation()
+    result = await CompilerProcess(config, state)(generation, None, progress=True)
+    if result.errors:
+        raise ConfigError(result.findings)
+    for finding in result.warnings:
+        log.warning("configuration", file=finding.file, key=finding.key, why=finding.why)
+    state.activate(generation)
+    return state.configuration(generation)
+
+
+def _commands(
+    config: Path, state: StateDirectory, sockets: Sequence[Sequence[socket.socket]], admin: socket.socket, lifeline: int
+) -> list[Command]:
+    """Control first, then the workers."""
+    place = ("--state-dir", str(state.path), "--lifeline", str(lifeline))
+    clock_offset_us = (time.time_ns() - time.monotonic_ns()) // 1000
+    control = ("-m", "proxy.control", "--config", str(config), "--workers", str(len(sockets)))
+    commands = [
+        Command("control", (*control, "--admin-fd", str(admin.fileno()), *place), (admin.fileno(), lifeline)),
+    ]
+    for worker, ends in enumerate(sockets):
+        fds = tuple(end.fileno() for end in ends)
+        server = ("-m", "proxy.server", "--worker", str(worker), "--workers", str(len(sockets)))
+        given = ("--fds", ",".join(map(str, fds)), "--clock-offset", str(clock_offset_us))
+        commands.append(Command(f"worker-{worker}", (*server, *given, *place), (*fds, lifeline)))
+    return commands
+
+
+def _answering(configuration: Configuration) -> Command:
+    """The softswitch of a demonstration: it answers where the first gateway's first target is."""
+    address = configuration.gateways[0].targets[0].address
+    return Command("softswitch", ("-m", "proxy.answering", "--address", address))
+
+
+def _demonstration(config: Path) -> Command:
+    return Command("demonstration", ("-m", "proxy.demo", "--config", str(config)))
+
+
+def _listening(configuration: Configuration, workers: int) -> str:
+    addresses = ", ".join(f"udp {listener.address}" for listener in configuration.listeners)
+    count = f"{workers} worker{'s' if workers > 1 else ''}"
+    return f"SIP on {addresses}; {count}; metrics on http://{configuration.admin.address}/metrics"
