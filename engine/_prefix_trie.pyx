@@ -16,6 +16,7 @@ An entry's key is the decimal of "1" + digits (the leading 1 keeps zeros and len
 import mmap
 import zlib
 from array import array
+from contextlib import suppress
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -88,18 +89,25 @@ cdef struct Probe:           # one look-up that the filter let pass
 
 # Half a dividend below 2^52 divided by 10^n, as multiply and shift: exact, since the rounded-up reciprocal of 2 * 10^n
 # carries 64 significant bits (Granlund, Montgomery, PLDI 1994).
+cdef struct Divisor:
+    uint64_t reciprocal
+    uint64_t shift
+
 cdef uint64_t[MAX_DIGITS + 1] POWER
-cdef uint64_t[MAX_DIGITS + 1] RECIPROCAL
-cdef int[MAX_DIGITS + 1] RECIPROCAL_SHIFT
+cdef Divisor[MAX_DIGITS + 1] DIVISORS
 
-for _n in range(MAX_DIGITS + 1):
-    POWER[_n] = 10**_n
-    RECIPROCAL_SHIFT[_n] = (2 * 10**_n - 1).bit_length() - 1
-    RECIPROCAL[_n] = -(-(2 ** (64 + RECIPROCAL_SHIFT[_n])) // (2 * 10**_n))
+def _fill_divisors():
+    for n, divisor in enumerate(2 * 10**n for n in range(MAX_DIGITS + 1)):
+        shift = (divisor - 1).bit_length() - 1
+        POWER[n] = divisor // 2
+        DIVISORS[n] = Divisor(-(-(1 << 64 + shift) // divisor), shift)
 
 
-cdef inline uint64_t without_last_digits(uint64_t payload, int digits) noexcept nogil:
-    return callsieve_high_word(payload << 1, RECIPROCAL[digits]) >> RECIPROCAL_SHIFT[digits]
+_fill_divisors()
+
+
+cdef inline uint64_t without_last_digits(uint64_t payload, uint32_t digits) noexcept nogil:
+    return callsieve_high_word(payload << 1, DIVISORS[digits].reciprocal) >> DIVISORS[digits].shift
 
 
 # Number of digits of "1" + digits, 0 if it is no such decimal.
@@ -273,7 +281,9 @@ cdef uint64_t _key(str digits, bint exact) except 0:
 
 
 def _aligned_copy(buffer):
-    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")))
+    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):    # a kernel may have no huge pages
+        copy.madvise(mmap.MADV_HUGEPAGE)
     copy.write(buffer)
     return copy
 
