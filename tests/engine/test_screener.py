@@ -382,9 +382,9 @@ def test_a_torn_batch_is_refused(directory: Path) -> None:
 
 # --- against the plain version ---------------------------------------------------------------------------------------
 
-NUMBERS = ["+8613800138000", "+8613800138001", "+8613800138100", "+8613900000000", "+14155550100", "CN:95588", "CN:110"]
+NUMBERS = ["+8613800138000", "+8613800138001", "+8613800138100", "+8613900000000", "+14155550100", "US:95588", "CN:110"]
 CALLERS = [*NUMBERS, "anonymous", "", "invalid"]
-ENTRIES = [*NUMBERS, "+86*", "+86138*", "+8613800138*", "+8613800138000*", "+1*", "CN:955*", "CN:95588*"]
+ENTRIES = [*NUMBERS, "+86*", "+86138*", "+8613800138*", "+8613800138000*", "+1*", "US:955*", "US:95588*"]
 TRUNKS = ("carrier", "other")
 
 entries = st.lists(st.sampled_from(ENTRIES), min_size=1, max_size=3, unique=True).map(tuple)
@@ -512,7 +512,7 @@ def same_but_redress(explained: Verdict, screened: Verdict) -> bool:
 def test_who_must_not_be_rejected_never_is(policy: rules.PolicySet, attempts: list[Call]) -> None:
     shielded = (
         number_list("shield-callee", "never-block", "+14155550100"),
-        number_list("shield-caller", "protected", "CN:95588"),
+        number_list("shield-caller", "protected", "US:95588"),
     )
     others = tuple(each for each in policy.lists if each.action is not rules.ListAction.ORDER)
     policy = rules.PolicySet(
@@ -525,7 +525,7 @@ def test_who_must_not_be_rejected_never_is(policy: rules.PolicySet, attempts: li
             verdict = screener.screen(attempt_of(each), NOW_US)
             if each.emergency or each.callee in ("CN:110", "+14155550100"):
                 assert verdict.action is Action.ACCEPT
-            elif each.caller == "CN:95588":
+            elif each.caller == "US:95588":
                 assert verdict.action <= Action.TAG
 
 
