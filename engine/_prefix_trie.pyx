@@ -3,10 +3,10 @@
 The nodes of the trie are flattened: a match is one look-up for each length at which an entry could exist, and all of
 them are known before the first is made. A root, indexed by the first three digits, says which lengths exist below it.
 A hash of an entry's digits names its group, about six entries. The group's word holds a filter of 48 bits, which turns
-away nearly every look-up of what is not there, and a pilot of 16 bits, which the builder chose so that no bucket of five
-entries overflows (a perfect hash with buckets, after Belazzougui, Botelho and Dietzfelbinger, "Hash, displace, and
-compress", ESA 2009). So a look-up is one word of a small array, then exactly one cache line, found or not, and the lines
-of all lengths are fetched side by side instead of one after the other as in a linked trie.
+away nearly every look-up of what is not there, and a pilot of 16 bits, which the builder chose so that no bucket of
+five entries overflows (a perfect hash with buckets, after Belazzougui, Botelho and Dietzfelbinger, "Hash, displace, and
+compress", ESA 2009). So a look-up is one word of a small array and, where the filter lets it pass, exactly one cache
+line; those of all lengths are fetched side by side instead of one after the other as in a linked trie.
 
 An entry's key is the decimal of "1" + digits (the leading 1 keeps zeros and length) and, as lowest bit, `exact`.
 
@@ -43,7 +43,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_DIGITS = 15
-    MAX_PROBES = MAX_DIGITS + 2    # one for each length, one for the whole number, one beyond that is written and not kept
+    MAX_PROBES = MAX_DIGITS + 1    # a prefix of each length and the whole number
     ROOT_DIGITS = 3
     ROOT_SIZE = 1000
     # A word of lengths, in the order of look-up from the lowest bit: bit 15 - n = whole numbers of n digits exist,
