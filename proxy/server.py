@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
-
 from proxy.config import Configuration, InternalErrorAction, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ProxyCore
