@@ -6,7 +6,7 @@ immutable image; msgspec refuses unknown keys and wrong types and names the offe
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -15,7 +15,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a TOML file: unknown keys are errors."""
 
 
-class ListAction(str, Enum):
+class ListAction(StrEnum):
     """What a list says of its numbers, in the order of decision."""
 
     NEVER_BLOCK = "never-block"  # callees: a call to them is never rejected, tagged or limited
@@ -27,7 +27,7 @@ class ListAction(str, Enum):
     TAG = "tag"  # callers: forwarded with the list's label
 
 
-class LimitKey(str, Enum):
+class LimitKey(StrEnum):
     """Whose attempts a limit counts together."""
 
     CALLER = "caller"
@@ -40,7 +40,7 @@ class LimitKey(str, Enum):
     SOURCE = "source"  # sender's address
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What a rule that fires asks for."""
 
     REJECT = "reject"
@@ -48,13 +48,13 @@ class Outcome(str, Enum):
     SCORE = "score"  # adds `points` and leaves the action to the thresholds
 
 
-class AnonymousAction(str, Enum):
+class AnonymousAction(StrEnum):
     ACCEPT = "accept"
     TAG = "tag"
     REJECT = "reject"
 
 
-class ShortCode(Struct, kw_only=True):
+class ShortCode(Struct, frozen=True, kw_only=True):
     """National short codes: numbers that are never completed with a country code (95588, 110, 4008123123)."""
 
     prefix: str
@@ -62,14 +62,14 @@ class ShortCode(Struct, kw_only=True):
     max_digits: int
 
 
-class NationalNumber(Struct, kw_only=True):
+class NationalNumber(Struct, frozen=True, kw_only=True):
     """A national number written without any prefix: 13800138000 on a Chinese trunk, ten digits in North America."""
 
     prefix: str = ""
     digits: int
 
 
-class DialPlan(Struct, kw_only=True):
+class DialPlan(Struct, frozen=True, kw_only=True):
     """How the numbers of a trunk are written, so that one number has one canonical form.
 
     country_code: digits without plus, e.g. "86". international_prefixes: e.g. ["00"], ["011"].
@@ -88,7 +88,7 @@ class DialPlan(Struct, kw_only=True):
     max_national_digits: int = 13
 
 
-class NumberList(Struct, kw_only=True):
+class NumberList(Struct, frozen=True, kw_only=True):
     """Numbers and prefixes with one thing to say of them.
 
     An entry is `+8613800138000` (exactly this number), `+86170*` (every number that begins so) or a national short
@@ -106,7 +106,7 @@ class NumberList(Struct, kw_only=True):
     observe: bool = False
 
 
-class PrefixRule(Struct, kw_only=True):
+class PrefixRule(Struct, frozen=True, kw_only=True):
     """Callers that begin with one of the prefixes: points, a label or a rejection."""
 
     name: str
@@ -118,7 +118,7 @@ class PrefixRule(Struct, kw_only=True):
     observe: bool = False
 
 
-class Limit(Struct, kw_only=True):
+class Limit(Struct, frozen=True, kw_only=True):
     """At most `calls` per `period_s`, exact (GCRA, ITU-T I.371); `burst` calls may come at once (default: `calls`)."""
 
     name: str
@@ -133,14 +133,14 @@ class Limit(Struct, kw_only=True):
     observe: bool = False
 
 
-class Thresholds(Struct, kw_only=True):
+class Thresholds(Struct, frozen=True, kw_only=True):
     """Scores (0..1000) from which a call is tagged or rejected."""
 
     tag: int = 500
     reject: int = 800
 
 
-class Policy(Struct, kw_only=True):
+class Policy(Struct, frozen=True, kw_only=True):
     """What a trunk screens with: thresholds and the rules that take part (empty = all that are defined)."""
 
     name: str
@@ -156,14 +156,14 @@ class Policy(Struct, kw_only=True):
     observe: bool = False
 
 
-class Label(Struct, kw_only=True):
+class Label(Struct, frozen=True, kw_only=True):
     """Text for the called party's phone, at most 64 bytes of UTF-8."""
 
     name: str
     text: str
 
 
-class Reputation(Struct, kw_only=True):
+class Reputation(Struct, frozen=True, kw_only=True):
     """How evidence becomes points. half_life_days: of the score; refused/complaint: points of one event."""
 
     half_life_days: float = 14.0
@@ -172,7 +172,7 @@ class Reputation(Struct, kw_only=True):
     block_share: float = 0.1  # share of the points that a caller's block of 100 inherits
 
 
-class StatusByBasis(Struct, kw_only=True):
+class StatusByBasis(Struct, frozen=True, kw_only=True):
     """The SIP status a rejection of each basis is answered with (docs: rejection by basis).
 
     anonymous: of a caller rejected because the identity is withheld (RFC 5079), whose basis is policy.
@@ -188,7 +188,7 @@ class StatusByBasis(Struct, kw_only=True):
     anonymous: int = 433
 
 
-class TrunkPolicy(Struct, kw_only=True):
+class TrunkPolicy(Struct, frozen=True, kw_only=True):
     """What the engine knows of a trunk."""
 
     name: str
@@ -198,7 +198,7 @@ class TrunkPolicy(Struct, kw_only=True):
     status: StatusByBasis = StatusByBasis()
 
 
-class PolicySet(Struct, kw_only=True):
+class PolicySet(Struct, frozen=True, kw_only=True):
     """Everything a policy image is compiled from."""
 
     trunks: tuple[TrunkPolicy, ...] = ()

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _common(parser, config=None, as_json=False)
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="command", required=True)
     _run_command(commands)
     _check_command(commands)
     _reload_command(commands)
@@ -161,7 +161,7 @@ def _lookup_command(commands: _Commands) -> None:
 
 def _list_command(commands: _Commands) -> None:
     parser = commands.add_parser("list", help="show or change a list of numbers", allow_abbrev=False)
-    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
     show = _command(actions, "show", "the entries of a list", cli_lists.show)
     add = _command(actions, "add", "add numbers to a list's file and reload", cli_lists.add)
     remove = _command(actions, "remove", "remove numbers from a list's file and reload", cli_lists.remove)

@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from engine.decision import Action, Attempt, Explanation
+from engine.decision import Action, Attempt, Explanation, Verdict
 from proxy.cli_live import Node, live_screener, now_us, open_node
 from proxy.cli_output import ExitCode, Failure, Output, progress_bar
 from proxy.config import Configuration, Trunk
@@ -74,7 +74,7 @@ def _print(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation, o
         "rule": verdict.rule,
         "score": f"{verdict.score} (tag from {thresholds.tag}, reject from {thresholds.reject})",
         "label": verdict.label,
-        "would be": verdict.observed.name.lower() if verdict.observed != verdict.action else None,
+        "observed": _observed(verdict),
         "caller": _number(explained.caller, attempt.caller),
         "callee": _number(explained.callee, attempt.callee),
         "trunk": trunk.name if trunk.screen else f"{trunk.name} (not screened: its calls always go on)",
@@ -83,10 +83,21 @@ def _print(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation, o
     output.facts(facts, {"verdict": _ACTION_STYLES[verdict.action]})
     if explained.reasons:
         output.line("")
-        output.table(["reason", "points"], [[reason.name, reason.points] for reason in explained.reasons])
+        output.table(["reason", "points"], [[reason.name, reason.points or None] for reason in explained.reasons])
     if explained.seen:
         output.line("")
-        output.table(["looked at", "value"], explained.seen)
+        output.table(["looked at", "value"], [[name, _value(name, value)] for name, value in explained.seen])
+
+
+def _observed(verdict: Verdict) -> str | None:
+    """What rules in observe mode would have done, where that is more."""
+    return f"{verdict.observed.name.lower()}, if it were enforced" if verdict.observed > verdict.action else None
+
+
+def _value(name: str, value: int) -> str:
+    if name.startswith("limit "):
+        return "one more call conforms" if value else "used up"
+    return str(value)
 
 
 def _number(canonical: str, written: str) -> str:

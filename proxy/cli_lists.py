@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.rules import NumberList
-from proxy.cli_client import ControlClient, NotRunning
+from proxy.cli_client import NotRunning
 from proxy.cli_list_file import ListLine, add_entries, entry_of, list_line, read_lines, remove_entries
-from proxy.cli_node import state_directory, tell_reload
+from proxy.cli_node import ask_to_reload, tell_reload
 from proxy.cli_output import ExitCode, Failure, Output
 from proxy.config_load import read_configuration
 
@@ -47,9 +47,9 @@ def remove(options: Namespace, output: Output) -> int:
 
 
 def entries(number_list: NumberList) -> Iterator[tuple[str, ListLine]]:
-    """(file, line) of every entry of a list; where "" it stands in the configuration itself."""
+    """(where it stands, line) of every entry of a list."""
     for number in number_list.numbers:
-        yield "", list_line(number)
+        yield "configuration", list_line(number)
     if number_list.file is not None:
         for line in read_lines(Path(number_list.file)):
             if line.written:
@@ -97,7 +97,7 @@ def _changed(options: Namespace, output: Output, number_list: NumberList, done: 
     accepted, answer = True, None
     if numbers:
         try:
-            accepted, answer = ControlClient(state_directory(options).control_socket).reload()
+            accepted, answer = ask_to_reload(options)
         except NotRunning:
             output.line("callsieve is not running; it counts from the next start")
     output.document({"list": number_list.name, "file": number_list.file, done: numbers, "reload": answer})

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from engine import PolicyError, Tables, compile_policy
 from engine._fastpath import Screener
-from engine._image import PolicyImage
+from engine._image import ImageError, PolicyImage
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
-from proxy.cli_output import ProgressBar
+from engine._table import TableError
+from proxy.cli_output import ExitCode, Failure, ProgressBar
 from proxy.config import Configuration
 from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, policy_set, read_configuration
@@ -40,8 +43,12 @@ def open_node(config: Path, from_files: bool, progress: ProgressBar) -> Node:
     generation = None if from_files else state.current()
     if generation is None:
         return _compiled(config, state, progress)
-    image = PolicyImage.open(state.policy_image(generation))
-    return Node(state.configuration(generation), image, state, f"generation {generation}")
+    try:
+        image = PolicyImage.open(state.policy_image(generation))
+        return Node(state.configuration(generation), image, state, f"generation {generation}")
+    except (ImageError, msgspec.DecodeError) as why:
+        what = f"{state.generation(generation)} is not of this version: {why}; --files asks the files instead"
+        raise Failure(what, ExitCode.SYSTEM) from None
 
 
 def _compiled(config: Path, state: StateDirectory, progress: ProgressBar) -> Node:
@@ -59,10 +66,7 @@ def _compiled(config: Path, state: StateDirectory, progress: ProgressBar) -> Nod
 def live_tables(state: StateDirectory) -> Iterator[Tables]:
     """The node's tables as they are; empty ones in their place where there are none yet."""
     if state.tables.is_dir() and any(state.tables.iterdir()):
-        yield Tables(
-            ReputationCache.attach(state.tables / "reputation.tbl"),
-            RateLimiter.attach(state.tables / "rate_limiter.tbl"),
-        )
+        yield _attached(state)
         return
     with tempfile.TemporaryDirectory(prefix="callsieve-") as nowhere:
         yield Tables.open(
@@ -71,6 +75,16 @@ def live_tables(state: StateDirectory) -> Iterator[Tables]:
             rate_limiter=_EMPTY_TABLE_RECORDS,
             half_life_days=1,
         )
+
+
+def _attached(state: StateDirectory) -> Tables:
+    try:
+        return Tables(
+            ReputationCache.attach(state.tables / "reputation.tbl"),
+            RateLimiter.attach(state.tables / "rate_limiter.tbl"),
+        )
+    except TableError as why:
+        raise Failure(f"{state.tables} cannot be used: {why}", ExitCode.SYSTEM) from None
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from engine._numbers import DialPlan, block_of, number_text, parse_entry
 from engine.numbers import CALLING_CODE_BY_REGION
@@ -15,7 +14,7 @@ from engine.rules import NumberList, PrefixRule
 from proxy.cli_list_file import Entry
 from proxy.cli_lists import entries
 from proxy.cli_live import live_tables, now_us
-from proxy.cli_output import ExitCode, Failure, Output
+from proxy.cli_output import ExitCode, Failure, Output, progress_bar
 from proxy.config import Configuration
 from proxy.config_load import dial_plans, read_configuration
 from proxy.state_directory import StateDirectory
@@ -50,7 +49,8 @@ def lookup(options: Namespace, output: Output) -> int:
     configuration = read_configuration(options.config)
     number = _number(options, configuration)
     text = number_text(number)
-    matches = list(_matches(configuration, _candidates(text)))
+    with progress_bar("reading lists"):
+        matches = list(_matches(configuration, _candidates(text)))
     known = _known(configuration, number)
     output.document(
         {
@@ -134,9 +134,9 @@ def _known(configuration: Configuration, number: int) -> list[Known]:
             of=number_text(key),
             points=entry.points,
             complaints=entry.complaints,
-            label=labels[entry.label] if entry.label < len(labels) else None,
+            label=None if entry.label is None or entry.label >= len(labels) else labels[entry.label],
             updated=f"{datetime.fromtimestamp(entry.updated_us / 1e6, UTC):%Y-%m-%d %H:%M}",
-            pinned=bool(entry.pinned),
+            pinned=entry.pinned,
         )
         for key, entry in read
         if entry is not None

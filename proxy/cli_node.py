@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.cli_client import ControlClient
-from proxy.cli_output import ExitCode, Failure, Output, findings_document
+from proxy.cli_output import ExitCode, Failure, Output, findings_document, progress_bar
 from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, read_configuration
 from proxy.state_directory import StateDirectory
@@ -38,7 +38,8 @@ def check(options: Namespace, output: Output) -> int:
     if not os.access(path, os.R_OK):
         raise Failure(f"{path} is not there, or may not be read")
     try:
-        loaded = load_configuration(path)
+        with progress_bar("checking"):
+            loaded = load_configuration(path)
     except ConfigError as refused:
         _tell_findings(refused.findings, output)
         return ExitCode.NO
@@ -58,10 +59,15 @@ def check(options: Namespace, output: Output) -> int:
 
 
 def reload(options: Namespace, output: Output) -> int:
-    accepted, answer = ControlClient(state_directory(options).control_socket).reload()
+    accepted, answer = ask_to_reload(options)
     output.document(answer)
     tell_reload(accepted, answer, output)
     return ExitCode.OK if accepted else ExitCode.USAGE
+
+
+def ask_to_reload(options: Namespace) -> tuple[bool, dict[str, Any]]:
+    with progress_bar("reloading"):
+        return ControlClient(state_directory(options).control_socket).reload()
 
 
 def tell_reload(accepted: bool, answer: dict[str, Any], output: Output) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, TextIO
+from threading import Timer
+from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -43,25 +43,21 @@ class Failure(Exception):
 
 
 class ProgressBar:
-    """Called with (done, total); appears on a terminal's stderr once the work has taken a second."""
+    """Called with (done, total), or not at all; appears on a terminal's stderr once the work has taken a second."""
 
     def __init__(self, description: str) -> None:
-        self._description = description
-        self._started_s = time.monotonic()
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._progress = Progress(console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
+        self._task = self._progress.add_task(description, total=None)
+        self._appearance = Timer(_SHOWN_AFTER_S, self._progress.start)
+        self._appearance.start()
 
     def __call__(self, done: int, total: int) -> None:
-        if self._progress is None and time.monotonic() - self._started_s >= _SHOWN_AFTER_S:
-            self._progress = Progress(console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
-            self._task = self._progress.add_task(self._description)
-            self._progress.start()
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+        self._progress.update(self._task, completed=done, total=total)
 
     def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._appearance.cancel()
+        self._appearance.join()
+        self._progress.stop()
 
 
 @contextmanager
@@ -121,9 +117,16 @@ class Output:
         if not self.as_json:
             self._err.print(Text(f"callsieve: {why}"), soft_wrap=True)
 
-    def _print(self, renderable: Any) -> None:
-        if not self.as_json:
-            self._out.print(renderable)
+    def _print(self, table: Table) -> None:
+        if self.as_json:
+            return
+        if self._out.is_terminal:
+            self._out.print(table)
+            return
+        with self._out.capture() as captured:
+            self._out.print(table)
+        for line in captured.get().splitlines():
+            print(line.rstrip())
 
 
 def findings_document(findings: Iterable[ConfigFinding]) -> dict[str, list[dict[str, str]]]:

@@ -153,6 +153,33 @@ ERRORS = {
         "trunk[second].sources[1]",
         "source of trunk[carrier] already",
     ),
+    # The policy, checked by the engine.
+    "no list file": (
+        GOOD + '[[list]]\nname = "deny"\naction = "deny"\nfile = "none.txt"\n',
+        "list[deny].file",
+        "No such file",
+    ),
+    "no entry": (
+        GOOD + '[[list]]\nname = "deny"\naction = "deny"\nnumbers = ["hello"]\n',
+        "list[deny].numbers",
+        "is no entry",
+    ),
+    "allow without an end": (
+        GOOD + '[[list]]\nname = "a"\naction = "allow"\nowner = "x"\nnumbers = ["+8620"]\n',
+        "list[a].until",
+        "end date",
+    ),
+    "unknown label": (
+        GOOD + '[[list]]\nname = "t"\naction = "tag"\nlabel = "x"\nnumbers = ["+8620"]\n',
+        "list[t].label",
+        "is called 'x'",
+    ),
+    "thresholds": (GOOD + "thresholds = { tag = 800 }\n", "policy[default].thresholds.tag", "not below reject"),
+    "endless limit": (
+        GOOD + '[[limit]]\nname = "l"\nkey = "caller"\ncalls = 0\nperiod_s = 1\n',
+        "limit[l].calls",
+        "at least 1",
+    ),
     # Gateways.
     "no targets": (edited('[{ address = "198.51.100.20" }]', "[]"), "gateway[softswitch].targets", "is empty"),
     "target address": (edited("198.51.100.20", "198.51.100"), "gateway[softswitch].targets[0].address", "neither"),
@@ -230,6 +257,11 @@ def test_errors(tmp_path: Path, text: str, key: str, why: str) -> None:
 
 
 WARNINGS = {
+    "expired list": (
+        GOOD + '[[list]]\nname = "d"\naction = "deny"\nuntil = "2026-01-01"\nnumbers = ["+8620"]\n',
+        "list[d].until",
+        "expired",
+    ),
     "nested networks": (
         GOOD + ANOTHER_TRUNK.format('["203.0.113.64/26"]'),
         "trunk[second].sources[0]",
