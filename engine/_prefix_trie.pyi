@@ -21,6 +21,9 @@ class PrefixTrie:
         An exact entry matches the whole number only and beats every prefix. Of several entries with the same digits and
         `exact` the last one counts. About 15 bytes an entry.
         """
+    @staticmethod
+    def build_keys(keys: Buffer, values: Buffer) -> bytes:
+        """The same from buffers of keys (format Q: the decimal of "1" + digits, doubled, + 1 if exact) and values (I)."""
     def match(self, digits: str) -> tuple[int, int] | None:
         """The value that matches and the number of digits it matched; ValueError if `digits` are not 1 to 15 digits."""
     def match_many(self, numbers: Buffer) -> array[int]:
