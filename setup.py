@@ -1,4 +1,4 @@
-"""Builds the native modules: every .pyx of `engine`, `proxy` and the load harness.
+"""Builds the native modules: every .pyx of `engine` and `proxy`, and of the tests when built in place.
 
 CALLSIEVE_BUILD selects the flavour:
   release (default)  -O3, no bounds checks
@@ -6,6 +6,7 @@ CALLSIEVE_BUILD selects the flavour:
 """
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -15,13 +16,15 @@ FLAVOUR = os.environ.get("CALLSIEVE_BUILD", "release")
 if FLAVOUR not in ("release", "debug"):
     raise SystemExit(f"CALLSIEVE_BUILD={FLAVOUR}: expected release or debug")
 DEBUG = FLAVOUR == "debug"
+# The native modules of the tests are built in place, never into a wheel.
+TREES = ("engine", "proxy", "tests") if "--inplace" in sys.argv else ("engine", "proxy")
 
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
     "wraparound": False,
     "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
+    "nonecheck": False,  # needs the interpreter lock, which most of our functions run without
     "overflowcheck": False,
     "cdivision": True,
     "linetrace": DEBUG,
@@ -36,7 +39,7 @@ WARNINGS = ["-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
 
 
 def extensions() -> list[Extension]:
-    sources = sorted(p for top in ("engine", "proxy", "tests/load") for p in Path(top).rglob("*.pyx"))
+    sources = sorted(p for top in ("engine", "proxy", "tests/load", "tests/bench") for p in Path(top).rglob("*.pyx"))
     return [
         Extension(
             ".".join(p.with_suffix("").parts),

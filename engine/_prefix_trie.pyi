@@ -21,9 +21,12 @@ class PrefixTrie:
         An exact entry matches the whole number only and beats every prefix. Of several entries with the same digits and
         `exact` the last one counts. About 15 bytes an entry.
         """
+    @staticmethod
+    def build_keys(keys: Buffer, values: Buffer) -> bytes:
+        """The same from buffers of keys (format Q: the decimal of "1" + digits, doubled, + 1 if exact) and values (I)."""
     def match(self, digits: str) -> tuple[int, int] | None:
-        """The value that matches `digits` and the number of digits matched; ValueError if they are not 1 to 15 digits."""
+        """The value that matches and the number of digits it matched; ValueError if `digits` are not 1 to 15 digits."""
     def match_many(self, numbers: Buffer) -> array[int]:
-        """The value that matches each of the numbers (a buffer of format Q, as `engine.numbers` forms them), 0 = none."""
+        """The value that matches each of the numbers (a buffer of format Q, formed by `engine.numbers`), 0 = none."""
     def __len__(self) -> int:
         """Number of entries."""

@@ -226,6 +226,10 @@ cdef class PrefixTrie:
             values.append(value)
         return _build(keys, values)
 
+    @staticmethod
+    def build_keys(keys, values):
+        return _build(keys, values)
+
     def match(self, str digits):
         cdef int length
         cdef uint32_t value = trie_match(&self.view, _key(digits, False) >> 1, &length)

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import secrets
 import signal
-import sys
 from dataclasses import dataclass, field
 
 from proxy.config_address import parse_host_port
@@ -210,4 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -103,6 +103,7 @@ class Redress(Struct, frozen=True, kw_only=True):
     tel: str | None = None
     email: str | None = None
     location: str = "RLN"  # RFC 8606 section 4
+    card_url: str | None = None  # https URL of the signed contact card of a 608 (RFC 8688 section 3.2)
 
 
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):

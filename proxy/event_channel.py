@@ -65,6 +65,9 @@ class Targets(Note, frozen=True, tag="targets"):
     targets: tuple[Target, ...]
 
 
+Message = Frame | Hello | Swap | Swapped | Targets
+
+_notes: msgspec.json.Decoder[Hello | Swap | Swapped | Targets]
 _notes = msgspec.json.Decoder(Hello | Swap | Swapped | Targets)
 
 
@@ -72,7 +75,7 @@ def encode_note(note: Note) -> bytes:
     return msgspec.json.encode(note)
 
 
-def decode_message(data: bytes) -> Frame | Hello | Swap | Swapped | Targets:
+def decode_message(data: bytes) -> Message:
     """One message; ValueError if it is none."""
     if data[:1] == b"{":
         return _notes.decode(data)

@@ -9,6 +9,7 @@ cdef struct OutMessage:
     const uint8_t* data
     uint32_t size
     uint8_t listener
+    uint8_t worker           # of a datagram handed over: whom to
     Address destination
 
 # Appends to a datagram under construction. Once it does not fit, `full` is set and nothing more is written.

@@ -1,6 +1,6 @@
 """A worker: the call path in one process, driven by uvloop. No disk, no HTTP, no resolver once it runs.
 
-    python -m proxy.server --state-dir DIR --worker K --fds 5,6 --clock-offset US --lifeline FD
+    python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
 
 fds: one bound UDP socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
 supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
@@ -15,7 +15,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
 
-from proxy.config import Configuration, InternalErrorAction
+from proxy.config import Configuration, InternalErrorAction, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ListenerAddress, ProxyCore
 from proxy.counters import Counters
@@ -83,6 +82,8 @@ class Worker:
         self._configure(generation, self._prepare(generation))
         for index, listening in enumerate(self._sockets):
             loop.add_reader(listening.fileno(), self._readable, index)
+        if self._edge.hand_over_fileno >= 0:
+            loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
@@ -102,6 +103,11 @@ class Worker:
 
     def _readable(self, index: int) -> None:
         self._edge.read(index)
+        self._collect()
+        self._arm()
+
+    def _handed_over(self) -> None:
+        self._edge.take_over()
         self._collect()
         self._arm()
 
@@ -184,19 +190,21 @@ class Worker:
         for task in self._probes:
             task.cancel()
         self._probes = [
-            asyncio.create_task(self._probe(index, len(gateway.targets), gateway.probe.interval_s))
+            asyncio.create_task(self._probe(index, len(gateway.targets), gateway.probe))
             for index, gateway in enumerate(routing.gateways)
             if gateway.probe.enabled
         ]
 
     # Gateways
 
-    async def _probe(self, gateway: int, targets: int, interval_s: float) -> None:
+    async def _probe(self, gateway: int, targets: int, probe: Probe) -> None:
         while True:
-            for target in range(targets):
-                self._edge.probe(gateway, target)
+            sent = [self._edge.probe(gateway, target) for target in range(targets)]
             self._arm()
-            await asyncio.sleep(interval_s)
+            await asyncio.sleep(probe.timeout_s)
+            for unanswered in sent:
+                self._edge.probe_timeout(unanswered)
+            await asyncio.sleep(max(0.0, probe.interval_s - probe.timeout_s))
 
     async def _report_health(self) -> None:
         while True:
@@ -242,7 +250,7 @@ def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, g
 
 
 def build_core(
-    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, state: StateDirectory
+    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, workers: int, state: StateDirectory
 ) -> ProxyCore:
     return ProxyCore(
         [
@@ -250,6 +258,7 @@ def build_core(
             for listener, bound in zip(configuration.listeners, sockets, strict=True)
         ],
         worker=worker,
+        workers=workers,
         secret=state.secret(),
         counters=Counters.open(state.counters(worker)),
         capacity=configuration.capacity,
@@ -271,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="proxy.server")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--worker", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--fds", required=True)
     parser.add_argument("--clock-offset", type=int, required=True)
     parser.add_argument("--lifeline", type=int)
@@ -291,11 +301,11 @@ def main() -> None:
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
     )
-    core = build_core(configuration, sockets, options.worker, state)
+    core = build_core(configuration, sockets, options.worker, options.workers, state)
     worker = Worker(
         options.worker,
         core,
-        UdpEdge(core, sockets, options.clock_offset),
+        UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None),
         sockets,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key()),
@@ -308,4 +318,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,7 +12,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -158,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from engine.policy import PolicyError, compile_policy
-from rich.console import Console
-from rich.progress import Progress
 
+from proxy.cli_output import progress_bar
 from proxy.config import Configuration
 from proxy.config_errors import ConfigError, ConfigFinding, error, warning
 from proxy.config_load import load_configuration, policy_set
@@ -100,17 +99,6 @@ def _sealed_changes(wanted: Configuration, sealed: Configuration) -> Iterator[st
         yield "reputation.half_life_days"
 
 
-@contextmanager
-def _progress_bar(shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    console = Console(stderr=True)
-    if not shown or not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("compiling the policy")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="proxy.control.compile")
     parser.add_argument("--config", type=Path, required=True)
@@ -121,7 +109,7 @@ def main() -> int:
     options = parser.parse_args()
     state = StateDirectory(options.state_dir)
     sealed = None if options.sealed is None else state.configuration(options.sealed)
-    with _progress_bar(options.progress) as progress:
+    with progress_bar("compiling the policy") if options.progress else nullcontext() as progress:
         result = compile_generation(options.config, state, options.generation, sealed, progress)
     sys.stdout.buffer.write(msgspec.json.encode(result))
     return 2 if result.errors else 0

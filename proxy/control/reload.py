@@ -101,7 +101,8 @@ class CompilerProcess:
         self._state = state
 
     async def __call__(self, generation: int, sealed: int | None, *, progress: bool = False) -> CompileResult:
-        arguments = ["--config", self._config, "--state-dir", self._state.path, "--generation", str(generation)]
+        arguments = ["--config", str(self._config), "--state-dir", str(self._state.path)]
+        arguments += ["--generation", str(generation)]
         arguments += [] if sealed is None else ["--sealed", str(sealed)]
         arguments += ["--progress"] if progress else []
         child = await asyncio.create_subprocess_exec(

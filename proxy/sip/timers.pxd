@@ -37,8 +37,8 @@ cdef struct TimerQueues:
 
 cdef void arm(TimerQueues* timers, uint32_t node, uint8_t length, int64_t now_us) noexcept nogil
 cdef void disarm(TimerQueues* timers, uint32_t node) noexcept nogil
-# The next node whose deadline has come, disarmed; 0 = none.
-cdef uint32_t pop_due(TimerQueues* timers, int64_t now_us) noexcept nogil
+# The next node whose deadline has come, disarmed, and the length it was armed with; 0 = none.
+cdef uint32_t pop_due(TimerQueues* timers, int64_t now_us, uint8_t* length) noexcept nogil
 # The earliest deadline of all queues; 0 = no timer is armed.
 cdef int64_t next_deadline(const TimerQueues* timers) noexcept nogil
 cdef uint8_t doubled(uint8_t length, bint capped_at_t2) noexcept nogil

@@ -33,13 +33,14 @@ cdef void disarm(TimerQueues* timers, uint32_t node) noexcept nogil:
     n.length = LENGTH_NONE
 
 
-cdef uint32_t pop_due(TimerQueues* timers, int64_t now_us) noexcept nogil:
+cdef uint32_t pop_due(TimerQueues* timers, int64_t now_us, uint8_t* length) noexcept nogil:
     cdef int i
     cdef uint32_t node
     for i in range(1, LENGTH_COUNT):
         node = timers.queues[i].head
         if node and timers.nodes[node].deadline_us <= now_us:
             disarm(timers, node)
+            length[0] = <uint8_t>i
             return node
     return 0
 

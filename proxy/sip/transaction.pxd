@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from proxy.key_index cimport KeyIndex
 from proxy.memory cimport Block, MemoryPool
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -53,19 +54,17 @@ cdef struct Step:
 cdef enum ServerFlag:
     SERVER_CANCELLED = 1
     SERVER_SILENT = 2        # dropped by the verdict: never answered
-    SERVER_NO_BODY_KEPT = 4
 
 cdef struct ServerTransaction:
     uint64_t key
     Address peer             # where responses go (RFC 3261 section 18.2.2, RFC 3581)
     Block response           # the last one sent, for retransmission
-    Block best               # best final response of failed attempts (RFC 3261 section 16.7 step 6)
     uint64_t tried           # bits of the gateway's targets already tried
     uint32_t generation
     uint32_t client          # current client transaction, 0 = none
     uint32_t call            # call of the initial INVITE, 0 = none
     uint16_t status          # of `response`
-    uint16_t best_status
+    uint16_t failed_status   # of attempts that were given up for another target: 503 or 408, 0 = none
     uint16_t gateway         # NO_GATEWAY = routed by the message itself
     uint8_t state            # State
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER
@@ -78,27 +77,26 @@ cdef enum ClientFlag:
     CLIENT_CANCEL_SENT = 2
     CLIENT_ABANDONED = 4         # the proxy has gone on to another target
     CLIENT_PROBE = 8             # OPTIONS of our own
+    CLIENT_CANCEL = 16           # a CANCEL: shares the branch of the INVITE client that `server` names
 
 cdef struct ClientTransaction:
     Address destination
     Block message            # the request as sent; once a 300-699 came: its ACK
     uint32_t generation
-    uint32_t server          # 0 = none
+    uint32_t server          # 0 = none; of a CANCEL: its INVITE's client transaction
     uint32_t server_generation
+    uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint16_t gateway
     uint16_t target
     uint8_t state
     uint8_t machine
+    uint8_t method           # Method of the request
     uint8_t listener
     uint8_t retransmit
     uint8_t flags            # ClientFlag
 
 cdef enum:
     NO_GATEWAY = 0xFFFF
-
-cdef struct Slot:
-    uint64_t key             # 0 = free
-    uint32_t server
 
 cdef Step step(uint8_t machine, uint8_t state, uint8_t input) noexcept nogil
 
@@ -107,8 +105,7 @@ cdef class Transactions:
     cdef ClientTransaction* clients
     cdef TimerQueues timers
     cdef MemoryPool memory
-    cdef Slot* slots
-    cdef uint64_t slot_mask
+    cdef KeyIndex keys
     cdef uint32_t* free_servers
     cdef uint32_t* free_clients
     cdef uint32_t free_server_count
@@ -128,7 +125,6 @@ cdef class Transactions:
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil
     cdef void end_server(self, uint32_t server) noexcept nogil
     cdef void end_client(self, uint32_t client) noexcept nogil
-    cdef void forget_key(self, uint64_t key) noexcept nogil
     cdef void reap(self) noexcept nogil
     # Writes "z9hG4bK" + worker, index and generation; returns the length (BRANCH_SIZE).
     cdef uint32_t write_branch(self, uint32_t client, uint8_t worker, uint8_t* out) noexcept nogil

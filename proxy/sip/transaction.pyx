@@ -7,6 +7,7 @@ table does nothing. Only `step` reads it; only ProxyCore acts on it.
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
 from proxy.memory cimport free_pool, release
 from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
@@ -111,22 +112,17 @@ cdef class Transactions:
     """
 
     def __cinit__(self, int capacity, uint64_t memory, bytes secret, int64_t[::1] lengths_us):
-        cdef uint64_t slots = 16
         cdef uint32_t i
         if len(secret) < 16 or lengths_us.shape[0] != LENGTH_COUNT or capacity < 16:
             raise ValueError("secret of 16 bytes, a length for every timer and room for 16 transactions are needed")
-        while slots < <uint64_t>capacity * 2:
-            slots *= 2
         self.capacity = capacity
-        self.slot_mask = slots - 1
         self.servers = <ServerTransaction*>calloc(capacity + 1, sizeof(ServerTransaction))
         self.clients = <ClientTransaction*>calloc(capacity + 1, sizeof(ClientTransaction))
         self.timers.nodes = <TimerNode*>calloc(<size_t>capacity * 4 + 8, sizeof(TimerNode))
-        self.slots = <Slot*>calloc(slots, sizeof(Slot))
         self.free_servers = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         self.free_clients = <uint32_t*>malloc(capacity * sizeof(uint32_t))
-        if not (self.servers and self.clients and self.timers.nodes and self.slots and self.free_servers
-                and self.free_clients):
+        if not (self.servers and self.clients and self.timers.nodes and self.free_servers and self.free_clients
+                and create_index(&self.keys, capacity)):
             raise MemoryError("no memory for the transactions of `capacity.transactions`")
         for i in range(capacity):
             self.free_servers[i] = self.free_clients[i] = <uint32_t>capacity - i
@@ -141,13 +137,12 @@ cdef class Transactions:
         if self.servers and self.clients:
             for i in range(self.capacity + 1):
                 release(&self.memory, &self.servers[i].response)
-                release(&self.memory, &self.servers[i].best)
                 release(&self.memory, &self.clients[i].message)
         free_pool(&self.memory)
         free(self.servers)
         free(self.clients)
         free(self.timers.nodes)
-        free(self.slots)
+        free_index(&self.keys)
         free(self.free_servers)
         free(self.free_clients)
 
@@ -185,12 +180,7 @@ cdef class Transactions:
         return key if key else 1
 
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil:
-        cdef uint64_t at = key & self.slot_mask
-        while self.slots[at].key:
-            if self.slots[at].key == key:
-                return self.slots[at].server
-            at = (at + 1) & self.slot_mask
-        return 0
+        return find_key(&self.keys, key)
 
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil:
         cdef uint64_t index, generation
@@ -205,7 +195,6 @@ cdef class Transactions:
 
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil:
         cdef uint32_t index
-        cdef uint64_t at = key & self.slot_mask
         cdef ServerTransaction* server
         if self.free_server_count == 0:
             self.reap()
@@ -221,10 +210,7 @@ cdef class Transactions:
         server.machine = machine
         server.gateway = NO_GATEWAY
         server.state = STATE_PROCEEDING if machine == INVITE_SERVER else STATE_TRYING
-        while self.slots[at].key:
-            at = (at + 1) & self.slot_mask
-        self.slots[at].key = key
-        self.slots[at].server = index
+        add_key(&self.keys, key, index)
         return index
 
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil:
@@ -255,8 +241,7 @@ cdef class Transactions:
         self.disarm_server(server, 0)
         self.disarm_server(server, 1)
         release(&self.memory, &s.response)
-        release(&self.memory, &s.best)
-        self.forget_key(s.key)
+        remove_key(&self.keys, s.key)
         s.state = STATE_FREE
         self.free_servers[self.free_server_count] = server
         self.free_server_count += 1
@@ -271,25 +256,6 @@ cdef class Transactions:
         c.state = STATE_FREE
         self.free_clients[self.free_client_count] = client
         self.free_client_count += 1
-
-    # Open addressing without tombstones: what stands behind the hole moves up.
-    cdef void forget_key(self, uint64_t key) noexcept nogil:
-        cdef uint64_t hole = key & self.slot_mask
-        cdef uint64_t at, home
-        while self.slots[hole].key != key:
-            if self.slots[hole].key == 0:
-                return
-            hole = (hole + 1) & self.slot_mask
-        at = hole
-        while True:
-            at = (at + 1) & self.slot_mask
-            if self.slots[at].key == 0:
-                break
-            home = self.slots[at].key & self.slot_mask
-            if ((at - home) & self.slot_mask) >= ((at - hole) & self.slot_mask):
-                self.slots[hole] = self.slots[at]
-                hole = at
-        self.slots[hole].key = 0
 
     # Makes room by ending what only waits for repeats, oldest first.
     cdef void reap(self) noexcept nogil:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from engine import rules
 from engine._numbers import DialPlan, block_of, is_emergency, number_text, parse_entry
 from engine.numbers import BUILTIN_DIAL_PLANS, CALLING_CODE_BY_REGION, EMERGENCY_CODES, REGION_BY_CALLING_CODE
-from hypothesis import given
-from hypothesis import strategies as st
 
 PLANS = {name: DialPlan(plan) for name, plan in BUILTIN_DIAL_PLANS.items()}
 
@@ -200,7 +201,9 @@ def test_entries(entry: str, text: str, exact: bool) -> None:
     assert (number_text(number), is_exact) == (text, exact)
 
 
-@pytest.mark.parametrize("entry", ["", "+", "*", "+*", "13800138000", "+86 138", "ZX:1", "CN:", "+8*6", "+0123", "+1" + "2" * 15])
+@pytest.mark.parametrize(
+    "entry", ["", "+", "*", "+*", "13800138000", "+86 138", "ZX:1", "CN:", "+8*6", "+0123", "+1" + "2" * 15]
+)
 def test_bad_entries(entry: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse_entry(entry)

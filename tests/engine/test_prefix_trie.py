@@ -34,13 +34,14 @@ def test_agrees_with_the_oracle(entries: list[tuple[str, bool, int]], numbers: l
 
 def test_agrees_with_the_oracle_on_many_entries() -> None:
     source = random.Random(7)
-    entries = [
-        ("".join(source.choices("0123456789", k=source.randint(1, 15))), source.random() < 0.3, source.randint(1, 2**32 - 1))
-        for _ in range(50_000)
-    ]
+
+    def digits_up_to(length: int) -> str:
+        return "".join(source.choices("0123456789", k=source.randint(1, length)))
+
+    entries = [(digits_up_to(15), source.random() < 0.3, source.randint(1, 2**32 - 1)) for _ in range(50_000)]
     trie, oracle = PrefixTrie(PrefixTrie.build(entries)), PrefixTrieOracle(entries)
     numbers = [digits for digits, _, _ in entries]
-    numbers += [(digits + "".join(source.choices("0123456789", k=15)))[: source.randint(1, 15)] for digits in numbers]
+    numbers += [(digits + digits_up_to(15))[:15] for digits in numbers]
     matched = trie.match_many(array("Q", map(number, numbers)))
     assert list(matched) == [(oracle.match(digits) or (0, 0))[0] for digits in numbers]
 

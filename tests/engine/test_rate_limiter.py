@@ -64,7 +64,7 @@ def test_a_time_from_another_clock_does_not_block_a_key(limiter: RateLimiter) ->
 
 def test_many_is_the_same_as_one_by_one(tmp_path: Path) -> None:
     source = random.Random(3)
-    keys = [source.randrange(1, 400) for _ in range(3000)]
+    keys = [source.randrange(1, 40) for _ in range(3000)]
     one, many = RateLimiter(tmp_path / "one.tbl", 4096), RateLimiter(tmp_path / "many.tbl", 4096)
     expected = [one.conforms(key, NOW_US, SECOND_US, 5 * SECOND_US) for key in keys]
     assert list(many.conforms_many(array("Q", keys), NOW_US, SECOND_US, 5 * SECOND_US)) == expected
@@ -79,7 +79,7 @@ def test_limits_survive_a_restart(tmp_path: Path) -> None:
 def test_under_pressure_the_earliest_times_go_and_are_counted(limiter: RateLimiter) -> None:
     """Ten times as many keys as records: every first event conforms, the largest debts stay."""
     capacity = limiter.table.capacity
-    debtors = range(1, 21)
+    debtors = range(1, 9)
     for key in debtors:
         assert all(limiter.conforms(key, NOW_US, SECOND_US, 100 * SECOND_US) for _ in range(101))
     for key in range(1000, 1000 + 10 * capacity):
@@ -104,7 +104,9 @@ def test_times_that_have_passed_make_room_uncounted(limiter: RateLimiter) -> Non
     ("now_us", "increment_us", "tolerance_us"),
     [(-1, 1, 0), (1 << 61, 1, 0), (0, 0, 0), (0, 1 << 60, 0), (0, 1, -1), (0, 1, 1 << 60)],
 )
-def test_times_out_of_range_are_refused(limiter: RateLimiter, now_us: int, increment_us: int, tolerance_us: int) -> None:
+def test_times_out_of_range_are_refused(
+    limiter: RateLimiter, now_us: int, increment_us: int, tolerance_us: int
+) -> None:
     with pytest.raises(ValueError, match="expected"):
         limiter.conforms(1, now_us, increment_us, tolerance_us)
 

@@ -1,0 +1,78 @@
+# What can be done with a checkout. `make run` and `make test` need nothing beforehand: they set up what is missing.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+DEBUG  := .cache/debug
+PYTEST := $(PYTHON) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test live lint bench debug build deps docker-prove clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make run           set up, start the proxy with a softswitch, place demonstration calls, go on serving'
+	@echo 'make test          set up, run every test (live ones with SIPp, baresip, sipsak and pyVoIP included)'
+	@echo 'make lint          ruff and mypy'
+	@echo 'make bench         one line of figures for each part of the call path'
+	@echo 'make live          only the tests with real programs'
+	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
+	@echo 'make build         only build'
+	@echo 'make deps          only install what tests and benchmarks need'
+	@echo 'make docker-prove  carry out the Dockerfile on a bare Debian tree, without a container engine (root)'
+	@echo 'make clean         remove everything that was built or downloaded'
+
+run: build
+	@exec $(VENV)/bin/callsieve run --config conf/quickstart.toml --demo
+
+test: deps
+	@$(PYTEST)
+
+live: deps
+	@$(PYTEST) tests/live
+
+lint: $(STAMPS)/test-packages
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/mypy
+
+bench: deps
+	@scripts/debian-packages.sh bench
+	@scripts/bench.sh $(PYTHON)
+
+debug: deps
+	@scripts/debug-tree.sh $(DEBUG)
+	@cd $(DEBUG) && CALLSIEVE_BUILD=debug ../../scripts/build.sh ../../$(PYTHON)
+	@echo 'callsieve: running the tests on the debug build'
+	@cd $(DEBUG) && PYTHONPATH=$(CURDIR)/$(DEBUG) ../../$(PYTHON) -m pytest
+
+# build.sh compares times itself, so that asking again costs a moment.
+build: $(STAMPS)/packages
+	@scripts/build.sh $(PYTHON)
+	@scripts/link-command.sh $(PYTHON) $(STAMPS)/command
+
+deps: build $(STAMPS)/test-packages
+	@scripts/debian-packages.sh test
+
+$(STAMPS)/venv:
+	@scripts/debian-packages.sh build
+	@echo 'callsieve: creating the virtual environment $(VENV)'
+	@python3 -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/packages: $(STAMPS)/venv pyproject.toml
+	@scripts/python-packages.sh $(PYTHON)
+	@touch $@
+
+$(STAMPS)/test-packages: $(STAMPS)/packages
+	@scripts/python-packages.sh $(PYTHON) test
+	@touch $@
+
+docker-prove:
+	@scripts/debian-packages.sh prove
+	@python3 scripts/docker_prove.py
+
+clean:
+	@rm -rf $(VENV) .cache build dist var callsieve.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find engine proxy tests -name '*.so' -delete
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,92 @@
+# The routing of one configuration as the call path reads it: peers by address, trunks, gateways and their targets.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from engine._numbers cimport DialPlanRules
+from proxy.sip.address cimport Address
+
+cdef enum PeerKind:
+    PEER_UNKNOWN = 0
+    PEER_TRUNK = 1
+    PEER_GATEWAY = 2         # an address that a gateway sends to, and no trunk's
+
+cdef struct Peer:
+    uint8_t kind             # PeerKind
+    uint16_t index           # of the trunk or gateway
+
+cdef enum Form:
+    FORM_NETWORK_BLOCKED = 0     # 603 Network Blocked + Reason (ATIS-1000099)
+    FORM_REJECTED = 1            # 608 (RFC 8688)
+    FORM_DECLINE = 2             # plain 603
+
+cdef struct TrunkEntry:
+    const DialPlanRules* dial_plan
+    uint16_t gateway
+    uint16_t policy_trunk
+    uint8_t trusted
+    uint8_t screen
+    uint8_t analytics        # Form
+
+cdef struct TargetEntry:
+    Address address
+    const uint8_t* text      # host[:port] for the Request-URI
+    uint32_t text_size
+    int32_t priority
+    int32_t weight
+    int64_t current          # smooth weighted round robin
+    uint8_t down
+    uint16_t streak          # probes in a row that contradict `down`
+
+cdef struct GatewayEntry:
+    TargetEntry* targets
+    uint16_t target_count
+    uint16_t up_after
+    uint16_t down_after
+    uint8_t listener
+    uint8_t trusted
+    uint8_t rewrite_host
+    uint8_t tag_verdict
+    const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
+    uint32_t call_info_size
+
+cdef struct Network:
+    uint8_t ip[16]
+    uint8_t prefix
+    Peer peer
+
+cdef struct Text:
+    const uint8_t* data
+    uint32_t size
+
+cdef enum:
+    PEER_CACHE = 4096        # a power of two
+
+cdef struct CachedPeer:
+    uint8_t ip[16]
+    Peer peer
+    uint8_t valid
+
+cdef class RoutingTable:
+    cdef TrunkEntry* trunks
+    cdef GatewayEntry* gateways
+    cdef Network* networks
+    cdef CachedPeer* cache
+    cdef Text* labels        # escaped for a quoted-string
+    cdef Text* rules         # names, as in the policy image
+    cdef Text reason_603     # Reason header of 603+ up to the redress id
+    cdef Text reason_603_end
+    cdef Text card_608       # Call-Info of 608, empty without a contact card
+    cdef readonly uint32_t trunk_count
+    cdef readonly uint32_t gateway_count
+    cdef uint32_t network_count
+    cdef uint32_t label_count
+    cdef uint32_t rule_count
+    cdef readonly uint32_t generation
+    cdef list keep           # Python objects that the pointers above point into
+    cdef readonly object routing
+
+    cdef Peer peer_of(self, const Address* source) noexcept nogil
+    # Index of the target to try next among those not in `tried`; -1 = none is left. Targets that are down come last.
+    cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil
+    cdef Text text(self, bytes value)
+    cdef int add_networks(self, list rows) except -1

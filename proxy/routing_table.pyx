@@ -1,0 +1,214 @@
+"""Routing for the call path: compiled once per configuration from `proxy.trunks.Routing`, swapped whole."""
+
+from ipaddress import IPv4Network, ip_network
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from engine._numbers cimport DialPlan
+from proxy.sip.address cimport address_from_python
+
+MAX_TARGETS = 64             # `tried` is one 64-bit word
+
+
+cdef class RoutingTable:
+    """routing: proxy.trunks.Routing. rules: rule names by index, as the policy image of the same generation has them.
+
+    Health of targets that stay is taken over from `previous`.
+    """
+
+    def __cinit__(self, routing, rules, RoutingTable previous=None):
+        self.keep = []
+        self.routing = routing
+        self.generation = routing.generation
+        self.trunk_count = len(routing.trunks)
+        self.gateway_count = len(routing.gateways)
+        self.trunks = <TrunkEntry*>calloc(max(1, self.trunk_count), sizeof(TrunkEntry))
+        self.gateways = <GatewayEntry*>calloc(max(1, self.gateway_count), sizeof(GatewayEntry))
+        self.cache = <CachedPeer*>calloc(PEER_CACHE, sizeof(CachedPeer))
+        self.label_count = len(routing.labels)
+        self.rule_count = len(rules)
+        self.labels = <Text*>calloc(max(1, self.label_count), sizeof(Text))
+        self.rules = <Text*>calloc(max(1, self.rule_count), sizeof(Text))
+        if not (self.trunks and self.gateways and self.cache and self.labels and self.rules):
+            raise MemoryError("no memory for the routing")
+        self.fill_texts(routing, rules)
+        self.fill_gateways(routing)
+        self.fill_trunks(routing)
+        if previous is not None:
+            self.take_health(previous)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.gateways:
+            for i in range(self.gateway_count):
+                free(self.gateways[i].targets)
+        free(self.trunks)
+        free(self.gateways)
+        free(self.networks)
+        free(self.cache)
+        free(self.labels)
+        free(self.rules)
+
+    cdef Text text(self, bytes value):
+        cdef Text result
+        self.keep.append(value)
+        result.data = <const uint8_t*>value
+        result.size = <uint32_t>len(value)
+        return result
+
+    def fill_texts(self, routing, rules):
+        cdef int i
+        for i, label in enumerate(routing.labels):
+            self.labels[i] = self.text(label.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
+        for i, rule in enumerate(rules):
+            self.rules[i] = self.text(rule.encode("ascii", "replace"))
+        redress = routing.redress
+        contacts = (("url", redress.url), ("tel", redress.tel), ("email", redress.email))
+        where = "".join(f";{key}={value}" for key, value in contacts if value)
+        self.reason_603 = self.text(f'Reason: SIP;cause=603;text="v=analytics1{where};id='.encode())
+        self.reason_603_end = self.text(f'";location={redress.location}\r\n'.encode())
+        card = redress.card_url
+        self.card_608 = self.text(f"Call-Info: <{card}>;purpose=jwscard\r\n".encode() if card else b"")
+
+    def fill_gateways(self, routing):
+        cdef GatewayEntry* entry
+        cdef TargetEntry* target
+        cdef Text text
+        cdef int i, j
+        for i, gateway in enumerate(routing.gateways):
+            if len(gateway.targets) > MAX_TARGETS:
+                raise ValueError(f"gateway {gateway.name} has more than {MAX_TARGETS} targets")
+            entry = &self.gateways[i]
+            entry.targets = <TargetEntry*>calloc(max(1, len(gateway.targets)), sizeof(TargetEntry))
+            entry.target_count = len(gateway.targets)
+            entry.listener = gateway.listener
+            entry.trusted = gateway.trusted
+            entry.rewrite_host = gateway.rewrite_host
+            entry.tag_verdict = gateway.tags.verdict
+            entry.up_after = gateway.probe.up_after
+            entry.down_after = gateway.probe.down_after
+            if gateway.tags.call_info:
+                line = f"Call-Info: <{gateway.tags.call_info_url}>;purpose=info;call-reason="
+                text = self.text(line.encode())
+                entry.call_info, entry.call_info_size = text.data, text.size
+            for j, route in enumerate(gateway.targets):
+                target = &entry.targets[j]
+                address_from_python(route.ip, route.port, &target.address)
+                text = self.text(route.text.encode("ascii"))
+                target.text, target.text_size = text.data, text.size
+                target.priority, target.weight = route.priority, max(1, route.weight)
+
+    def fill_trunks(self, routing):
+        cdef DialPlan plan
+        cdef int i
+        forms = {"603+": FORM_NETWORK_BLOCKED, "608": FORM_REJECTED, "603": FORM_DECLINE}
+        rows = []
+        for i, gateway in enumerate(routing.gateways):
+            rows += [(ip_network(target.ip), PEER_GATEWAY, i) for target in gateway.targets]
+        for i, trunk in enumerate(routing.trunks):
+            plan = DialPlan(trunk.dial_plan)
+            self.keep.append(plan)
+            self.trunks[i].dial_plan = plan.rules
+            self.trunks[i].gateway = trunk.gateway
+            self.trunks[i].policy_trunk = trunk.policy_trunk
+            self.trunks[i].trusted = trunk.trusted
+            self.trunks[i].screen = trunk.screen
+            self.trunks[i].analytics = forms[trunk.analytics]
+            rows += [(network, PEER_TRUNK, i) for network in trunk.networks]
+        self.add_networks(rows)
+
+    # Longest network first; a trunk before a gateway.
+    cdef int add_networks(self, list rows) except -1:
+        cdef Network* entry
+        cdef int i
+        bits = [(n.prefixlen + (96 if isinstance(n, IPv4Network) else 0), n, kind, index) for n, kind, index in rows]
+        bits.sort(key=lambda row: (row[2] == PEER_TRUNK, row[0]), reverse=True)
+        self.networks = <Network*>calloc(max(1, len(bits)), sizeof(Network))
+        self.network_count = len(bits)
+        for i, (prefix, network, kind, index) in enumerate(bits):
+            entry = &self.networks[i]
+            packed = network.network_address.packed
+            if len(packed) == 4:
+                packed = b"\0" * 10 + b"\xff\xff" + packed
+            memcpy(entry.ip, <const unsigned char*>packed, 16)
+            entry.prefix = prefix
+            entry.peer.kind = kind
+            entry.peer.index = index
+        return 0
+
+    def take_health(self, RoutingTable previous):
+        cdef TargetEntry* old
+        cdef TargetEntry* new
+        cdef uint32_t g, p
+        cdef int i, j
+        known = {}
+        for p in range(previous.gateway_count):
+            for j in range(previous.gateways[p].target_count):
+                old = &previous.gateways[p].targets[j]
+                known[(<unsigned char*>old.address.ip)[:16], old.address.port] = (old.down, old.streak)
+        for g in range(self.gateway_count):
+            for i in range(self.gateways[g].target_count):
+                new = &self.gateways[g].targets[i]
+                new.down, new.streak = known.get(((<unsigned char*>new.address.ip)[:16], new.address.port), (0, 0))
+
+    cdef Peer peer_of(self, const Address* source) noexcept nogil:
+        cdef uint32_t slot = cache_slot(source)
+        cdef CachedPeer* cached = &self.cache[slot]
+        cdef uint32_t i
+        if cached.valid and memcmp(cached.ip, source.ip, 16) == 0:
+            return cached.peer
+        memcpy(cached.ip, source.ip, 16)
+        memset(&cached.peer, 0, sizeof(Peer))
+        cached.valid = 1
+        for i in range(self.network_count):
+            if is_within(source.ip, self.networks[i].ip, self.networks[i].prefix):
+                cached.peer = self.networks[i].peer
+                break
+        return cached.peer
+
+    cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil:
+        cdef GatewayEntry* entry = &self.gateways[gateway]
+        cdef TargetEntry* target
+        cdef int best = -1
+        cdef int i
+        cdef int64_t total = 0
+        for i in range(entry.target_count):
+            if not tried >> i & 1 and (best < 0 or is_before(&entry.targets[i], &entry.targets[best])):
+                best = i
+        if best < 0:
+            return -1
+        # Smooth weighted round robin among the equals of the best.
+        cdef int32_t priority = entry.targets[best].priority
+        cdef uint8_t down = entry.targets[best].down
+        best = -1
+        for i in range(entry.target_count):
+            target = &entry.targets[i]
+            if tried >> i & 1 or target.priority != priority or target.down != down:
+                continue
+            total += target.weight
+            target.current += target.weight
+            if best < 0 or target.current > entry.targets[best].current:
+                best = i
+        entry.targets[best].current -= total
+        return best
+
+
+cdef inline uint32_t cache_slot(const Address* source) noexcept nogil:
+    cdef uint32_t word
+    memcpy(&word, source.ip + 12, 4)
+    return (word * <uint32_t>2654435761 >> 20) & (PEER_CACHE - 1)
+
+
+cdef inline bint is_within(const uint8_t* ip, const uint8_t* network, uint8_t prefix) noexcept nogil:
+    cdef int whole = prefix >> 3
+    cdef int rest = prefix & 7
+    if memcmp(ip, network, whole) != 0:
+        return False
+    return rest == 0 or ((ip[whole] ^ network[whole]) >> (8 - rest)) == 0
+
+
+cdef inline bint is_before(const TargetEntry* a, const TargetEntry* b) noexcept nogil:
+    if a.down != b.down:
+        return a.down < b.down
+    return a.priority < b.priority

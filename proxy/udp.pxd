@@ -1,0 +1,25 @@
+# The UDP edge: recvmmsg in, sendmmsg out, one batch at a time. The only place of the call path that makes system calls.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from proxy.core cimport ProxyCore
+from proxy.outbox cimport Outbox
+
+cdef class UdpEdge:
+    cdef ProxyCore core
+    cdef Outbox out
+    cdef uint64_t* counts    # the core's
+    cdef list sockets        # kept open
+    cdef int* fds
+    cdef uint8_t* families   # AF_INET or AF_INET6
+    cdef int socket_count
+    cdef void* receiving     # Batch
+    cdef void* sending       # Batch
+    cdef int64_t clock_offset_us
+    cdef object hand_over_socket
+    cdef dict hand_over_paths
+
+    cdef int64_t now(self) noexcept nogil
+    cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
+    cdef void send_all(self) noexcept nogil
+    cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil

@@ -1,0 +1,322 @@
+"""The UDP edge: whole batches between the sockets and the core.
+
+One readiness event drains up to ROUNDS batches of BATCH datagrams; whatever the core answers to a batch leaves in as
+few sendmmsg calls as there are runs of one listener. Receive buffers are staggered by more than a cache line, so that
+the heads of 64 messages do not fall into the same few cache sets.
+"""
+
+import os
+import socket as socket_module
+import struct
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from proxy.counters cimport SEND_FAILED, SENT
+from proxy.outbox cimport OutMessage
+from proxy.sip.address cimport Address, address_from_python, address_text
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <arpa/inet.h>
+    #include <netinet/in.h>
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #include <time.h>
+    """
+    int AF_INET
+    int AF_INET6
+    int MSG_DONTWAIT
+    int CLOCK_MONOTONIC
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct in_addr:
+        uint32_t s_addr
+    struct in6_addr:
+        unsigned char s6_addr[16]
+    struct sockaddr_in:
+        unsigned short sin_family
+        unsigned short sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        unsigned short sin6_family
+        unsigned short sin6_port
+        in6_addr sin6_addr
+    struct sockaddr_storage:
+        unsigned short ss_family
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, timespec* timeout) nogil
+    int sendmmsg(int fd, mmsghdr* messages, unsigned int count, int flags) nogil
+    int clock_gettime(int clock, timespec* now) nogil
+    unsigned short htons(unsigned short value) nogil
+
+cdef enum:
+    BATCH = 64
+    ROUNDS = 8
+    MAX_DATAGRAM = 65536
+    STRIDE = MAX_DATAGRAM + 1088
+
+# Messages of one recvmmsg or sendmmsg with the memory behind them.
+cdef struct Batch:
+    mmsghdr headers[BATCH]
+    iovec vectors[BATCH]
+    sockaddr_storage names[BATCH]
+    unsigned char* buffers   # receiving only
+
+
+cdef class UdpEdge:
+    """sockets: bound, non-blocking UDP sockets in the order of the core's listeners.
+
+    clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
+    hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
+    over a Unix datagram socket. None: this worker is alone.
+    """
+
+    def __init__(self, ProxyCore core not None, sockets, int64_t clock_offset_us, hand_over=None):
+        cdef int i
+        self.core = core
+        self.counts = core.counts
+        self.out = Outbox()
+        self.sockets = list(sockets)
+        self.socket_count = len(self.sockets)
+        self.clock_offset_us = clock_offset_us
+        for i, sock in enumerate(self.sockets):
+            sock.setblocking(False)
+            self.fds[i] = sock.fileno()
+            self.families[i] = AF_INET6 if sock.family == socket_module.AF_INET6 else AF_INET
+        self.hand_over_paths = {}
+        if hand_over is not None:
+            self.meet(str(hand_over))
+
+    def __cinit__(self, core, sockets, *args, **kwargs):
+        cdef Batch* receiving = <Batch*>calloc(1, sizeof(Batch))
+        cdef Batch* sending = <Batch*>calloc(1, sizeof(Batch))
+        cdef int i
+        self.receiving = receiving
+        self.sending = sending
+        self.fds = <int*>calloc(max(1, len(sockets)), sizeof(int))
+        self.families = <uint8_t*>calloc(max(1, len(sockets)), 1)
+        if not (receiving and sending and self.fds and self.families):
+            raise MemoryError("no memory for datagrams")
+        receiving.buffers = <unsigned char*>malloc(<size_t>BATCH * STRIDE)
+        if not receiving.buffers:
+            raise MemoryError("no memory for datagrams")
+        for i in range(BATCH):
+            receiving.vectors[i].iov_base = receiving.buffers + i * STRIDE
+            receiving.vectors[i].iov_len = MAX_DATAGRAM
+            for batch in range(2):
+                link(receiving if batch == 0 else sending, i)
+
+    def __dealloc__(self):
+        cdef Batch* receiving = <Batch*>self.receiving
+        if receiving:
+            free(receiving.buffers)
+        free(self.receiving)
+        free(self.sending)
+        free(self.fds)
+        free(self.families)
+
+    # -- what server.py calls -------------------------------------------------------------------------------------
+
+    def read(self, int index):
+        """Drains socket `index` into the core and sends what it answers."""
+        cdef int64_t now_us = self.now()
+        cdef int i
+        self.core.out = self.out
+        for i in range(ROUNDS):
+            if self.receive_batch(index, now_us) < BATCH:
+                break
+        self.finish()
+
+    def tick(self):
+        """Fires what is due and sends what comes of it."""
+        self.core.out = self.out
+        self.core.fire_timers(self.now())
+        self.send_all()
+        self.finish()
+
+    def probe(self, int gateway, int target):
+        """Sends OPTIONS to a target; give the result to `probe_timeout` when the answer should have come."""
+        probe = self.core.probe(gateway, target, self.now(), self.out)
+        self.send_all()
+        return probe
+
+    def probe_timeout(self, probe):
+        """True if that probe is still unanswered: it then counts against its target."""
+        return self.core.probe_timeout(probe)
+
+    def now_us(self):
+        """The node's time: Unix microseconds that never go back."""
+        return self.now()
+
+    @property
+    def next_deadline_us(self):
+        return self.core.deadline()
+
+    @property
+    def hand_over_fileno(self):
+        """Descriptor that becomes readable when another worker hands something over; -1 = this worker is alone."""
+        return self.hand_over_socket.fileno() if self.hand_over_socket is not None else -1
+
+    # -- sockets --------------------------------------------------------------------------------------------------
+
+    cdef int64_t now(self) noexcept nogil:
+        cdef timespec t
+        clock_gettime(CLOCK_MONOTONIC, &t)
+        return <int64_t>t.tv_sec * 1000000 + t.tv_nsec // 1000 + self.clock_offset_us
+
+    # How many datagrams came.
+    cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil:
+        cdef Batch* batch = <Batch*>self.receiving
+        cdef Address source
+        cdef int i, count
+        for i in range(BATCH):
+            batch.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
+        count = recvmmsg(self.fds[index], batch.headers, BATCH, MSG_DONTWAIT, NULL)
+        for i in range(count):
+            read_name(&batch.names[i], &source)
+            self.core.receive(
+                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, <uint8_t>index, &source, now_us
+            )
+        self.send_all()
+        return count
+
+    cdef void send_all(self) noexcept nogil:
+        cdef uint32_t first = 0
+        cdef uint32_t last
+        while first < self.out.count:
+            last = first + 1
+            while (last < self.out.count and last - first < BATCH
+                   and self.out.messages[last].listener == self.out.messages[first].listener):
+                last += 1
+            first = self.send_run(first, last)
+        self.out.clear()
+
+    # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire.
+    cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil:
+        cdef Batch* batch = <Batch*>self.sending
+        cdef OutMessage* message
+        cdef uint32_t i
+        cdef int sent
+        cdef uint8_t listener = self.out.messages[first].listener
+        for i in range(first, last):
+            message = &self.out.messages[i]
+            batch.vectors[i - first].iov_base = <void*>message.data
+            batch.vectors[i - first].iov_len = message.size
+            batch.headers[i - first].msg_hdr.msg_namelen = write_name(
+                &message.destination, self.families[listener], &batch.names[i - first]
+            )
+        while True:
+            sent = sendmmsg(self.fds[listener], batch.headers, last - first, MSG_DONTWAIT)
+            if sent >= 0 or errno != EINTR:
+                break
+        if sent > 0:
+            self.counts[<int>SENT] += sent
+            return first + sent
+        self.counts[<int>SEND_FAILED] += 1
+        return first + 1
+
+    # -- other workers --------------------------------------------------------------------------------------------
+
+    def meet(self, str directory):
+        self.hand_over_paths = {worker: os.path.join(directory, f"worker-{worker}.sock") for worker in range(256)}
+        own = self.hand_over_paths[self.core.worker]
+        if os.path.exists(own):
+            os.unlink(own)
+        self.hand_over_socket = socket_module.socket(socket_module.AF_UNIX, socket_module.SOCK_DGRAM)
+        self.hand_over_socket.setblocking(False)
+        self.hand_over_socket.bind(own)
+
+    def finish(self):
+        """What a batch leaves behind: datagrams for other workers, gauges."""
+        self.core.update_gauges()
+        if self.core.handed_over.count:
+            self.carry_over()
+
+    def carry_over(self):
+        cdef uint32_t i
+        cdef OutMessage* message
+        for i in range(self.core.handed_over.count):
+            message = &self.core.handed_over.messages[i]
+            head = struct.pack("=BH", message.listener, message.destination.port)
+            ip = address_text(&message.destination).encode("ascii")
+            data = head + bytes((len(ip),)) + ip + (<const char*>message.data)[: message.size]
+            try:
+                self.hand_over_socket.sendto(data, self.hand_over_paths[message.worker])
+            except (OSError, AttributeError):
+                self.counts[<int>SEND_FAILED] += 1      # that worker is gone, or its queue is full
+        self.core.handed_over.clear()
+
+    def take_over(self):
+        """Receives what other workers hand over."""
+        cdef Address source
+        cdef int i
+        self.core.out = self.out
+        for i in range(BATCH):
+            try:
+                data = self.hand_over_socket.recv(MAX_DATAGRAM + 64)
+            except (BlockingIOError, InterruptedError):
+                break
+            listener, port = struct.unpack_from("=BH", data)
+            end = 4 + data[3]
+            address_from_python(data[4:end].decode("ascii"), port, &source)
+            payload = data[end:]
+            self.core.receive(payload, <uint32_t>len(payload), listener, &source, self.now())
+        self.send_all()
+        self.finish()
+
+
+cdef void link(Batch* batch, int i) noexcept:
+    batch.headers[i].msg_hdr.msg_name = &batch.names[i]
+    batch.headers[i].msg_hdr.msg_iov = &batch.vectors[i]
+    batch.headers[i].msg_hdr.msg_iovlen = 1
+
+
+cdef inline void read_name(const sockaddr_storage* name, Address* address) noexcept nogil:
+    cdef const sockaddr_in* v4 = <const sockaddr_in*>name
+    cdef const sockaddr_in6* v6 = <const sockaddr_in6*>name
+    cdef int i
+    if name.ss_family == AF_INET:
+        memset(address.ip, 0, 10)
+        address.ip[10] = address.ip[11] = 0xFF
+        memcpy(address.ip + 12, &v4.sin_addr, 4)
+        address.port = htons(v4.sin_port)
+        address.is_ipv4 = 1
+        return
+    memcpy(address.ip, v6.sin6_addr.s6_addr, 16)
+    address.port = htons(v6.sin6_port)
+    address.is_ipv4 = address.ip[10] == 0xFF and address.ip[11] == 0xFF
+    for i in range(10):
+        if address.ip[i]:
+            address.is_ipv4 = 0
+
+
+cdef inline unsigned int write_name(const Address* address, int family, sockaddr_storage* name) noexcept nogil:
+    cdef sockaddr_in* v4 = <sockaddr_in*>name
+    cdef sockaddr_in6* v6 = <sockaddr_in6*>name
+    if family == AF_INET:
+        memset(v4, 0, sizeof(sockaddr_in))
+        v4.sin_family = AF_INET
+        v4.sin_port = htons(address.port)
+        memcpy(&v4.sin_addr, address.ip + 12, 4)
+        return sizeof(sockaddr_in)
+    memset(v6, 0, sizeof(sockaddr_in6))
+    v6.sin6_family = AF_INET6
+    v6.sin6_port = htons(address.port)
+    memcpy(v6.sin6_addr.s6_addr, address.ip, 16)
+    return sizeof(sockaddr_in6)

@@ -1,0 +1,10 @@
+#!/bin/bash
+# Makes the checkout importable as a whole (editable_mode=compat: `tests.load` too) and `callsieve` a command of the
+# virtual environment.
+#   scripts/link-command.sh PYTHON STAMP
+set -euo pipefail
+python=$1 stamp=$2
+[ -e "$stamp" ] && [ ! pyproject.toml -nt "$stamp" ] && [ -x "$(dirname "$python")/callsieve" ] && exit 0
+"$python" -m pip install -qq --disable-pip-version-check --no-input --no-build-isolation --no-deps \
+    --config-settings editable_mode=compat --editable .
+touch "$stamp"

@@ -1,0 +1,53 @@
+"""What live tests stand on: free ports, SIPp, baresip phones, and the proxy itself, all stopped when a test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.baresip import BaresipFactory
+from tests.live.node import Node
+from tests.live.programs import Ports
+from tests.live.sipp import SippFactory
+
+
+@pytest.fixture(scope="session")
+def ports() -> Ports:
+    return Ports()
+
+
+@pytest.fixture
+def sipp(tmp_path: Path, ports: Ports) -> Iterator[SippFactory]:
+    factory = SippFactory(tmp_path, ports)
+    yield factory
+    factory.stop()
+
+
+@pytest.fixture
+def baresip(tmp_path: Path, ports: Ports) -> Iterator[BaresipFactory]:
+    factory = BaresipFactory(tmp_path, ports)
+    yield factory
+    factory.stop()
+
+
+@pytest.fixture
+def start_node(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Node]]:
+    """Starts the proxy in front of a softswitch on `gateway_port`."""
+    started: list[Node] = []
+
+    def start(gateway_port: int, workers: int = 1) -> Node:
+        node = Node(tmp_path, ports, workers=workers, gateway_port=gateway_port)
+        started.append(node)
+        return node
+
+    yield start
+    for node in started:
+        node.stop()
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node], ports: Ports) -> Node:
+    """A proxy with one worker; nobody is at its gateway port yet."""
+    return start_node(ports.udp())

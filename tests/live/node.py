@@ -1,0 +1,206 @@
+"""The proxy itself, as an operator runs it: `callsieve run` with a configuration and state of the test's own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.live.programs import LOOPBACK, Ports, Program, wait_until
+
+ROOT = Path(__file__).parents[2]
+TRANSIT = "127.0.0.9"  # calls from here come over an untrusted trunk
+STRANGER = "127.0.0.66"  # ... and from here over none
+
+LISTED = "+862066660000"  # denied by the operator's list
+SUSPECTED = "+8616512345678"  # tagged by a list
+PROTECTED_CALLEE = "+862088880110"
+
+# The package under test, not one installed elsewhere, whatever the directory that a program is started in.
+COMMAND = (sys.executable, "-m", "proxy.cli")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+CONFIGURATION = """\
+[node]
+name = "live"
+state_dir = "{state}"
+workers = {workers}
+drain_s = 10
+
+[admin]
+address = "{host}:{admin}"
+
+[capacity]
+reputation = 10000
+rate_limiter = 10000
+transactions = 4096
+calls = 4096
+
+[redress]
+url = "https://redress.example.net/r"
+
+[[listener]]
+name = "udp"
+address = "{host}:{sip}"
+
+[[trunk]]
+name = "carrier"
+sources = ["{host}"]
+trusted = true
+dial_plan = "cn"
+policy = "default"
+route = "softswitch"
+
+[[trunk]]
+name = "transit"
+sources = ["{transit}"]
+dial_plan = "cn"
+policy = "default"
+route = "softswitch"
+
+[[gateway]]
+name = "softswitch"
+targets = [{{ address = "{host}:{gateway}" }}]
+probe = {{ enabled = false }}
+
+[[policy]]
+name = "default"
+anonymous = "tag"
+
+[[label]]
+name = "loans"
+text = "Suspected spam: loans"
+
+[[list]]
+name = "never-block"
+action = "never-block"
+numbers = ["{protected_callee}"]
+
+[[list]]
+name = "deny"
+action = "deny"
+file = "deny.txt"
+
+[[list]]
+name = "suspected"
+action = "tag"
+label = "loans"
+numbers = ["{suspected}"]
+
+[[limit]]
+name = "burst-caller"
+key = "caller"
+calls = 5
+period_s = 60
+"""
+
+
+class Node(Program):
+    """A running proxy. `gateway_port` is where it expects the softswitch."""
+
+    def __init__(self, directory: Path, ports: Ports, *, workers: int, gateway_port: int) -> None:
+        self.port = ports.udp()
+        self.gateway_port = gateway_port
+        self._admin_port = ports.tcp()
+        self._state = directory / "state"
+        self.configuration = directory / "callsieve.toml"
+        self.deny_list = directory / "deny.txt"
+        self.deny_list.write_text(f"{LISTED}\n")
+        self.configuration.write_text(
+            CONFIGURATION.format(
+                state=self._state,
+                workers=workers,
+                host=LOOPBACK,
+                admin=self._admin_port,
+                sip=self.port,
+                transit=TRANSIT,
+                gateway=gateway_port,
+                protected_callee=PROTECTED_CALLEE,
+                suspected=SUSPECTED,
+            )
+        )
+        super().__init__([*COMMAND, "run", "--config", str(self.configuration)], directory, "callsieve", ENVIRONMENT)
+        wait_until(self.healthy, "the proxy's health check", 20.0)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another `callsieve` command on this node's configuration."""
+        argv = [*COMMAND, *arguments, "--config", str(self.configuration)]
+        return subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET on the admin address."""
+        connection = http.client.HTTPConnection(LOOPBACK, self._admin_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def healthy(self) -> bool:
+        if self.exit_code is not None:
+            pytest.fail(f"callsieve ended with {self.exit_code}:\n{self.tail()}")
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        families = text_string_to_metric_families(self.get("/metrics")[1])
+        samples = (s for family in families for s in family.samples if s.name == name)
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+    def decisions(self, count: int) -> list[dict[str, Any]]:
+        """The decision log once it has `count` lines; fails if there are more."""
+        return self._log_lines("decisions.jsonl", count)
+
+    def call_ended(self) -> dict[str, Any]:
+        """The only line of the call log, once it is there."""
+        return self._log_lines("calls.jsonl", 1)[0]
+
+    def workers(self) -> list[int]:
+        return self._children("proxy.server")
+
+    def control(self) -> int:
+        (pid,) = self._children("proxy.control")
+        return pid
+
+    def drain(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def _log_lines(self, name: str, count: int) -> list[dict[str, Any]]:
+        log = self._state / name
+
+        def lines() -> list[str]:
+            return log.read_text().splitlines() if log.exists() else []
+
+        wait_until(lambda: len(lines()) >= count, f"{count} lines in {name}")
+        values = [json.loads(line) for line in lines()]
+        assert len(values) == count, values
+        return values
+
+    def _children(self, module: str) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [int(pid) for pid in children if module in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+
+
+def exchange(port: int, datagram: bytes, timeout_s: float = 1.0, source: str = LOOPBACK) -> bytes | None:
+    """Sends one datagram to the proxy; the first that comes back, if any does."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind((source, 0))
+        peer.settimeout(timeout_s)
+        peer.sendto(datagram, (LOOPBACK, port))
+        try:
+            return peer.recv(65536)
+        except TimeoutError:
+            return None

@@ -1,0 +1,127 @@
+"""Programs that a live test starts: on loopback, output kept in a file, stopped by their own process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+LOOPBACK = "127.0.0.1"
+T = TypeVar("T")
+
+
+def require(program: str, package: str) -> str:
+    """The path of `program`; a test without it fails and says what to install."""
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if path is None:
+        pytest.fail(f"{program} is not installed: `make deps` installs it (Debian package {package})", pytrace=False)
+    return path
+
+
+def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -> T:
+    """The first true value of `condition`, asked again every 20 ms."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout_s:g} s in vain: {what}")
+        time.sleep(0.02)
+    return value
+
+
+class Ports:
+    """Ports of 127.0.0.1 that nobody holds, never the same twice."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def udp(self) -> int:
+        return self._free(socket.SOCK_DGRAM)
+
+    def tcp(self) -> int:
+        return self._free(socket.SOCK_STREAM)
+
+    def _free(self, kind: socket.SocketKind) -> int:
+        while True:
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind((LOOPBACK, 0))
+                port: int = probe.getsockname()[1]
+            if port not in self._given:
+                self._given.add(port)
+                return port
+
+
+class Program:
+    """One running program. Leaving the context stops it: SIGTERM, and after five seconds SIGKILL."""
+
+    def __init__(
+        self, argv: Sequence[str], directory: Path, name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.log = directory / f"{name}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                argv,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait_for(self, text: str, timeout_s: float = 10.0) -> None:
+        """Returns when the output holds `text`; fails when the program ends first."""
+
+        def seen() -> bool:
+            found = text in self.output()
+            if not found and self.exit_code is not None:
+                pytest.fail(f"{self.name} ended with {self.exit_code} before it said {text!r}:\n{self.tail()}")
+            return found
+
+        wait_until(seen, f"{self.name} to say {text!r}; it said:\n{self.tail()}", timeout_s)
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        """The exit code."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.name} still runs after {timeout_s:g} s:\n{self.tail()}")
+
+    def stop(self) -> None:
+        if self.exit_code is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.output().splitlines()[-lines:])

@@ -1,0 +1,125 @@
+"""Phones that nobody here wrote, in calls through the proxy: baresip, pyVoIP, sipsak."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.baresip import TALK_S, Baresip, BaresipFactory
+from tests.live.node import LISTED, ROOT, SUSPECTED, Node
+from tests.live.programs import LOOPBACK, Ports, Program, require, wait_until
+from tests.live.sipp import CALLEE, CALLER, SippFactory
+
+
+@pytest.fixture
+def bob(baresip: BaresipFactory) -> Baresip:
+    """The called phone."""
+    return baresip.phone(CALLEE)
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node], bob: Baresip) -> Node:
+    return start_node(bob.port)
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_two_phones_talk_and_either_hangs_up(node: Node, baresip: BaresipFactory, bob: Baresip, who: str) -> None:
+    alice = baresip.phone(CALLER, proxy_port=node.port)
+    alice.dial(CALLEE, node.port)
+    bob.wait_event("CALL_INCOMING")
+    alice.wait_event("CALL_RINGING")
+    bob.answer()
+    for phone in (alice, bob):
+        phone.wait_event("CALL_RTPESTAB")
+    time.sleep(TALK_S)
+    (alice if who == "caller" else bob).hang_up()
+    for phone in (alice, bob):
+        phone.wait_event("CALL_CLOSED")
+
+    assert wait_until(alice.loudness, "the caller's recording") > 10_000
+    assert wait_until(bob.loudness, "the callee's recording") > 10_000
+    (decision,) = node.decisions(1)
+    assert (decision["caller"], decision["action"]) == (CALLER, "accept")
+    call = node.call_ended()
+    assert call["released_by"] == who
+    assert call["talk_s"] >= TALK_S
+
+
+def test_a_phone_hangs_up_while_it_rings(node: Node, baresip: BaresipFactory, bob: Baresip) -> None:
+    alice = baresip.phone(CALLER, proxy_port=node.port)
+    alice.dial(CALLEE, node.port)
+    bob.wait_event("CALL_INCOMING")
+    alice.hang_up()
+    bob.wait_event("CALL_CLOSED")
+    assert node.call_ended()["status"] == 487
+
+
+def test_a_phone_declines(node: Node, baresip: BaresipFactory, bob: Baresip) -> None:
+    alice = baresip.phone(CALLER, proxy_port=node.port)
+    alice.dial(CALLEE, node.port)
+    bob.wait_event("CALL_INCOMING")
+    bob.hang_up()
+    alice.wait_event("CALL_CLOSED")
+    assert node.call_ended()["released_by"] == "callee"
+
+
+def test_a_listed_phone_is_rejected(node: Node, baresip: BaresipFactory, bob: Baresip) -> None:
+    mallory = baresip.phone(LISTED, proxy_port=node.port)
+    mallory.dial(CALLEE, node.port)
+    assert "403" in mallory.wait_event("CALL_CLOSED")["param"]
+    assert "INVITE" not in bob.output()
+    assert node.decisions(1)[0]["rule"] == "deny"
+
+
+def test_the_callee_sees_the_label(node: Node, baresip: BaresipFactory, bob: Baresip) -> None:
+    suspect = baresip.phone(SUSPECTED, proxy_port=node.port)
+    suspect.dial(CALLEE, node.port)
+    bob.wait_event("CALL_INCOMING")
+    (line,) = [line for line in bob.output().splitlines() if line.startswith("X-Callsieve-Verdict:")]
+    assert line.startswith("X-Callsieve-Verdict: tag;")
+    assert 'label="Suspected spam: loans"' in line
+
+
+@pytest.fixture
+def sloppy_phone(tmp_path: Path, ports: Ports) -> Iterator[Callable[[int, str], Program]]:
+    started: list[Program] = []
+
+    def start(proxy_port: int, caller: str) -> Program:
+        arguments = (str(proxy_port), str(ports.udp()), caller, CALLEE)
+        argv = [sys.executable, "-m", "tests.live.sloppy_phone", *arguments]
+        program = Program(argv, tmp_path, "pyvoip", {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.stop()
+
+
+def test_a_phone_that_never_acknowledges(
+    start_node: Callable[..., Node],
+    sipp: SippFactory,
+    sloppy_phone: Callable[[int, str], Program],
+    ports: Ports,
+) -> None:
+    registrar = sipp.callee("registrar")
+    node = start_node(registrar.port)
+    for _ in range(5):  # uses up the caller's burst
+        spent = sipp.caller(node.port, "abandoned", caller=CALLER, talk_ms=50)
+        spent.wait()
+    phone = sloppy_phone(node.port, CALLER)
+    phone.wait_for("registered")
+    wait_until(lambda: phone.output().count("INVITE 603") >= 3, "the 603 to be sent again without an ACK")
+    assert len(node.decisions(6)) == 6, "screened once, however often it is answered"
+    assert node.get("/healthz")[0] == 200
+
+
+def test_sipsak_pings_the_proxy(node: Node) -> None:
+    argv = [require("sipsak", "sipsak"), "-v", "-s", f"sip:ping@{LOOPBACK}:{node.port}", "-l", "0"]
+    pinged = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert pinged.returncode == 0, pinged.stdout + pinged.stderr

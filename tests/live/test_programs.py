@@ -1,0 +1,52 @@
+"""The programs of the live tests talk to each other without the proxy: what fails here is not the proxy's fault."""
+
+from __future__ import annotations
+
+import time
+
+from tests.live.baresip import TALK_S, BaresipFactory
+from tests.live.programs import wait_until
+from tests.live.sipp import SippFactory
+
+
+def test_sipp_calls_sipp(sipp: SippFactory) -> None:
+    callee = sipp.callee()
+    caller = sipp.caller(callee.port, calls=3)
+    assert caller.wait() == 0, caller.tail()
+    assert len(callee.received("INVITE")) == 3
+    assert str(callee.received("INVITE")[0].get("From")).startswith("<sip:+8613800138000@")
+    assert len(caller.received(200)) == 6
+
+
+def test_sipp_notices_a_wrong_answer(sipp: SippFactory) -> None:
+    callee = sipp.callee()
+    caller = sipp.caller(callee.port, "rejected", status=603)
+    assert caller.wait() != 0
+
+
+def test_sipp_cancels(sipp: SippFactory) -> None:
+    callee = sipp.callee("uas_cancelled")
+    caller = sipp.caller(callee.port, "cancelled", talk_ms=200)
+    assert caller.wait() == 0, caller.tail()
+
+
+def test_sipp_retransmits(sipp: SippFactory) -> None:
+    callee = sipp.callee("uas_slow", ring_ms=300)
+    caller = sipp.caller(callee.port, "uac_retransmits")
+    assert caller.wait() == 0, caller.tail()
+    assert len(callee.received("INVITE")) > 2
+
+
+def test_baresip_calls_baresip(baresip: BaresipFactory) -> None:
+    alice = baresip.phone("+8613800138000")
+    bob = baresip.phone("+862088886666")
+    alice.dial(bob.number, bob.port)
+    bob.wait_event("CALL_INCOMING")
+    bob.answer()
+    for phone in (alice, bob):
+        phone.wait_event("CALL_RTPESTAB")
+    time.sleep(TALK_S)
+    bob.hang_up()
+    alice.wait_event("CALL_CLOSED")
+    assert wait_until(alice.loudness, "alice's recording") > 10_000
+    assert wait_until(bob.loudness, "bob's recording") > 10_000

@@ -1,0 +1,372 @@
+"""The order of decision in plain Python, written from its description: what the compiled Screener is held against.
+
+It reads the policy as the operator wrote it, list by list, and knows nothing of images, tries or tables. Numbers are
+canonical texts: "+8613800138000", "CN:95588", "anonymous", "invalid", "".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from engine import rules
+from engine.decision import Action, Basis, Reason
+from engine.rules import ListAction, Outcome
+
+EMERGENCY = {"110", "119", "120", "122", "112", "911", "999", "000"}
+US = 1_000_000
+STRENGTH = {ListAction.ALLOW: 0, ListAction.DENY: 1}
+
+
+@dataclass(frozen=True)
+class Call:
+    caller: str
+    callee: str
+    trunk: str
+    source: str = ""
+    emergency: bool = False
+    privacy: bool = False
+    mismatch: bool = False
+
+
+@dataclass
+class Result:
+    action: Action = Action.ACCEPT
+    basis: Basis = Basis.NONE
+    status: int = 0
+    rule: str | None = None
+    score: int = 0
+    label: str | None = None
+    reasons: list[Reason] = field(default_factory=list)
+    observed: Action = Action.ACCEPT
+
+
+@dataclass(frozen=True)
+class Match:
+    """A rule that speaks of a number, and how precisely: digits matched, twice, and one more for the whole number."""
+
+    rule: rules.NumberList | rules.PrefixRule
+    weight: int
+
+
+class OracleLimiter:
+    """GCRA, virtual scheduling (ITU-T I.371 annex A), one theoretical arrival time a key."""
+
+    def __init__(self) -> None:
+        self.arrival: dict[tuple[str, ...], float] = {}
+
+    def conforms(self, key: tuple[str, ...], now_us: int, limit: rules.Limit) -> bool:
+        increment = round(limit.period_s * US / limit.calls)
+        tolerance = increment * ((limit.burst or limit.calls) - 1)
+        arrival = max(self.arrival.get(key, 0), now_us)
+        if arrival - now_us > tolerance:
+            return False
+        self.arrival[key] = arrival + increment
+        return True
+
+
+def digits(number: str) -> str:
+    return "".join(c for c in number if c.isdigit())
+
+
+def has_digits(number: str) -> bool:
+    return bool(digits(number))
+
+
+def block(number: str, dropped: int) -> str:
+    """Short codes form no blocks."""
+    return number[:-dropped] if number.startswith("+") and len(number) - 1 > dropped else ""
+
+
+def weight_of(entry: str, number: str) -> int:
+    """How precisely an entry matches a number; 0 = not at all. Texts of short codes start with a region of two letters."""
+    prefix = entry.removesuffix("*")
+    country = 0 if prefix.startswith("+") else 1
+    size = len(digits(prefix)) + (2 - country if False else 0)
+    if not has_digits(number) or prefix[0] != number[0] or (country and prefix[:3] != number[:3]):
+        return 0
+    if entry.endswith("*"):
+        return 2 * size + 1 if number.startswith(prefix) else 0
+    return 2 * size + 2 if number == entry else 0
+
+
+class OracleScreener:
+    def __init__(self, policy: rules.PolicySet) -> None:
+        self.policy = policy
+        self.policies = {each.name: each for each in policy.policies}
+        self.trunks = {each.name: each for each in policy.trunks}
+        self.limiter = OracleLimiter()
+        self.points: dict[str, int] = {}
+
+    # --- reputation ---
+
+    def refuse(self, caller: str, points: int) -> None:
+        if not has_digits(caller):
+            return
+        self.points[caller] = self.points.get(caller, 0) + points
+        hundred = block(caller, 2)
+        if hundred:
+            share = points * round(self.policy.reputation.block_share * 1000) // 1000
+            self.points[hundred] = self.points.get(hundred, 0) + share
+
+    # --- rules in force ---
+
+    def in_force(self, rule: rules.NumberList | rules.PrefixRule | rules.Limit, trunk: str, now_us: int) -> bool:
+        chosen = self.policies[self.trunks[trunk].policy]
+        names = {
+            rules.NumberList: chosen.lists,
+            rules.PrefixRule: chosen.prefix_rules,
+            rules.Limit: chosen.limits,
+        }[type(rule)]
+        if names and rule.name not in names or rule.trunks and trunk not in rule.trunks:
+            return False
+        until = getattr(rule, "until", None)
+        today = datetime.fromtimestamp(now_us / US, UTC).date()
+        return until is None or today <= date.fromisoformat(until)
+
+    def matches(self, number: str, call: Call, now_us: int, *actions: ListAction) -> list[Match]:
+        """Lists of these actions that hold a number, the longest match first."""
+        found = []
+        for each in self.policy.lists:
+            weight = max((weight_of(entry, number) for entry in each.numbers), default=0)
+            if each.action in actions and weight and self.in_force(each, call.trunk, now_us):
+                found.append(Match(each, weight))
+        return sorted(found, key=lambda match: -match.weight)
+
+    def prefix_matches(self, call: Call, now_us: int, *outcomes: Outcome) -> list[Match]:
+        found = []
+        for each in self.policy.prefix_rules:
+            weight = max((weight_of(f"{p.removesuffix('*')}*", call.caller) for p in each.prefixes), default=0)
+            if each.outcome in outcomes and weight and self.in_force(each, call.trunk, now_us):
+                found.append(Match(each, weight))
+        return sorted(found, key=lambda match: (-match.weight, match.rule.outcome is not Outcome.TAG))
+
+    # --- the decision ---
+
+    def screen(self, call: Call, now_us: int) -> Result:
+        return Judgement(self, call, now_us).run()
+
+
+class Judgement:
+    """One call on its way through the steps."""
+
+    def __init__(self, screener: OracleScreener, call: Call, now_us: int) -> None:
+        self.screener = screener
+        self.call = call
+        self.now_us = now_us
+        self.trunk = screener.trunks[call.trunk]
+        self.policy = screener.policies[self.trunk.policy]
+        self.result = Result()
+        self.score = 0
+        self.observed_score = 0
+        self.observed_rule: str | None = None
+        self.protected = False
+        self.allowed: str | None = None
+
+    def run(self) -> Result:
+        if self.never_blocked():
+            return self.result
+        for match in self.matches(ListAction.PROTECTED):
+            if not match.rule.observe:
+                self.reason(match.rule.name)
+                self.protected = True
+                break
+        if self.call.mismatch:
+            self.add("identity-mismatch", self.policy.mismatch_points)
+        for step in self.steps():
+            if step:
+                break
+        return self.finish()
+
+    def steps(self) -> Iterator[bool]:
+        yield self.ordered()
+        yield self.operator_lists()
+        yield self.withheld()
+        yield self.invalid()
+        yield self.decide(self.matches(ListAction.DNO), Basis.DNO)
+        yield self.decide(self.prefixes(Outcome.REJECT, Outcome.TAG), Basis.POLICY)
+        yield self.limits()
+        yield self.scores()
+        yield self.decide(self.matches(ListAction.TAG), Basis.POLICY)
+
+    def matches(self, *actions: ListAction) -> list[Match]:
+        return self.screener.matches(self.call.caller, self.call, self.now_us, *actions)
+
+    def prefixes(self, *outcomes: Outcome) -> list[Match]:
+        return self.screener.prefix_matches(self.call, self.now_us, *outcomes)
+
+    def reason(self, name: str, points: int = 0) -> None:
+        self.result.reasons.append(Reason(name, points))
+
+    def add(self, name: str, points: int) -> None:
+        self.reason(name, points)
+        self.score += points
+        self.observed_score += points
+
+    def observe(self, name: str, action: Action) -> None:
+        if action > self.result.observed:
+            self.result.observed = action
+            self.observed_rule = name
+
+    def settle(self, action: Action, basis: Basis, name: str, label: str | None) -> bool:
+        self.result.label = self.result.label or label
+        if action > self.result.action:
+            self.result.action, self.result.basis, self.result.rule = action, basis, name
+        return action is Action.REJECT
+
+    def rejecting(self) -> Action:
+        return Action.TAG if self.protected else Action.REJECT
+
+    def act(self, name: str, outcome: Outcome, basis: Basis, points: int, label: str | None, observes: bool) -> bool:
+        if outcome is Outcome.SCORE:
+            if observes:
+                self.reason(name)
+                self.observed_score += points
+            else:
+                self.add(name, points)
+            return False
+        self.reason(name)
+        action = self.rejecting() if outcome is Outcome.REJECT else Action.TAG
+        if self.allowed:
+            return False
+        if observes:
+            self.observe(name, action)
+            return False
+        return self.settle(action, basis, name, label)
+
+    def decide(self, found: list[Match], basis: Basis) -> bool:
+        """The longest match that acts; longer ones that observe are noted."""
+        winner = next((match for match in found if not match.rule.observe), None)
+        for match in found:
+            if match.rule.observe and (winner is None or match.weight > winner.weight):
+                self.act_on(match.rule, basis)
+        return winner is not None and self.act_on(winner.rule, basis)
+
+    def act_on(self, rule: rules.NumberList | rules.PrefixRule, basis: Basis) -> bool:
+        if isinstance(rule, rules.NumberList):
+            outcome = Outcome.TAG if rule.action is ListAction.TAG else Outcome.REJECT
+            return self.act(rule.name, outcome, basis, 0, rule.label, rule.observe)
+        return self.act(rule.name, rule.outcome, basis, rule.points, rule.label, rule.observe)
+
+    def never_blocked(self) -> bool:
+        name = None
+        callee = self.call.callee
+        if self.call.emergency or (callee[2:3] == ":" and callee[3:] in EMERGENCY):
+            name = "emergency"
+        else:
+            for match in self.screener.matches(callee, self.call, self.now_us, ListAction.NEVER_BLOCK):
+                if not match.rule.observe:
+                    name = match.rule.name
+                    break
+        if name is None:
+            return False
+        self.reason(name)
+        self.result.rule = name
+        return True
+
+    def ordered(self) -> bool:
+        """Orders spare nobody."""
+        found = self.matches(ListAction.ORDER)
+        winner = next((match for match in found if not match.rule.observe), None)
+        for match in found:
+            if match.rule.observe and (winner is None or match.weight > winner.weight):
+                self.act_on(match.rule, Basis.POLICY)
+        if winner is None:
+            return False
+        self.reason(winner.rule.name)
+        return self.settle(Action.REJECT, Basis.POLICY, winner.rule.name, winner.rule.label)
+
+    def operator_lists(self) -> bool:
+        denies = self.matches(ListAction.DENY)
+        allow = next((match for match in self.matches(ListAction.ALLOW) if not match.rule.observe), None)
+        deny = next((match for match in denies if not match.rule.observe), None)
+        for match in denies:
+            strongest = allow or deny
+            if match.rule.observe and (strongest is None or match.weight > strongest.weight):
+                self.act_on(match.rule, Basis.POLICY)
+        if allow and (deny is None or allow.weight >= deny.weight):
+            self.reason(allow.rule.name)
+            self.allowed = self.result.rule = allow.rule.name
+            return False
+        return deny is not None and self.act_on(deny.rule, Basis.POLICY)
+
+    def withheld(self) -> bool:
+        if self.call.caller not in ("", "anonymous") and not self.call.privacy:
+            return False
+        if self.policy.anonymous is rules.AnonymousAction.ACCEPT:
+            self.reason("anonymous")
+            return False
+        return self.act("anonymous", Outcome(self.policy.anonymous.value), Basis.POLICY, 0, None, False)
+
+    def invalid(self) -> bool:
+        if self.call.caller != "invalid":
+            return False
+        points = self.policy.invalid_points
+        return self.act("invalid-number", self.policy.invalid, Basis.INVALID, points, None, False)
+
+    def subject(self, limit: rules.Limit) -> tuple[str, ...] | None:
+        call = self.call
+        caller = call.caller if has_digits(call.caller) else ""
+        callee = call.callee if has_digits(call.callee) else ""
+        parts = {
+            rules.LimitKey.CALLER: (caller,),
+            rules.LimitKey.CALLEE: (callee,),
+            rules.LimitKey.PAIR: (caller, callee),
+            rules.LimitKey.TRUNK: (call.trunk,),
+            rules.LimitKey.BLOCK_10: (block(caller, 1),),
+            rules.LimitKey.BLOCK_100: (block(caller, 2),),
+            rules.LimitKey.BLOCK_1000: (block(caller, 3),),
+            rules.LimitKey.SOURCE: (call.source,),
+        }[limit.key]
+        return (limit.name, *parts) if all(parts) else None
+
+    def limits(self) -> bool:
+        settled = False
+        for limit in self.screener.policy.limits:
+            key = self.subject(limit)
+            if key is None or not self.screener.in_force(limit, self.call.trunk, self.now_us):
+                continue
+            if not self.screener.limiter.conforms(key, self.now_us, limit):
+                settled |= self.act(
+                    limit.name, limit.outcome, Basis.ANALYTICS, limit.points, limit.label, limit.observe
+                )
+        return settled
+
+    def band(self, score: int) -> Action:
+        if score >= self.policy.thresholds.reject:
+            return self.rejecting()
+        return Action.TAG if score >= self.policy.thresholds.tag else Action.ACCEPT
+
+    def scores(self) -> bool:
+        if has_digits(self.call.caller):
+            for name, key in (("reputation", self.call.caller), ("block-reputation", block(self.call.caller, 2))):
+                points = min(self.screener.points.get(key, 0), 1000)
+                if points:
+                    self.add(name, points)
+        for match in self.prefixes(Outcome.SCORE):
+            self.act_on(match.rule, Basis.ANALYTICS)
+        self.result.score = max(0, min(1000, self.score))
+        action = self.band(self.result.score)
+        would = self.band(max(0, min(1000, self.observed_score)))
+        if would > action:
+            self.observe("score", would)
+        if action is Action.ACCEPT or self.allowed:
+            return False
+        return self.settle(action, Basis.ANALYTICS, "score", None)
+
+    def finish(self) -> Result:
+        result = self.result
+        if self.policy.observe and result.action is not Action.ACCEPT:
+            self.observe(result.rule or "", result.action)
+            result.action = Action.ACCEPT
+        if result.action is Action.ACCEPT:
+            result.basis, result.label = Basis.NONE, None
+            if result.observed is not Action.ACCEPT and not self.allowed:
+                result.rule = self.observed_rule
+            return result
+        result.label = result.label or self.policy.label
+        if result.action is Action.REJECT:
+            status = self.trunk.status
+            result.status = status.anonymous if result.rule == "anonymous" else getattr(status, result.basis.name.lower())
+        return result
