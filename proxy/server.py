@@ -1,6 +1,6 @@
 """A worker: the call path in one process, driven by uvloop. No disk, no HTTP, no resolver once it runs.
 
-    python -m proxy.server --state-dir DIR --worker K --fds 5,6 --clock-offset US --lifeline FD
+    python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
 
 fds: one bound UDP socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
 supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
@@ -258,7 +258,7 @@ def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, g
 
 
 def build_core(
-    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, state: StateDirectory
+    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, workers: int, state: StateDirectory
 ) -> ProxyCore:
     return ProxyCore(
         [
@@ -266,6 +266,7 @@ def build_core(
             for listener, bound in zip(configuration.listeners, sockets, strict=True)
         ],
         worker=worker,
+        workers=workers,
         secret=state.secret(),
         counters=Counters.open(state.counters(worker)),
         capacity=configuration.capacity,
@@ -288,6 +289,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="proxy.server")
     parser.add_argument("--state-dir", type=Path, required=True)
     parser.add_argument("--worker", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--fds", required=True)
     parser.add_argument("--clock-offset", type=int, required=True)
     parser.add_argument("--lifeline", type=int)
@@ -308,11 +310,11 @@ def main() -> None:
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
     )
-    core = build_core(configuration, sockets, options.worker, state)
+    core = build_core(configuration, sockets, options.worker, options.workers, state)
     worker = Worker(
         options.worker,
         core,
-        UdpEdge(core, sockets, options.clock_offset, hand_over=state.path),
+        UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None),
         sockets,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key()),

@@ -269,9 +269,9 @@ def _commands(
     ]
     for worker, ends in enumerate(sockets):
         fds = tuple(end.fileno() for end in ends)
-        server = ("-m", "proxy.server", "--worker", str(worker), "--fds", ",".join(map(str, fds)))
-        offset = ("--clock-offset", str(clock_offset_us))
-        commands.append(Command(f"worker-{worker}", (*server, *offset, *place), (*fds, lifeline)))
+        server = ("-m", "proxy.server", "--worker", str(worker), "--workers", str(len(sockets)))
+        given = ("--fds", ",".join(map(str, fds)), "--clock-offset", str(clock_offset_us))
+        commands.append(Command(f"worker-{worker}", (*server, *given, *place), (*fds, lifeline)))
     return commands
 
 

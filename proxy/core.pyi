@@ -1,0 +1,63 @@
+"""ProxyCore: datagrams and deadlines in, datagrams and events out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine._fastpath import Screener
+
+from proxy.config import Capacity, Timers
+from proxy.counters import Counters
+from proxy.outbox import Outbox
+from proxy.trunks import Routing
+
+class ListenerAddress(NamedTuple):
+    """Where a listener is bound (numeric), and what Via and Record-Route say of it."""
+
+    ip: str
+    port: int
+    advertised_host: str
+    advertised_port: int
+
+class ProxyCore:
+    """One worker's proxy.
+
+    workers: how many share the listeners; what belongs to another goes into `handed_over`. secret: 32 bytes, the same
+    for all workers of a node. `configure` must be called before the first datagram.
+    """
+
+    handed_over: Outbox
+    generation: int
+    open_transactions: int
+    open_calls: int
+    pending_events: int
+    def __init__(
+        self,
+        listeners: Sequence[ListenerAddress],
+        *,
+        worker: int,
+        secret: bytes,
+        workers: int = 1,
+        counters: Counters,
+        capacity: Capacity,
+        timers: Timers,
+        server_header: str = "callsieve",
+        open_on_error: bool = True,
+    ) -> None: ...
+    def configure(self, routing: Routing, screener: Screener) -> None:
+        """The one swap point: from the next datagram on, routing and policy are these."""
+    def drain(self) -> None:
+        """New calls are answered 503 with Retry-After from now on; what is open goes on."""
+    def next_deadline(self) -> int:
+        """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
+    def handle_timer(self, now_us: int, out: Outbox) -> None:
+        """Fires every timer whose deadline has come."""
+    def receive_datagram(self, data: bytes, source: tuple[str, int], listener: int, now_us: int, out: Outbox) -> None:
+        """One datagram from `source` (ip, port)."""
+    def take_events(self) -> bytes:
+        """The oldest events as concatenated C records, b"" when there are none."""
+    def probe(self, gateway: int, target: int, now_us: int, out: Outbox) -> int:
+        """Sends OPTIONS to a target. The caller says `probe_timeout` if nothing came back in time."""
+    def probe_timeout(self, probe: int) -> bool:
+        """Gives up a probe; True if it was still unanswered, and so counts against the target."""
+    def target_health(self) -> list[tuple[int, int, bool]]:
+        """(gateway, target, up) of every target."""

@@ -1,0 +1,37 @@
+"""The UDP edge: whole batches between the sockets and the core."""
+
+from collections.abc import Sequence
+from os import PathLike
+from socket import socket
+
+from proxy.core import ProxyCore
+
+class UdpEdge:
+    """sockets: bound, non-blocking UDP sockets in the order of the core's listeners.
+
+    clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
+    hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
+    over a Unix datagram socket. None: this worker is alone.
+    """
+
+    next_deadline_us: int
+    hand_over_fileno: int
+    def __init__(
+        self,
+        core: ProxyCore,
+        sockets: Sequence[socket],
+        clock_offset_us: int,
+        hand_over: str | PathLike[str] | None = None,
+    ) -> None: ...
+    def read(self, index: int) -> None:
+        """Drains socket `index` into the core and sends what it answers."""
+    def take_over(self) -> None:
+        """Receives what other workers hand over."""
+    def tick(self) -> None:
+        """Fires what is due and sends what comes of it."""
+    def probe(self, gateway: int, target: int) -> int:
+        """Sends OPTIONS to a target; give the result to `probe_timeout` when the answer should have come."""
+    def probe_timeout(self, probe: int) -> bool:
+        """True if that probe is still unanswered: it then counts against its target."""
+    def now_us(self) -> int:
+        """The node's time: Unix microseconds that never go back."""

@@ -1,0 +1,235 @@
+"""Plays SIP scripts against a ProxyCore on a fake clock: receive this, expect that, let 32 s pass, expect this."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from engine._fastpath import Screener
+from engine.policy import compile_policy
+from engine.tables import Tables
+
+from proxy.config import Capacity, Configuration, Timers
+from proxy.config_load import policy_set
+from proxy.core import ListenerAddress, ProxyCore
+from proxy.counters import Counters
+from proxy.events import EventBatch
+from proxy.outbox import Outbox
+from proxy.trunks import build_routing
+
+START_US = 1_790_000_000_000_000
+CARRIER = ("192.0.2.10", 5060)
+SOFTSWITCH = ("198.51.100.20", 5060)
+SPARE = ("198.51.100.21", 5060)
+PROXY = ("203.0.113.5", 5060)
+
+CONFIGURATION = """
+[redress]
+url = "https://redress.example.net/r"
+
+[[listener]]
+name = "outside"
+address = "203.0.113.5:5060"
+
+[[trunk]]
+name = "carrier"
+sources = ["192.0.2.0/24"]
+dial_plan = "cn"
+policy = "default"
+route = "softswitch"
+
+[[gateway]]
+name = "softswitch"
+targets = [{ address = "198.51.100.20", priority = 1 }, { address = "198.51.100.21", priority = 2 }]
+
+[[policy]]
+name = "default"
+anonymous = "tag"
+
+[[label]]
+name = "loans"
+text = 'Suspected "spam": loans'
+
+[[list]]
+name = "never-block"
+action = "never-block"
+numbers = ["+862088880110"]
+
+[[list]]
+name = "deny"
+action = "deny"
+numbers = ["+862066660000"]
+
+[[list]]
+name = "suspected"
+action = "tag"
+label = "loans"
+numbers = ["+8616512345678"]
+
+[[limit]]
+name = "burst-caller"
+key = "caller"
+calls = 5
+period_s = 10
+outcome = "reject"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """One message the core wants sent, with what tests ask of it."""
+
+    listener: int
+    to: tuple[str, int]
+    data: bytes
+
+    @property
+    def first_line(self) -> str:
+        return self.data.split(b"\r\n", 1)[0].decode()
+
+    @property
+    def status(self) -> int:
+        return int(self.first_line.split(" ")[1]) if self.first_line.startswith("SIP/2.0 ") else 0
+
+    @property
+    def method(self) -> str:
+        return "" if self.status else self.first_line.split(" ")[0]
+
+    @property
+    def uri(self) -> str:
+        return self.first_line.split(" ")[1]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header, rows in order."""
+        head = self.data.split(b"\r\n\r\n", 1)[0].decode("utf-8", "replace")
+        return [value for key, value in re.findall(r"^([^:\r\n]+?)[ \t]*:[ \t]*(.*?)\r?$", head, re.M) if key == name]
+
+    def one(self, name: str) -> str:
+        values = self.all(name)
+        assert len(values) == 1, f"{name}: {values} in {self.data!r}"
+        return values[0]
+
+    def tag(self, name: str) -> str:
+        found = re.search(r";tag=([^;>\s]+)", self.one(name))
+        return found.group(1) if found else ""
+
+    @property
+    def branch(self) -> str:
+        found = re.search(r"branch=([^;,\s]+)", self.all("Via")[0])
+        assert found
+        return found.group(1)
+
+
+class Play:
+    """A core with a configuration, a clock that only moves when told, and what it has sent."""
+
+    def __init__(self, text: str = CONFIGURATION, *, capacity: Capacity | None = None, workers: int = 1) -> None:
+        self.now_us = START_US
+        self.out = Outbox()
+        self.directory = tempfile.TemporaryDirectory(prefix="callsieve-play-")
+        self.counters = Counters.in_memory()
+        self.generation = 0
+        configuration = msgspec.toml.decode(text, type=Configuration)
+        self.tables = Tables.open(Path(self.directory.name), reputation=4096, rate_limiter=4096, half_life_days=14.0)
+        self.core = ProxyCore(
+            [_listener(listener.address) for listener in configuration.listeners],
+            worker=0,
+            workers=workers,
+            secret=bytes(range(32)),
+            counters=self.counters,
+            capacity=capacity or Capacity(transactions=1024, calls=1024),
+            timers=Timers(),
+        )
+        self.configure(text)
+
+    def configure(self, text: str) -> None:
+        """What a reload does."""
+        self.generation += 1
+        configuration = msgspec.toml.decode(text, type=Configuration)
+        image = compile_policy(
+            policy_set(configuration), base_dir=Path(self.directory.name), generation=self.generation
+        )
+        screener = Screener(image, self.tables, bytes(16))
+        self.core.configure(build_routing(configuration, self.generation), screener)
+
+    def receive(self, data: bytes, source: tuple[str, int] = CARRIER, listener: int = 0) -> list[Datagram]:
+        self.core.receive_datagram(data, source, listener, self.now_us, self.out)
+        return self.sent()
+
+    def wait(self, seconds: float) -> list[Datagram]:
+        """Lets time pass, stopping at every deadline on the way."""
+        end_us = self.now_us + round(seconds * 1_000_000)
+        sent: list[Datagram] = []
+        while (deadline_us := self.core.next_deadline()) and deadline_us <= end_us:
+            self.now_us = max(self.now_us, deadline_us)
+            self.core.handle_timer(self.now_us, self.out)
+            sent += self.sent()
+        self.now_us = end_us
+        return sent
+
+    def sent(self) -> list[Datagram]:
+        return [Datagram(listener, (ip, port), data) for listener, ip, port, data in self.out.drain()]
+
+    def events(self) -> EventBatch:
+        return EventBatch(b"".join(iter(self.core.take_events, b"")))
+
+
+def _listener(address: str) -> ListenerAddress:
+    host, port = address.rsplit(":", 1)
+    return ListenerAddress(host, int(port), host, int(port))
+
+
+def request(
+    method: str = "INVITE",
+    *,
+    caller: str = "+8613800138000",
+    callee: str = "+862088886666",
+    uri: str | None = None,
+    branch: str = "z9hG4bK-1",
+    call_id: str = "call-1@carrier",
+    cseq: int = 1,
+    from_tag: str = "from1",
+    to_tag: str = "",
+    headers: Sequence[str] = (),
+    body: bytes = b"",
+    sent_by: str = "192.0.2.10:5060",
+    max_forwards: int = 70,
+) -> bytes:
+    """A request as the carrier sends it."""
+    to = f"<sip:{callee}@203.0.113.5>" + (f";tag={to_tag}" if to_tag else "")
+    lines = [
+        f"{method} {uri or f'sip:{callee}@203.0.113.5:5060'} SIP/2.0",
+        f"Via: SIP/2.0/UDP {sent_by};branch={branch};rport",
+        f"Max-Forwards: {max_forwards}",
+        f"From: <sip:{caller}@192.0.2.10>;tag={from_tag}",
+        f"To: {to}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {cseq} {method}",
+        *headers,
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def response(
+    to: Datagram, status: int, reason: str = "Whatever", *, tag: str = "to1", headers: Sequence[str] = (),
+    cseq: str | None = None
+) -> bytes:
+    """An answer to a request that the core has sent."""
+    lines = [f"SIP/2.0 {status} {reason}"]
+    lines += [f"Via: {via}" for via in to.all("Via")]
+    lines += [f"Record-Route: {route}" for route in to.all("Record-Route")] if status < 300 else []
+    destination = to.one("To")
+    lines += [
+        f"From: {to.one('From')}",
+        f"To: {destination}" + (f";tag={tag}" if status > 100 and ";tag=" not in destination else ""),
+        f"Call-ID: {to.one('Call-ID')}",
+        f"CSeq: {cseq or to.one('CSeq')}",
+        *headers,
+        "Content-Length: 0",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
