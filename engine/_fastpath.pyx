@@ -262,13 +262,14 @@ cdef bint denied(const ImageView* policy, Decision* d) noexcept nogil:
     """The operator's allow and deny lists: the longest match wins, allow on equality."""
     cdef const ImageHit* allow = strongest(policy, d, d.caller, LEVEL_ALLOW)
     cdef const ImageHit* deny = strongest(policy, d, d.caller, LEVEL_DENY)
-    note_observers(policy, d, LEVEL_DENY, BASIS_POLICY, allow if allow is not NULL else deny)
-    if allow is not NULL and (deny is NULL or allow.weight >= deny.weight):
-        add_reason(d, allow.rule, 0)
-        d.verdict.rule = allow.rule
-        d.allowed = True
-        return False
-    return deny is not NULL and act(policy, d, deny.rule, OUTCOME_REJECT, BASIS_POLICY)
+    cdef bint allows = allow is not NULL and (deny is NULL or allow.weight >= deny.weight)
+    note_observers(policy, d, LEVEL_DENY, BASIS_POLICY, allow if allows else deny)
+    if not allows:
+        return deny is not NULL and act(policy, d, deny.rule, OUTCOME_REJECT, BASIS_POLICY)
+    add_reason(d, allow.rule, 0)
+    d.verdict.rule = allow.rule
+    d.allowed = True
+    return False
 
 
 cdef bint withheld(Decision* d) noexcept nogil:

@@ -3,10 +3,10 @@
 The nodes of the trie are flattened: a match is one look-up for each length at which an entry could exist, and all of
 them are known before the first is made. A root, indexed by the first three digits, says which lengths exist below it.
 A hash of an entry's digits names its group, about six entries. The group's word holds a filter of 48 bits, which turns
-away nearly every look-up of what is not there, and a pilot of 16 bits, which the builder chose so that no bucket of five
-entries overflows (a perfect hash with buckets, after Belazzougui, Botelho and Dietzfelbinger, "Hash, displace, and
-compress", ESA 2009). So a look-up is one word of a small array, then exactly one cache line, found or not, and the lines
-of all lengths are fetched side by side instead of one after the other as in a linked trie.
+away nearly every look-up of what is not there, and a pilot of 16 bits, which the builder chose so that no bucket of
+five entries overflows (a perfect hash with buckets, after Belazzougui, Botelho and Dietzfelbinger, "Hash, displace, and
+compress", ESA 2009). So a look-up is one word of a small array and, where the filter lets it pass, exactly one cache
+line; those of all lengths are fetched side by side instead of one after the other as in a linked trie.
 
 An entry's key is the decimal of "1" + digits (the leading 1 keeps zeros and length) and, as lowest bit, `exact`.
 
@@ -16,6 +16,7 @@ An entry's key is the decimal of "1" + digits (the leading 1 keeps zeros and len
 import mmap
 import zlib
 from array import array
+from contextlib import suppress
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -42,7 +43,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_DIGITS = 15
-    MAX_PROBES = MAX_DIGITS + 2    # one for each length, one for the whole number, one beyond that is written and not kept
+    MAX_PROBES = MAX_DIGITS + 1    # a prefix of each length and the whole number
     ROOT_DIGITS = 3
     ROOT_SIZE = 1000
     # A word of lengths, in the order of look-up from the lowest bit: bit 15 - n = whole numbers of n digits exist,
@@ -88,18 +89,25 @@ cdef struct Probe:           # one look-up that the filter let pass
 
 # Half a dividend below 2^52 divided by 10^n, as multiply and shift: exact, since the rounded-up reciprocal of 2 * 10^n
 # carries 64 significant bits (Granlund, Montgomery, PLDI 1994).
+cdef struct Divisor:
+    uint64_t reciprocal
+    uint64_t shift
+
 cdef uint64_t[MAX_DIGITS + 1] POWER
-cdef uint64_t[MAX_DIGITS + 1] RECIPROCAL
-cdef int[MAX_DIGITS + 1] RECIPROCAL_SHIFT
+cdef Divisor[MAX_DIGITS + 1] DIVISORS
 
-for _n in range(MAX_DIGITS + 1):
-    POWER[_n] = 10**_n
-    RECIPROCAL_SHIFT[_n] = (2 * 10**_n - 1).bit_length() - 1
-    RECIPROCAL[_n] = -(-(2 ** (64 + RECIPROCAL_SHIFT[_n])) // (2 * 10**_n))
+def _fill_divisors():
+    for n, divisor in enumerate(2 * 10**n for n in range(MAX_DIGITS + 1)):
+        shift = (divisor - 1).bit_length() - 1
+        POWER[n] = divisor // 2
+        DIVISORS[n] = Divisor(-(-(1 << 64 + shift) // divisor), shift)
 
 
-cdef inline uint64_t without_last_digits(uint64_t payload, int digits) noexcept nogil:
-    return callsieve_high_word(payload << 1, RECIPROCAL[digits]) >> RECIPROCAL_SHIFT[digits]
+_fill_divisors()
+
+
+cdef inline uint64_t without_last_digits(uint64_t payload, uint32_t digits) noexcept nogil:
+    return callsieve_high_word(payload << 1, DIVISORS[digits].reciprocal) >> DIVISORS[digits].shift
 
 
 # Number of digits of "1" + digits, 0 if it is no such decimal.
@@ -227,7 +235,13 @@ cdef class PrefixTrie:
         return _build(keys, values)
 
     @staticmethod
-    def build_keys(keys, values):
+    def build_keys(const uint64_t[::1] keys, const uint32_t[::1] values):
+        if keys.shape[0] != values.shape[0]:
+            raise ValueError(f"{keys.shape[0]} keys, {values.shape[0]} values")
+        cdef Py_ssize_t i
+        for i in range(keys.shape[0]):
+            if not digits_of(keys[i] >> 1) or not values[i]:
+                raise ValueError(f"entry {i}: key {keys[i]} or value {values[i]} out of range")
         return _build(keys, values)
 
     def match(self, str digits):
@@ -273,7 +287,9 @@ cdef uint64_t _key(str digits, bint exact) except 0:
 
 
 def _aligned_copy(buffer):
-    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")))
+    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):    # a kernel may have no huge pages
+        copy.madvise(mmap.MADV_HUGEPAGE)
     copy.write(buffer)
     return copy
 

@@ -14,7 +14,7 @@ cdef struct ReputationEntry:
 
 # False if nothing is known of `key`.
 cdef bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil
-# Adds points (>= 0) and, when set, one complaint and a label (NO_LABEL leaves the one that is there). Number 0 is ignored.
+# Adds points (>= 0) and, when set, one complaint and a label (NO_LABEL leaves the one that is there). Key 0 is ignored.
 cdef void reputation_add(
     Table table, number_t key, int64_t now_us, uint32_t points, bint complaint, uint8_t label
 ) noexcept nogil

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from engine import rules
 from engine._entries import EntrySet
-from engine._numbers import number_text, parse_entry
+from engine._numbers import number_text
 from engine.lint import Finding, RuleOfAny, all_rules, error, in_force, key_of, warning
 from engine.numbers import CALLING_CODE_BY_REGION
 
@@ -51,19 +51,22 @@ def rejects(rule: RuleOfAny) -> bool:
 
 def check_wide_prefixes(policy: rules.PolicySet, callers: EntrySet, rule_at: Callable[[int], RuleOfAny]) -> Iterator[Finding]:
     """Rejecting prefixes that hit public services, or the whole country of a trunk."""
-    services = {f"+{number_text(parse_entry(text)[0])}": name for text, name in PUBLIC_SERVICES.items()}
     for index, number in callers.prefixes(short_codes=True, most_digits=WIDEST_SERVICE):
         rule = rule_at(index)
         prefix = number_text(number)
-        hit = [f"{text[1:]} ({name})" for text, name in services.items() if text[1:].startswith(prefix)]
+        hit = [f"{text} ({name})" for text, name in PUBLIC_SERVICES.items() if text.startswith(prefix) and text != prefix]
         if hit and rejects(rule):
-            yield error(f"{key_of(rule)}.numbers", f"{prefix}* is too wide: it hits {', '.join(hit)}")
+            yield error(_entries_key(rule), f"{prefix}* is too wide: it hits {', '.join(hit)}")
     codes = {f"+{plan.country_code}" for plan in policy.dial_plans} | {f"+{c}" for c in CALLING_CODE_BY_REGION.values()}
     for index, number in callers.prefixes(short_codes=False, most_digits=LONGEST_CALLING_CODE):
         rule = rule_at(index)
         prefix = number_text(number)
         if rejects(rule) and any(code.startswith(prefix) for code in codes):
-            yield warning(f"{key_of(rule)}.numbers", f"{prefix}* rejects whole countries")
+            yield warning(_entries_key(rule), f"{prefix}* rejects whole countries")
+
+
+def _entries_key(rule: RuleOfAny) -> str:
+    return f"{key_of(rule)}.{'prefixes' if isinstance(rule, rules.PrefixRule) else 'numbers'}"
 
 
 def check_shadows(policy: rules.PolicySet, contents: Sequence[Content], first_rule: int) -> Iterator[Finding]:

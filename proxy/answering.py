@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import signal
 from dataclasses import dataclass, field
+from typing import cast
 
 from proxy.config_address import parse_host_port
 from proxy.plain_sip import Headers, PlainMessage, branch_of, parse_message, response
@@ -42,8 +43,7 @@ class Answering(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, peer: Address) -> None:
         request = parse_message(data)
@@ -143,8 +143,7 @@ class Echo(asyncio.DatagramProtocol):
     """Sends every datagram back: a caller hears their own voice."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, peer: Address) -> None:
         self._transport.sendto(data, peer)

@@ -11,6 +11,7 @@ from threading import Timer
 from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -19,8 +20,8 @@ from rich.text import Text
 from proxy.config_errors import ConfigFinding
 
 _SHOWN_AFTER_S = 1.0
-# Wider than any table: in a pipe nothing is folded.
-_PIPE_COLUMNS = 1000
+_FRAMED_ROWS = 1000
+_PIPE_COLUMNS = 1000  # in a pipe nothing is folded
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
 
 
@@ -87,22 +88,31 @@ class Output:
 
     def facts(self, facts: Mapping[str, object], styles: Mapping[str, str] | None = None) -> None:
         """Name and value, one a line; values that are None are left out."""
+        rows = [[name, str(value)] for name, value in facts.items() if value is not None]
+        if self.as_json:
+            return
+        if not self._out.is_terminal:
+            _print_columns(rows)
+            return
         grid = Table.grid(padding=(0, 2))
-        for name, value in facts.items():
-            if value is not None:
-                grid.add_row(Text(name, "dim"), Text(str(value), (styles or {}).get(name, "")))
-        self._print(grid)
+        for name, value in rows:
+            grid.add_row(Text(name, "dim"), Text(value, (styles or {}).get(name, "")))
+        self._out.print(grid)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Columns whose values are all numbers stand to the right."""
-        cells = [list(row) for row in rows]
-        table = Table(box=SIMPLE_HEAD if self._out.is_terminal else None, pad_edge=False, header_style="bold")
-        for index, column in enumerate(columns):
-            numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
-            table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        """Framed on a terminal as long as somebody would read it, else plain columns."""
+        if self.as_json:
+            return
+        cells = [["-" if value is None else str(value) for value in row] for row in rows]
+        if not self._out.is_terminal or len(cells) > _FRAMED_ROWS:
+            _print_columns([columns, *cells])
+            return
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(Text(column), overflow="fold")
         for row in cells:
-            table.add_row(*(Text("-" if value is None else str(value)) for value in row))
-        self._print(table)
+            table.add_row(*map(Text, row))
+        self._out.print(table)
 
     def findings(self, findings: Iterable[ConfigFinding]) -> None:
         """One line each, on stderr."""
@@ -117,17 +127,6 @@ class Output:
         if not self.as_json:
             self._err.print(Text(f"callsieve: {why}"), soft_wrap=True)
 
-    def _print(self, table: Table) -> None:
-        if self.as_json:
-            return
-        if self._out.is_terminal:
-            self._out.print(table)
-            return
-        with self._out.capture() as captured:
-            self._out.print(table)
-        for line in captured.get().splitlines():
-            print(line.rstrip())
-
 
 def findings_document(findings: Iterable[ConfigFinding]) -> dict[str, list[dict[str, str]]]:
     """The findings as JSON has them, here and in the answer to a reload."""
@@ -136,6 +135,13 @@ def findings_document(findings: Iterable[ConfigFinding]) -> dict[str, list[dict[
         entry = {"file": finding.file, "key": finding.key, "why": finding.why}
         document[f"{finding.severity}s"].append(entry)
     return document
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
 
 
 class _Console(Console):

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +33,7 @@ _LOG_TIMEOUT_S = 10.0
 _TALK_S = 0.2
 _CALLEE = "+862088886666"
 _BURST = 8
+_WIDE_COLUMNS = 100
 _STYLES = {"accept": "green", "tag": "yellow", "reject": "red", "drop": "red", "divert": "cyan"}
 
 _SDP = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 8\r\n"
@@ -67,8 +69,7 @@ class DemoPhone(asyncio.DatagramProtocol):
         self._waiting: dict[str, asyncio.Queue[PlainMessage]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
         self._host, self._port = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
@@ -196,14 +197,18 @@ def _lines(path: Path, start: int) -> list[bytes]:
     return data[start if start <= len(data) else 0 :].split(b"\n")[:-1]
 
 
-def verdict_table(calls: Sequence[DemoCall]) -> Table:
-    """One row for calls of one kind with the same outcome."""
-    table = Table(title="What callsieve decided", title_justify="left", title_style="bold")
-    for column in ("call", "caller", "answered", "verdict", "basis", "score", "why", "label", "redress id"):
-        table.add_column(column, justify="right" if column == "score" else "left", overflow="fold")
+def verdict_table(calls: Sequence[DemoCall], columns: int) -> Table:
+    """One row for calls of one kind with the same outcome; redress ids where `columns` leave room for them."""
+    table = Table(title="What callsieve decided", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for heading in ("call", "caller", "answered", "verdict", "why"):
+        table.add_column(heading, no_wrap=heading != "why")
+    with_redress = columns >= _WIDE_COLUMNS
+    if with_redress:
+        table.add_column("redress id", no_wrap=True)
     for _, group in groupby(_decided(calls), key=lambda call: (call.kind, call.answer)):
         alike = list(group)
-        table.add_row(*_row(alike[-1], len(alike)))
+        row = _row(alike[-1], len(alike))
+        table.add_row(*(row if with_redress else row[:5]))
     return table
 
 
@@ -217,26 +222,25 @@ def _row(call: DemoCall, count: int) -> list[str | Text]:
     kind = f"{call.kind} x {count}" if count > 1 else call.kind
     decision = call.decision
     if decision is None:
-        return [kind, call.caller, call.answer, Text("not in the decision log", "red")]
-    return [
-        kind,
-        decision["caller"],
-        call.answer,
-        Text(decision["action"], _STYLES.get(decision["action"], "")),
-        "" if decision["basis"] == "none" else decision["basis"],
-        str(decision["score"]),
-        _why(decision),
-        decision["label"] or "",
-        decision["redress_id"] or "",
-    ]
+        return [kind, call.caller, call.answer, Text("unknown", "red"), "not in the decision log", ""]
+    verdict = Text(decision["action"], _STYLES.get(decision["action"], ""))
+    return [kind, decision["caller"], call.answer, verdict, _why(decision), decision["redress_id"] or ""]
 
 
 def _why(decision: dict[str, Any]) -> str:
+    """`burst-caller (analytics)`, `fresh-range +300, reputation +260 (analytics), score 560, label loans`"""
     reasons = [
         f"{reason['name']} {reason['points']:+d}" if reason["points"] else reason["name"]
         for reason in decision["reasons"]
     ]
-    return ", ".join(reasons) or decision["rule"] or "nothing speaks against it"
+    text = ", ".join(reasons) or decision["rule"] or "nothing against it"
+    if decision["basis"] != "none":
+        text += f" ({decision['basis']})"
+    if decision["score"]:
+        text += f", score {decision['score']}"
+    if decision["label"]:
+        text += f", label {decision['label']}"
+    return text
 
 
 async def demonstrate(configuration: Configuration, decision_log: Path, console: Console) -> bool:
@@ -247,13 +251,17 @@ async def demonstrate(configuration: Configuration, decision_log: Path, console:
     with console.status("placing demonstration calls"):
         await place_calls(proxy, calls)
         await read_decisions(decision_log, start, calls)
-    console.print(verdict_table(calls))
+    console.print(verdict_table(calls, console.width))
     console.print(f"Each line in full: {decision_log}", soft_wrap=True)
     console.print(
         f"Still serving: point a SIP phone at {proxy.host}:{proxy.port} and call any number. Ctrl-C ends it.",
         soft_wrap=True,
     )
     return all(call.decision is not None for call in calls)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _WIDE_COLUMNS)
 
 
 def main() -> int:
@@ -266,7 +274,7 @@ def main() -> int:
         return 1
     configuration = state.configuration(current)
     decision_log = Path(configuration.decision_log.path or state.path / "decisions.jsonl")
-    return 0 if asyncio.run(demonstrate(configuration, decision_log, Console())) else 1
+    return 0 if asyncio.run(demonstrate(configuration, decision_log, _console())) else 1
 
 
 if __name__ == "__main__":

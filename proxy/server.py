@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
-
 from proxy.config import Configuration, InternalErrorAction, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ListenerAddress, ProxyCore
@@ -70,6 +70,7 @@ class Worker:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.Task[None]] = []
         self._swaps: asyncio.Queue[int] = asyncio.Queue()
+        self._target_names: dict[tuple[int, int], tuple[str, str]] = {}
         self._health: tuple[Target, ...] = ()
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -175,9 +176,9 @@ class Worker:
             try:
                 prepared = await asyncio.get_running_loop().run_in_executor(None, self._prepare, generation)
                 self._configure(generation, prepared)
-            except (OSError, ValueError, MemoryError) as why:
-                self._log.error("generation cannot be put into force", generation=generation, why=str(why))
-                self._sender.note(Swapped(generation, str(why)))
+            except Exception as why:  # whatever it is, the old generation goes on
+                self._log.error("generation cannot be put into force", generation=generation, exc_info=True)
+                self._sender.note(Swapped(generation, str(why) or type(why).__name__))
             else:
                 self._log.info("swapped", generation=generation)
                 self._sender.note(Swapped(generation))
@@ -190,26 +191,33 @@ class Worker:
         for task in self._probes:
             task.cancel()
         self._probes = [
-            asyncio.create_task(self._probe(index, len(gateway.targets), gateway.probe))
+            asyncio.create_task(self._probe(index, target, gateway.probe))
             for index, gateway in enumerate(routing.gateways)
+            for target in range(len(gateway.targets))
             if gateway.probe.enabled
         ]
+        self._target_names = {
+            (index, target): (gateway.name, route.text)
+            for index, gateway in enumerate(routing.gateways)
+            for target, route in enumerate(gateway.targets)
+        }
 
     # Gateways
 
-    async def _probe(self, gateway: int, targets: int, probe: Probe) -> None:
+    async def _probe(self, gateway: int, target: int, probe: Probe) -> None:
         while True:
-            sent = [self._edge.probe(gateway, target) for target in range(targets)]
+            sent = self._edge.probe(gateway, target)
             self._arm()
             await asyncio.sleep(probe.timeout_s)
-            for unanswered in sent:
-                self._edge.probe_timeout(unanswered)
+            self._edge.probe_timeout(sent)
             await asyncio.sleep(max(0.0, probe.interval_s - probe.timeout_s))
 
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(_HEALTH_S)
-            health = tuple(Target(gateway, target, up) for gateway, target, up, *_ in self._core.target_health())
+            health = tuple(
+                Target(*self._target_names[gateway, target], up) for gateway, target, up in self._core.target_health()
+            )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
 

@@ -33,6 +33,7 @@ _READY_TIMEOUT_S = 30.0
 _READY_POLL_S = 0.1
 _CONTROL_STOP_S = 10.0
 _DRAIN_GRACE_S = 3.0  # beyond node.drain_s
+_TOLD_ONCE_S = 0.5
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
 _STEADY_S = 10.0  # a child that lived so long starts again without delay
@@ -101,7 +102,7 @@ class Child:
 
 
 class Supervisor:
-    """A prepared node. demo: the configuration to place demonstration calls by, None = none."""
+    """A prepared node. commands: control first; it ends last."""
 
     def __init__(
         self, state: StateDirectory, configuration: Configuration, commands: Sequence[Command], log: Log
@@ -112,11 +113,14 @@ class Supervisor:
         self._children = [Child(command, log) for command in commands]
         self._client = ControlClient(state.control_socket)
         self._stop = asyncio.Event()
+        self._stopped_s = 0.0
         self._at_once = asyncio.Event()
+        self._listening = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, workers: int, listening: str, demo: Command | None) -> None:
-        """Until it is told to stop. listening: what the ready line says."""
+        """Until it is told to stop. listening: what the ready line says. demo: run once when everything is up."""
+        self._listening = listening
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
@@ -135,9 +139,13 @@ class Supervisor:
         await self._end()
 
     def _told_to_stop(self) -> None:
-        if self._stop.is_set():
+        """Told again a moment later, as by a tool that signals both us and our group, is told once."""
+        now_s = time.monotonic()
+        if self._stop.is_set() and now_s - self._stopped_s > _TOLD_ONCE_S:
             self._at_once.set()
-        self._stop.set()
+        elif not self._stop.is_set():
+            self._stopped_s = now_s
+            self._stop.set()
 
     def _told_to_reload(self) -> None:
         self._background(self._reload())
@@ -167,7 +175,7 @@ class Supervisor:
             await asyncio.to_thread(self._client.reload)
         except Failure as why:
             self._log.error("reload failed", why=str(why))
-        notify_ready("")
+        notify_ready(self._listening)
 
     async def _demonstrate(self, demo: Command) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -178,7 +186,7 @@ class Supervisor:
 
     async def _end(self) -> None:
         """Workers first; control last, so that the last events are written."""
-        *others, control = reversed(self._children)
+        control, *others = self._children
         ending = asyncio.create_task(self._stop_in_order(others, control))
         at_once = asyncio.create_task(self._at_once.wait())
         await asyncio.wait([ending, at_once], return_when=asyncio.FIRST_COMPLETED)

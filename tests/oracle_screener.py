@@ -16,7 +16,6 @@ from engine.rules import ListAction, Outcome
 
 EMERGENCY = {"110", "119", "120", "122", "112", "911", "999", "000"}
 US = 1_000_000
-STRENGTH = {ListAction.ALLOW: 0, ListAction.DENY: 1}
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,15 @@ def block(number: str, dropped: int) -> str:
 
 
 def weight_of(entry: str, number: str) -> int:
-    """How precisely an entry matches a number; 0 = not at all. Texts of short codes start with a region of two letters."""
+    """How precisely an entry matches a number; 0 = not at all."""
     prefix = entry.removesuffix("*")
-    country = 0 if prefix.startswith("+") else 1
-    size = len(digits(prefix)) + (2 - country if False else 0)
-    if not has_digits(number) or prefix[0] != number[0] or (country and prefix[:3] != number[:3]):
-        return 0
     if entry.endswith("*"):
-        return 2 * size + 1 if number.startswith(prefix) else 0
-    return 2 * size + 2 if number == entry else 0
+        return 2 * len(prefix) if has_digits(number) and number.startswith(prefix) else 0
+    return 2 * len(prefix) + 1 if number == entry else 0
+
+
+def acting(found: list[Match]) -> Match | None:
+    return next((match for match in found if not match.rule.observe), None)
 
 
 class OracleScreener:
@@ -167,11 +166,10 @@ class Judgement:
     def run(self) -> Result:
         if self.never_blocked():
             return self.result
-        for match in self.matches(ListAction.PROTECTED):
-            if not match.rule.observe:
-                self.reason(match.rule.name)
-                self.protected = True
-                break
+        protection = acting(self.matches(ListAction.PROTECTED))
+        if protection:
+            self.reason(protection.rule.name)
+            self.protected = True
         if self.call.mismatch:
             self.add("identity-mismatch", self.policy.mismatch_points)
         for step in self.steps():
@@ -237,11 +235,15 @@ class Judgement:
 
     def decide(self, found: list[Match], basis: Basis) -> bool:
         """The longest match that acts; longer ones that observe are noted."""
-        winner = next((match for match in found if not match.rule.observe), None)
+        winner = acting(found)
+        self.note_observers(found, winner, basis)
+        return winner is not None and self.act_on(winner.rule, basis)
+
+    def note_observers(self, found: list[Match], winner: Match | None, basis: Basis) -> None:
+        """Rules that only observe are noted where they would have won."""
         for match in found:
             if match.rule.observe and (winner is None or match.weight > winner.weight):
                 self.act_on(match.rule, basis)
-        return winner is not None and self.act_on(winner.rule, basis)
 
     def act_on(self, rule: rules.NumberList | rules.PrefixRule, basis: Basis) -> bool:
         if isinstance(rule, rules.NumberList):
@@ -250,15 +252,12 @@ class Judgement:
         return self.act(rule.name, rule.outcome, basis, rule.points, rule.label, rule.observe)
 
     def never_blocked(self) -> bool:
-        name = None
         callee = self.call.callee
         if self.call.emergency or (callee[2:3] == ":" and callee[3:] in EMERGENCY):
-            name = "emergency"
+            name: str | None = "emergency"
         else:
-            for match in self.screener.matches(callee, self.call, self.now_us, ListAction.NEVER_BLOCK):
-                if not match.rule.observe:
-                    name = match.rule.name
-                    break
+            found = acting(self.screener.matches(callee, self.call, self.now_us, ListAction.NEVER_BLOCK))
+            name = found.rule.name if found else None
         if name is None:
             return False
         self.reason(name)
@@ -268,24 +267,22 @@ class Judgement:
     def ordered(self) -> bool:
         """Orders spare nobody."""
         found = self.matches(ListAction.ORDER)
-        winner = next((match for match in found if not match.rule.observe), None)
-        for match in found:
-            if match.rule.observe and (winner is None or match.weight > winner.weight):
-                self.act_on(match.rule, Basis.POLICY)
+        winner = acting(found)
+        self.note_observers(found, winner, Basis.POLICY)
         if winner is None:
             return False
         self.reason(winner.rule.name)
         return self.settle(Action.REJECT, Basis.POLICY, winner.rule.name, winner.rule.label)
 
     def operator_lists(self) -> bool:
+        """The longest match of allow and deny wins, allow on equality."""
         denies = self.matches(ListAction.DENY)
-        allow = next((match for match in self.matches(ListAction.ALLOW) if not match.rule.observe), None)
-        deny = next((match for match in denies if not match.rule.observe), None)
-        for match in denies:
-            strongest = allow or deny
-            if match.rule.observe and (strongest is None or match.weight > strongest.weight):
-                self.act_on(match.rule, Basis.POLICY)
-        if allow and (deny is None or allow.weight >= deny.weight):
+        allow = acting(self.matches(ListAction.ALLOW))
+        deny = acting(denies)
+        if allow and deny and deny.weight > allow.weight:
+            allow = None
+        self.note_observers(denies, allow or deny, Basis.POLICY)
+        if allow:
             self.reason(allow.rule.name)
             self.allowed = self.result.rule = allow.rule.name
             return False

@@ -66,5 +66,5 @@ class StandingOracle:
     def points(self, now_us: int) -> float:
         """Decayed to `now_us`, not rounded; an event that is still to come is worth more than its points."""
         now_us = max(now_us, LANDMARK_US)
-        halvings = [((now_us - time_us) / self.half_life_us, points) for time_us, points in self.events]
-        return min(math.fsum(points * 2.0**-age for age, points in halvings if age > -64), MAX_POINTS)
+        ages = [((now_us - time_us) / self.half_life_us, points) for time_us, points in self.events]
+        return min(math.fsum(points * 2.0 ** min(-age, 64) for age, points in ages), MAX_POINTS)

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
-from engine.policy import PolicyError, compile_policy
 
+from engine.policy import PolicyError, compile_policy
 from proxy.cli_output import progress_bar
 from proxy.config import Configuration
 from proxy.config_errors import ConfigError, ConfigFinding, error, warning

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from engine.policy import PolicyImage
 
+from engine.policy import PolicyImage
 from proxy.events import EventBatch, EventNames
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory

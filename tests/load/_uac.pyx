@@ -616,12 +616,12 @@ cdef int split_routes(Message *message, Slice *values) noexcept nogil:
 
 
 cdef const char *value_end(const char *at, const char *end) noexcept nogil:
-    """The comma that ends a name-addr value, or `end`: a comma inside angle brackets belongs to the URI."""
-    cdef bint inside = False
-    while at < end and (inside or at[0] != c","):
-        if at[0] == c"<":
-            inside = True
-        elif at[0] == c">":
-            inside = False
+    """The comma that ends a name-addr value, or `end`: within angle brackets or quotes a comma separates nothing."""
+    cdef bint quoted = False, bracketed = False
+    while at < end and (quoted or bracketed or at[0] != c","):
+        if at[0] == c'"':
+            quoted = not quoted
+        elif not quoted and at[0] in (c"<", c">"):
+            bracketed = at[0] == c"<"
         at += 1
     return at

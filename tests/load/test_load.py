@@ -4,9 +4,9 @@ import csv
 import json
 import random
 import signal
+import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,88 @@ def test_the_caller_cancels_what_only_rings() -> None:
     assert report.answering["cancelled"] == report.answering["acks"] == 200
 
 
+class Peer:
+    """The far end of calls that come one a second, played by hand on a socket."""
+
+    def __init__(self, calls: int = 1) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(5.0)
+        self.port = self._socket.getsockname()[1]
+        self._run = LoadRun(Plan(target=("127.0.0.1", self.port), rate_per_s=1.0, calls=calls, answering=None))
+        self._run.start()
+
+    def receive(self) -> tuple[str, dict[str, str], int]:
+        """Request line, headers, size."""
+        datagram, self._caller = self._socket.recvfrom(65535)
+        head, _, body = datagram.decode().partition("\r\n\r\n")
+        line, *lines = head.split("\r\n")
+        headers = dict(text.split(": ", 1) for text in lines)
+        assert int(headers["Content-Length"]) == len(body)
+        return line, headers, len(datagram)
+
+    def respond(self, status: str, request: dict[str, str], *more: str) -> None:
+        copied = [f"{name}: {request[name]}" for name in ("Via", "From", "Call-ID", "CSeq")]
+        to = request["To"] if ";tag=" in request["To"] else f"{request['To']};tag=far"
+        lines = [f"SIP/2.0 {status}", *copied, f"To: {to}", *more, "Content-Length: 0"]
+        self._socket.sendto("\r\n".join([*lines, "", ""]).encode(), self._caller)
+
+    def close(self) -> Report:
+        assert self._run.wait(5.0)
+        self._socket.close()
+        return Report(self._run, self._run.close())
+
+
+def test_the_route_set_is_the_record_route_reversed() -> None:
+    peer = Peer()
+    line, invite, size = peer.receive()
+    assert line.startswith("INVITE sip:+86208888")
+    assert 800 <= size <= 1000
+    peer.respond("100 Trying", invite)
+    peer.respond(
+        "200 OK",
+        invite,
+        'Record-Route: <sip:c.example:5062;lr>, "b, the second" <sip:b.example;lr;x="a,b">',
+        f"Record-Route: <sip:127.0.0.1:{peer.port};lr>",
+        "Contact: <sip:far@192.0.2.9:5090;ob>;expires=60",
+    )
+    routes = f'<sip:127.0.0.1:{peer.port};lr>, "b, the second" <sip:b.example;lr;x="a,b">, <sip:c.example:5062;lr>'
+    for expected in ("ACK", "BYE"):
+        line, request, _ = peer.receive()
+        assert line == f"{expected} sip:far@192.0.2.9:5090;ob SIP/2.0"
+        assert request["Route"] == routes
+        assert request["To"] == invite["To"] + ";tag=far"
+        assert (request["From"], request["Call-ID"]) == (invite["From"], invite["Call-ID"])
+        assert request["CSeq"] == {"ACK": "1 ACK", "BYE": "2 BYE"}[expected]
+        assert request["Via"] != invite["Via"]
+    peer.respond("200 OK", request)
+    assert peer.close().counts["answered"] == 1
+
+
+def test_the_ack_of_a_rejection_belongs_to_the_invite() -> None:
+    peer = Peer(calls=2)
+    line, invite, _ = peer.receive()
+    for _ in range(2):  # the second time the call is over
+        peer.respond("603 Decline", invite)
+        ack_line, ack, _ = peer.receive()
+        assert ack_line == line.replace("INVITE", "ACK")
+        assert ack["Via"] == invite["Via"]
+        assert ack["To"] == invite["To"] + ";tag=far"
+        assert ack["CSeq"] == "1 ACK"
+    _, invite, _ = peer.receive()
+    peer.respond("486 Busy Here", invite)
+    report = peer.close()
+    assert report.counts["rejected"] == 2
+    assert report.retransmissions["final responses received"] == 1
+
+
+def test_nothing_is_sent_beyond_the_loopback_network() -> None:
+    peer = Peer()
+    _, invite, _ = peer.receive()
+    peer.respond("200 OK", invite, "Contact: <sip:far@192.0.2.9:5090>")
+    assert peer.close().lost == 1
+
+
 def test_latencies_tell_ringing_from_the_answer() -> None:
     report = place(answering=Answering(ring_ms=50.0))
     assert report.latencies["first_response"].percentile(50) < 40_000
@@ -242,15 +324,18 @@ def test_wrong_use_is_refused(arguments: list[str], capsys: pytest.CaptureFixtur
 
 
 def test_an_interrupt_prints_the_table_so_far() -> None:
-    command = [sys.executable, "-m", "tests.load", "127.0.0.1:9", "--answer", "127.0.0.1:0", "--rate", "50"]
-    process = subprocess.Popen(
-        [*command, "--drain", "0.1"],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    time.sleep(1.5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(10.0)
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.load", target, "--answer", "127.0.0.1:0", "--rate", "50", "--drain", "0.1"],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        silent.recv(65535)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=10)
     assert process.returncode == EXIT_INTERRUPTED

@@ -20,8 +20,21 @@ class Terminal(io.StringIO):
 
 def test_a_table_in_a_pipe_is_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(as_json=False)
-    output.table(["name", "points"], [["x" * 300, 7], ["[bold]y", 12345]])
-    assert capsys.readouterr().out == (f"{'name':300}  points\n{'x' * 300}       7\n{'[bold]y':300}   12345\n")
+    output.table(["name", "points"], [["x" * 300, 7], ["[bold]骚扰", None]])
+    assert capsys.readouterr().out == f"{'name':300}  points\n{'x' * 300}  7\n[bold]骚扰{' ' * 290}  -\n"
+
+
+def test_a_table_on_a_terminal_is_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    Output(as_json=False).table(["name"], [["[bold]y"]])
+    assert "─" in sys.stdout.getvalue()
+    assert "[bold]y" in sys.stdout.getvalue()
+
+
+def test_a_long_table_is_never_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    Output(as_json=False).table(["number"], [[n] for n in range(100_000)])
+    assert sys.stdout.getvalue().startswith("number\n0\n1\n")
 
 
 def test_json_is_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:

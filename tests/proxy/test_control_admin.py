@@ -106,10 +106,8 @@ def test_metrics_tell_what_was_decided(tmp_path: Path) -> None:
             assert after["callsieve_calls_total", "action=reject", "basis=analytics"] == 3
             assert after["callsieve_worker_received_total", "worker=0"] == 12
             assert after["callsieve_worker_calls", "worker=0"] == 3
-            assert (before["callsieve_worker_connected", "worker=0"], after["callsieve_worker_connected", "worker=0"]) == (
-                0,
-                1,
-            )
+            connected = ("callsieve_worker_connected", "worker=0")
+            assert (before[connected], after[connected]) == (0, 1)
             target = ("callsieve_target_up", "gateway=softswitch", "target=127.0.0.1:5070", "worker=0")
             assert after[target] == 1
             assert after["callsieve_process_cpu_seconds_total", "process=control"] > 0
