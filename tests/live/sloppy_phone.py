@@ -31,8 +31,9 @@ def main(proxy_port: int, own_port: int, caller: str, callee: str) -> None:
         handle(message)
 
     phone.sip.parse_message = parse_message  # type: ignore[method-assign]
+    phone.sip.register = lambda: True  # type: ignore[method-assign]  # a trunk has no registrar
     phone.start()
-    print("registered", flush=True)
+    print("calling", flush=True)
     threading.Thread(target=phone.call, args=(callee,), daemon=True).start()
     while True:
         time.sleep(0.1)
