@@ -268,6 +268,7 @@ class Draft:
     def _trunk_row(self, trunk: rules.TrunkPolicy, limits_start: int, limits_count: int) -> bytes:
         policy = self.policies[trunk.policy]
         return _image.TRUNK_ROW.pack(
+            _name_hash(trunk.name),
             *(getattr(trunk.status, basis, 0) for basis in BASES),
             trunk.status.anonymous,
             policy.thresholds.tag,
