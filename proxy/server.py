@@ -26,7 +26,7 @@ from engine.policy import PolicyImage
 from engine.tables import Tables
 from proxy.config import Configuration, InternalErrorAction, Probe
 from proxy.config_address import parse_host_port
-from proxy.core import ProxyCore
+from proxy.core import ListenerAddress, ProxyCore
 from proxy.counters import Counters
 from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
 from proxy.logs import Log, open_log
@@ -276,13 +276,12 @@ def build_core(
     )
 
 
-def _listener(advertise: str | None, bound: socket.socket) -> tuple[str, int, str, int]:
-    """(ip, port, host and port to write into Via and Record-Route)"""
+def _listener(advertise: str | None, bound: socket.socket) -> ListenerAddress:
     ip, port = bound.getsockname()[:2]
     if advertise is None:
-        return ip, port, f"[{ip}]" if ":" in ip else ip, port
+        return ListenerAddress(ip, port, f"[{ip}]" if ":" in ip else ip, port)
     told = parse_host_port(advertise, port)
-    return ip, port, f"[{told.host}]" if ":" in told.host else told.host, told.port
+    return ListenerAddress(ip, port, f"[{told.host}]" if ":" in told.host else told.host, told.port)
 
 
 def main() -> None:
