@@ -91,8 +91,8 @@ def _resolved(gateway: Gateway, listeners: Sequence[Listener], findings: list[Co
         targets.append(msgspec.structs.replace(target, ips=ips) if is_name else target)
     count = sum(max(1, len(target.ips)) for target in targets)
     if count > _MAX_TARGETS:
-        why = f"are {count} addresses, at most {_MAX_TARGETS}"
-        findings.append(error(f"gateway[{gateway.name}].targets", why))
+        too_many = f"are {count} addresses, at most {_MAX_TARGETS}"
+        findings.append(error(f"gateway[{gateway.name}].targets", too_many))
     return msgspec.structs.replace(gateway, targets=tuple(targets))
 
 
