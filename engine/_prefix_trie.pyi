@@ -23,7 +23,7 @@ class PrefixTrie:
         """
     @staticmethod
     def build_keys(keys: Buffer, values: Buffer) -> bytes:
-        """The same from buffers of keys (format Q: the decimal of "1" + digits, doubled, + 1 if exact) and values (I)."""
+        """`build` from buffers of keys (format Q: decimal of "1" + digits, doubled, + 1 if exact) and values (I)."""
     def match(self, digits: str) -> tuple[int, int] | None:
         """The value that matches and the number of digits it matched; ValueError if `digits` are not 1 to 15 digits."""
     def match_many(self, numbers: Buffer) -> array[int]:

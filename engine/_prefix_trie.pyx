@@ -235,7 +235,13 @@ cdef class PrefixTrie:
         return _build(keys, values)
 
     @staticmethod
-    def build_keys(keys, values):
+    def build_keys(const uint64_t[::1] keys, const uint32_t[::1] values):
+        if keys.shape[0] != values.shape[0]:
+            raise ValueError(f"{keys.shape[0]} keys, {values.shape[0]} values")
+        cdef Py_ssize_t i
+        for i in range(keys.shape[0]):
+            if not digits_of(keys[i] >> 1) or not values[i]:
+                raise ValueError(f"entry {i}: key {keys[i]} or value {values[i]} out of range")
         return _build(keys, values)
 
     def match(self, str digits):

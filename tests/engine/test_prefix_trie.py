@@ -94,6 +94,21 @@ def test_a_value_out_of_range_is_refused(value: int) -> None:
         PrefixTrie.build([("86", False, value)])
 
 
+def test_built_from_keys_it_is_the_same() -> None:
+    entries = [("86", False, 1), ("000", True, 2), ("861380013800012", True, 2**32 - 1)]
+    keys = array("Q", (int("1" + digits) * 2 + exact for digits, exact, _ in entries))
+    assert PrefixTrie.build_keys(keys, array("I", (value for _, _, value in entries))) == PrefixTrie.build(entries)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [(0, [1]), (2, [1]), (9 * 2, [1]), (20 * 2, [1]), (10**16 * 2, [1]), (2**64 - 1, [1]), (22, [0]), (22, [])],
+)
+def test_keys_that_are_no_digits_are_refused(key: int, values: list[int]) -> None:
+    with pytest.raises(ValueError, match="key"):
+        PrefixTrie.build_keys(array("Q", [key]), array("I", values))
+
+
 def test_a_torn_image_is_refused() -> None:
     image = PrefixTrie.build((str(number), False, 1) for number in range(1000, 3000))
     for size in [0, 8, 63, 64, 4095, len(image) - 64, len(image) - 1]:
