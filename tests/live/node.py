@@ -34,7 +34,7 @@ CONFIGURATION = """\
 name = "live"
 state_dir = "{state}"
 workers = {workers}
-drain_s = 10
+drain_s = 3
 
 [admin]
 address = "{host}:{admin}"

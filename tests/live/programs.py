@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,10 +38,10 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -
 
 
 class Ports:
-    """Ports of 127.0.0.1 that nobody holds, never the same twice."""
+    """Ports of 127.0.0.1 that nobody holds, never the same twice. Four digits: sipsak cuts off a fifth."""
 
     def __init__(self) -> None:
-        self._given: set[int] = set()
+        self._untried = iter(random.sample(range(5100, 10_000), 4900))
 
     def udp(self) -> int:
         return self._free(socket.SOCK_DGRAM)
@@ -49,13 +50,14 @@ class Ports:
         return self._free(socket.SOCK_STREAM)
 
     def _free(self, kind: socket.SocketKind) -> int:
-        while True:
+        for port in self._untried:
             with socket.socket(socket.AF_INET, kind) as probe:
-                probe.bind((LOOPBACK, 0))
-                port: int = probe.getsockname()[1]
-            if port not in self._given:
-                self._given.add(port)
+                try:
+                    probe.bind((LOOPBACK, port))
+                except OSError:
+                    continue
                 return port
+        pytest.fail("no port of 127.0.0.1 is free")
 
 
 class Program:

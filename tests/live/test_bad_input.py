@@ -91,7 +91,7 @@ def test_much_garbage_is_dropped(node: Node) -> None:
 
 def test_unknown_sources_are_counted(node: Node) -> None:
     assert exchange(node.port, INVITE.encode(), timeout_s=0.2, source=STRANGER) is None
-    wait_until(lambda: node.metric("callsieve_unknown_source_total") == 1, "the drop to be counted")
+    wait_until(lambda: node.metric("callsieve_worker_unknown_source_total") == 1, "the drop to be counted")
 
 
 def test_a_caller_that_is_no_number_is_a_verdict(node: Node, sipp: SippFactory) -> None:
