@@ -8,7 +8,7 @@ from engine._numbers import DialPlan
 
 @final
 class RecordSet:
-    """Every different combination of hits once: tuples of (rule, weight); weight = 2 * digits, + 1 for whole numbers."""
+    """Every different combination of hits once: tuples of (rule, weight); weight = 2 * digits, + 1 if exact."""
 
     contents: list[tuple[tuple[int, int], ...]]
     def __init__(self) -> None: ...

@@ -94,6 +94,8 @@ cdef enum:
     BATCH = 64
     RULE_BITS = 6            # a word of the in-force row holds 64 rules
 
+cdef uint64_t SPREAD = 0x9E3779B97F4A7C15     # odd, so that multiplying by it keeps words apart
+
 NODE_KEY = struct.Struct("<QQ")
 
 
@@ -364,40 +366,46 @@ cdef bint scored(const ImageView* policy, Decision* d, Table reputation) noexcep
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
-cdef number_t limit_block(const Decision* d, int dropped) noexcept nogil:
+cdef number_t number_block_of(number_t number, int dropped) noexcept nogil:
     """Short codes next to each other belong to strangers: they form no block."""
-    return number_block(d.attempt.caller, dropped) if number_kind(d.attempt.caller) == KIND_NUMBER else 0
+    return number_block(number, dropped) if number_kind(number) == KIND_NUMBER else 0
 
 
-cdef uint64_t limit_key(const SipKey* key, const ImageRule* limit, const Decision* d) noexcept nogil:
-    """The subject of a limit under its rule, one word; 0 if the attempt has no such subject."""
+cdef uint64_t pair_subject(const SipKey* key, const Decision* d) noexcept nogil:
+    """Caller and callee as one word that nobody outside can make another pair collide with."""
+    cdef uint64_t words[2]
+    words[0] = d.attempt.caller
+    words[1] = d.attempt.callee
+    return siphash(key, words, 2) | 1
+
+
+cdef uint64_t limit_subject(const SipKey* key, uint8_t limit_key, const Decision* d) noexcept nogil:
+    """Whose attempts a limit counts together, as one word; 0 if the attempt has no such subject."""
     cdef const Attempt* attempt = d.attempt
-    cdef uint64_t words[3]
-    cdef uint64_t hashed
-    words[0] = limit.name_hash
-    words[1] = 0
-    words[2] = 0
-    if limit.limit_key == LIMIT_CALLER and d.numbered:
-        words[1] = attempt.caller
-    elif limit.limit_key == LIMIT_CALLEE and has_digits(attempt.callee):
-        words[1] = attempt.callee
-    elif limit.limit_key == LIMIT_PAIR and d.numbered and has_digits(attempt.callee):
-        words[1] = attempt.caller
-        words[2] = attempt.callee
-    elif limit.limit_key == LIMIT_TRUNK:
-        words[1] = <uint64_t>attempt.trunk + 1
-    elif limit.limit_key == LIMIT_BLOCK_10:
-        words[1] = limit_block(d, 1)
-    elif limit.limit_key == LIMIT_BLOCK_100:
-        words[1] = limit_block(d, 2)
-    elif limit.limit_key == LIMIT_BLOCK_1000:
-        words[1] = limit_block(d, 3)
-    elif limit.limit_key == LIMIT_SOURCE:
-        words[1] = attempt.source
-    if words[1] == 0:
+    if limit_key == LIMIT_CALLER:
+        return attempt.caller if d.numbered else 0
+    if limit_key == LIMIT_CALLEE:
+        return attempt.callee if has_digits(attempt.callee) else 0
+    if limit_key == LIMIT_PAIR:
+        return pair_subject(key, d) if d.numbered and has_digits(attempt.callee) else 0
+    if limit_key == LIMIT_TRUNK:
+        return d.trunk.name_hash
+    if limit_key == LIMIT_BLOCK_10:
+        return number_block_of(attempt.caller, 1)
+    if limit_key == LIMIT_BLOCK_100:
+        return number_block_of(attempt.caller, 2)
+    if limit_key == LIMIT_BLOCK_1000:
+        return number_block_of(attempt.caller, 3)
+    return attempt.source
+
+
+cdef uint64_t table_key(const SipKey* key, const ImageRule* limit, const Decision* d) noexcept nogil:
+    """The subject under its rule: under one rule no two subjects meet, and the table hashes the rest away."""
+    cdef uint64_t subject = limit_subject(key, limit.limit_key, d)
+    cdef uint64_t word = limit.name_hash ^ subject * SPREAD
+    if subject == 0:
         return 0
-    hashed = siphash(key, words, 3)
-    return hashed if hashed else 1
+    return word if word else 1
 
 
 cdef uint64_t redress_id(const SipKey* key, const Decision* d, uint64_t generation, uint64_t sequence) noexcept nogil:
@@ -485,12 +493,12 @@ cdef class Screener:
         if d.numbered:
             trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
             table_prefetch(&self.reputation.view, attempt.caller)
-            d.block = limit_block(d, BLOCK_DIGITS)
+            d.block = number_block_of(attempt.caller, BLOCK_DIGITS)
             if d.block:
                 table_prefetch(&self.reputation.view, d.block)
         limits = &policy.limits[d.trunk.limits_start]
         for i in range(d.trunk.limits_count):
-            d.limit_keys[i] = limit_key(&self.key, &policy.rules[limits[i]], d)
+            d.limit_keys[i] = table_key(&self.key, &policy.rules[limits[i]], d)
             if d.limit_keys[i]:
                 table_prefetch(&self.limiter.view, d.limit_keys[i])
 
@@ -542,7 +550,7 @@ cdef class Screener:
             return
         points = self.policy.settings.complaint_points if complaint else self.policy.settings.refused_points
         reputation_add(self.reputation, outcome.caller, now_us, points, complaint, NO_LABEL)
-        block = number_block(outcome.caller, BLOCK_DIGITS) if number_kind(outcome.caller) == KIND_NUMBER else 0
+        block = number_block_of(outcome.caller, BLOCK_DIGITS)
         if block:
             points = points * self.policy.settings.block_permille // 1000
             reputation_add(self.reputation, block, now_us, points, complaint, NO_LABEL)

@@ -73,6 +73,7 @@ cdef struct ImageSettings:
     uint32_t block_permille  # share of the points that the caller's block of 100 inherits
 
 cdef struct ImageTrunk:
+    uint64_t name_hash       # the subject of limits by trunk
     uint16_t status[BASIS_COUNT]
     uint16_t anonymous_status
     uint16_t tag_from        # score from which a call is tagged ...
@@ -85,6 +86,7 @@ cdef struct ImageTrunk:
     uint8_t invalid          # Outcome
     uint8_t label            # of calls tagged by score
     uint8_t observe
+    uint32_t reserved
 
 cdef struct ImageRule:
     int64_t increment_us     # limits: GCRA

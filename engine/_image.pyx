@@ -31,7 +31,7 @@ SECTIONS = SECTION_COUNT
 
 # One row of each section of structs, as `struct` writes it; checked against the C structs below.
 SETTINGS_ROW = struct.Struct("<IIII")
-TRUNK_ROW = struct.Struct("<8HHHHHIhhBBBB")
+TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBB4x")
 RULE_ROW = struct.Struct("<qqqQhBBBBBB")
 RECORD_ROW = struct.Struct("<II")
 HIT_ROW = struct.Struct("<HBB")

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from engine._decision cimport NumberKind, number_t
 
 cdef enum:
+    KIND_SHIFT = 60
     MAX_DIGITS = 15          # E.164
     MAX_DIALLED = 32         # digits read before a text is given up
     MAX_PREFIXES = 4
@@ -46,7 +47,8 @@ cdef struct DialPlanRules:
 cdef number_t normalize(const DialPlanRules* rules, const uint8_t* text, Py_ssize_t length) noexcept nogil
 # "+8613800138000", "CN:95588", "anonymous", "invalid", ""; at most 24 bytes; returns the length written.
 cdef int number_text(number_t number, uint8_t* out) noexcept nogil
-cdef NumberKind number_kind(number_t number) noexcept nogil
+cdef inline NumberKind number_kind(number_t number) noexcept nogil:
+    return <NumberKind>(number >> KIND_SHIFT)
 
 # True for the short code of an emergency service of any country (110, 112, 911 ...).
 cdef bint number_is_emergency(number_t number) noexcept nogil

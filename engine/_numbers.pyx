@@ -26,7 +26,6 @@ from engine._decision cimport (
 from engine.numbers import EMERGENCY_CODES, NO_COUNTRY, REGION_BY_CALLING_CODE
 
 cdef enum:
-    KIND_SHIFT = 60
     MIN_FOREIGN = 7          # digits of the shortest E.164 numbers in use (Niue: 683 and four)
     EMERGENCY_DIGITS = 3
     EMERGENCY_COUNT = 8
@@ -58,10 +57,6 @@ cdef number_t make_number(NumberKind kind, const Digits* digits) noexcept nogil:
 
 cdef number_t bare(NumberKind kind) noexcept nogil:
     return <uint64_t>kind << KIND_SHIFT
-
-
-cdef NumberKind number_kind(number_t number) noexcept nogil:
-    return <NumberKind>(number >> KIND_SHIFT)
 
 
 cdef void split_digits(number_t number, Digits* digits) noexcept nogil:

@@ -88,8 +88,8 @@ class Verdict:
 class Explanation:
     """A verdict that was not counted, with all that was looked at.
 
-    caller, callee: canonical. reasons: every one, not only the eight a verdict holds. seen: the table values read, such as
-    ("reputation.points", 340) or ("limit burst-caller", 1): 1 = one more call conforms, 0 = it does not.
+    caller, callee: canonical. reasons: every one, not only the eight a verdict holds. seen: the table values read, such
+    as ("reputation.points", 340) or ("limit burst-caller", 1): 1 = one more call conforms, 0 = it does not.
     """
 
     verdict: Verdict

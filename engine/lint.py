@@ -191,7 +191,8 @@ def _check_plan(plan: rules.DialPlan) -> Iterator[Finding]:
         yield error(f"{key}.min_national_digits", "is above max_national_digits: no national number is valid")
     for code in plan.short_codes:
         if not len(code.prefix) <= code.max_digits or code.min_digits > code.max_digits:
-            yield error(f"{key}.short_codes", f"{code.prefix}: no number has {code.min_digits} to {code.max_digits} digits")
+            digits = f"{code.min_digits} to {code.max_digits} digits"
+            yield error(f"{key}.short_codes", f"{code.prefix}: no number that begins so has {digits}")
 
 
 def _check_list(number_list: rules.NumberList, today: date) -> Iterator[Finding]:
@@ -243,7 +244,7 @@ def _check_limit(limit: rules.Limit) -> Iterator[Finding]:
     if not 0 < increment < MAX_INTERVAL_US or tolerance >= MAX_INTERVAL_US:
         yield error(f"{key}.period_s", f"{limit.calls} calls in {limit.period_s} s cannot be counted in microseconds")
     if limit.burst is not None and limit.burst > limit.calls:
-        yield warning(f"{key}.burst", f"{limit.burst} at once is more than the {limit.calls} a period that it limits to")
+        yield warning(f"{key}.burst", f"{limit.burst} at once are more than the {limit.calls} that a period may have")
 
 
 def _check_policy(policy: rules.Policy) -> Iterator[Finding]:
@@ -269,7 +270,7 @@ def _check_trunk(trunk: rules.TrunkPolicy) -> Iterator[Finding]:
         if not 400 <= status <= 699:
             yield error(key, f"{status}: a rejection is answered with 400 to 699")
         elif status == 503 and basis != "overload":
-            yield error(key, "503 says that this element is out: clients would stop sending all calls (RFC 3261 21.5.4)")
+            yield error(key, "503 says that this element is out: clients stop sending all calls (RFC 3261 21.5.4)")
         elif status == 484:
             yield error(key, "484 starts overlap dialling (RFC 3261 21.4.22)")
 

@@ -1,4 +1,4 @@
-"""What can be wrong with the numbers of a policy: prefixes that cover too much, rules that others leave nothing to do."""
+"""What can be wrong with the numbers of a policy: prefixes that cover too much, rules that can never fire."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from engine import rules
 from engine._entries import EntrySet
 from engine._numbers import number_text
 from engine.lint import Finding, RuleOfAny, all_rules, error, in_force, key_of, warning
-from engine.numbers import CALLING_CODE_BY_REGION
+from engine.numbers import REGION_BY_CALLING_CODE
 
-# Services that a blanket prefix must not cover: banks, insurers, power, couriers, police and the state's hotlines. A few
-# of each head are enough to see the prefix that is too wide (MIIT 2020: 953, 955 and 956 are large enterprises).
+# Services that a blanket prefix must not cover: banks, insurers, power, couriers, police and hotlines of the state. A
+# few of each head are enough to see the prefix that is too wide (MIIT 2020: 953, 955 and 956 are large enterprises).
 PUBLIC_SERVICES: dict[str, str] = {
     "CN:95588": "ICBC",
     "CN:95533": "China Construction Bank",
@@ -40,6 +40,17 @@ LONGEST_CALLING_CODE = 3
 REJECTING_LISTS = (rules.ListAction.ORDER, rules.ListAction.DENY, rules.ListAction.DNO)
 EXPLICIT_ACCEPT = (rules.ListAction.ALLOW, rules.ListAction.PROTECTED)
 
+# Protected comes after order in effect: an order spares nobody.
+RANK = {
+    rules.ListAction.NEVER_BLOCK: 0,
+    rules.ListAction.ORDER: 1,
+    rules.ListAction.PROTECTED: 2,
+    rules.ListAction.ALLOW: 2,
+    rules.ListAction.DENY: 3,
+    rules.ListAction.DNO: 4,
+    rules.ListAction.TAG: 5,
+}
+
 Content = tuple[tuple[int, int], ...]
 
 
@@ -49,19 +60,19 @@ def rejects(rule: RuleOfAny) -> bool:
     return rule.outcome is rules.Outcome.REJECT
 
 
-def check_wide_prefixes(policy: rules.PolicySet, callers: EntrySet, rule_at: Callable[[int], RuleOfAny]) -> Iterator[Finding]:
+def check_wide_prefixes(callers: EntrySet, rule_at: Callable[[int], RuleOfAny]) -> Iterator[Finding]:
     """Rejecting prefixes that hit public services, or the whole country of a trunk."""
     for index, number in callers.prefixes(short_codes=True, most_digits=WIDEST_SERVICE):
         rule = rule_at(index)
         prefix = number_text(number)
-        hit = [f"{text} ({name})" for text, name in PUBLIC_SERVICES.items() if text.startswith(prefix) and text != prefix]
+        covered = [text for text in PUBLIC_SERVICES if text.startswith(prefix) and text != prefix]
+        hit = [f"{text} ({PUBLIC_SERVICES[text]})" for text in covered]
         if hit and rejects(rule):
             yield error(_entries_key(rule), f"{prefix}* is too wide: it hits {', '.join(hit)}")
-    codes = {f"+{plan.country_code}" for plan in policy.dial_plans} | {f"+{c}" for c in CALLING_CODE_BY_REGION.values()}
     for index, number in callers.prefixes(short_codes=False, most_digits=LONGEST_CALLING_CODE):
         rule = rule_at(index)
         prefix = number_text(number)
-        if rejects(rule) and any(code.startswith(prefix) for code in codes):
+        if rejects(rule) and any(f"+{code}".startswith(prefix) for code in REGION_BY_CALLING_CODE):
             yield warning(_entries_key(rule), f"{prefix}* rejects whole countries")
 
 
@@ -73,44 +84,43 @@ def check_shadows(policy: rules.PolicySet, contents: Sequence[Content], first_ru
     """Rules whose every entry lies under an order or a denial that decides before them."""
     operator_rules = all_rules(policy)
     policies = {each.name: each for each in policy.policies}
-    trunks = {
-        rule.name: {trunk.name for trunk in policy.trunks if in_force(rule, trunk, policies)} for rule in operator_rules
-    }
+    trunks = [{t.name for t in policy.trunks if in_force(rule, t, policies)} for rule in operator_rules]
     shadows: dict[int, set[int]] = {}
     for content in contents:
-        here = [operator_rules[index - first_rule] for index, _ in content]
-        for index, _ in content:
-            rule = operator_rules[index - first_rule]
+        here = [index - first_rule for index, _ in content]
+        spared = any(_accepts(operator_rules[index]) for index in here)
+        first = [index for index in here if _decides_first(operator_rules[index], spared)]
+        for index in here:
             found = {
-                operator_rules.index(other)
-                for other in here
-                if other is not rule and _decides_before(other, rule, here) and trunks[rule.name] <= trunks[other.name]
+                other
+                for other in first
+                if _comes_after(operator_rules[index], operator_rules[other]) and trunks[index] <= trunks[other]
             }
-            shadows[index] = shadows[index] & found if index in shadows else found
+            shadows[index] = shadows.get(index, found) & found
     for index, by in sorted(shadows.items()):
-        rule = operator_rules[index - first_rule]
-        for other in sorted(by):
-            if _is_protected(rule):
-                yield warning(key_of(rule), f"{key_of(operator_rules[other])} holds on all its numbers, and an order wins")
-            elif trunks[rule.name]:
-                yield warning(key_of(rule), f"{key_of(operator_rules[other])} decides on all its numbers: it can never fire")
+        if trunks[index]:
+            yield from (_shadowed(operator_rules[index], operator_rules[other]) for other in sorted(by))
 
 
-def _is_protected(rule: RuleOfAny) -> bool:
-    return isinstance(rule, rules.NumberList) and rule.action is rules.ListAction.PROTECTED
+def _shadowed(rule: RuleOfAny, by: RuleOfAny) -> Finding:
+    if isinstance(rule, rules.NumberList) and rule.action is rules.ListAction.PROTECTED:
+        return warning(key_of(rule), f"{key_of(by)} holds for all its numbers too, and an order spares nobody")
+    return warning(key_of(rule), f"{key_of(by)} decides on all its numbers: it can never fire")
 
 
-def _decides_before(other: RuleOfAny, rule: RuleOfAny, here: Sequence[RuleOfAny]) -> bool:
-    """Whether `other` settles a call before `rule` is asked, given all that holds for the number."""
-    if other.observe or other.label is None and not rejects(other) or not isinstance(other, rules.NumberList):
+def _decides_first(rule: RuleOfAny, spared: bool) -> bool:
+    """Whether a rule settles every call from a number that it holds, unless the number is also allowed or protected."""
+    if not isinstance(rule, rules.NumberList) or rule.observe or rule.until:
         return False
-    if other.until or isinstance(rule, rules.NumberList) and rule.action is rules.ListAction.ORDER:
-        return False
-    if other.action is rules.ListAction.ORDER:
+    return rule.action is rules.ListAction.ORDER or (rule.action is rules.ListAction.DENY and not spared)
+
+
+def _comes_after(rule: RuleOfAny, first: RuleOfAny) -> bool:
+    """Whether the order of decision asks `rule` only after `first`."""
+    if not isinstance(rule, rules.NumberList):
         return True
-    if other.action is not rules.ListAction.DENY or any(_accepts(each) for each in here):
-        return False
-    return not (isinstance(rule, rules.NumberList) and rule.action is rules.ListAction.DENY)
+    assert isinstance(first, rules.NumberList)
+    return RANK[rule.action] > RANK[first.action]
 
 
 def _accepts(rule: RuleOfAny) -> bool:

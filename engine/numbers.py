@@ -1,7 +1,7 @@
 """Facts about the world's numbers: calling codes, their regions, and the built-in dial plans.
 
-Calling codes are those of ITU-T E.164 assignments, regions ISO 3166-1 alpha-2. A code shared by several countries carries
-the region of its largest user, because a national short code is named by region (CN:95588) and needs only one name.
+Calling codes are those of ITU-T E.164 assignments, regions ISO 3166-1 alpha-2. A code shared by several countries
+carries the region of its largest user, because a national short code is named by region (CN:95588) and needs one name.
 Dial plans hold what a number's form says, not whether it is allocated.
 """
 

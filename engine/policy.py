@@ -132,7 +132,7 @@ class Draft:
         self.callers = EntrySet(plans)
         self.callees = EntrySet(plans)
         findings.extend(self._read_entries())
-        findings.extend(check_wide_prefixes(self.policy, self.callers, self._rule_at))
+        findings.extend(check_wide_prefixes(self.callers, self._rule_at))
         self.prefixes = [
             entries.push_down(short_codes, self.records)
             for entries in (self.callers, self.callees)
@@ -255,7 +255,7 @@ class Draft:
         )
 
     def _trunk_sections(self) -> tuple[bytes, bytes, bytes]:
-        """(rules in force, limits, trunks): for each trunk a row of bits, its limits' indices, and what it screens with."""
+        """(rules in force, limits, trunks): each trunk's row of bits, its limits' indices, and what it screens with."""
         bits, limits, trunks = bytearray(), bytearray(), bytearray()
         for trunk in self.policy.trunks:
             active = [i for i, rule in enumerate(self.rules, FIRST_RULE) if in_force(rule, trunk, self.policies)]
@@ -268,6 +268,7 @@ class Draft:
     def _trunk_row(self, trunk: rules.TrunkPolicy, limits_start: int, limits_count: int) -> bytes:
         policy = self.policies[trunk.policy]
         return _image.TRUNK_ROW.pack(
+            _name_hash(trunk.name),
             *(getattr(trunk.status, basis, 0) for basis in BASES),
             trunk.status.anonymous,
             policy.thresholds.tag,

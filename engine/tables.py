@@ -18,7 +18,7 @@ class Tables:
 
     @classmethod
     def open(cls, directory: Path, *, reputation: int, rate_limiter: int, half_life_days: float) -> Tables:
-        """Opens the tables in a directory, made where there are none that fit. Sizes in records; OSError if no space."""
+        """Opens the tables in a directory, made where none fit. Sizes in records; OSError if there is no space."""
         directory.mkdir(parents=True, exist_ok=True)
         return cls(
             ReputationCache(directory / "reputation.tbl", reputation, half_life_days),

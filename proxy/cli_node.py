@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def status(options: Namespace, output: Output) -> int:
     answer = ControlClient(state_directory(options).control_socket).status()
     output.document(answer)
     tables = [rows for rows in answer.values() if _is_table(rows)]
-    output.facts({name: _plain(value) for name, value in answer.items() if not _is_table(value)})
+    output.facts(dict(_fact(name, value) for name, value in answer.items() if not _is_table(value)))
     for rows in tables:
         output.line("")
         output.table(list(rows[0]), [[_plain(value) for value in row.values()] for row in rows])
@@ -109,6 +110,13 @@ def _counted(count: int, name: str) -> str:
 
 def _is_table(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _fact(name: str, value: object) -> tuple[str, object]:
+    """Seconds since 1970 become a time of day."""
+    if name.endswith("_at_s") and isinstance(value, int | float):
+        return name.removesuffix("_s"), f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return name, _plain(value)
 
 
 def _plain(value: object) -> object:

@@ -97,7 +97,7 @@ class Timers(Struct, frozen=True, kw_only=True):
 
 
 class Redress(Struct, frozen=True, kw_only=True):
-    """Where a wrongly rejected caller turns to; at least one is needed for 603+ and 608."""
+    """Where a wrongly rejected caller turns to; url, tel or email is needed for 603+, card_url for 608."""
 
     url: str | None = None
     tel: str | None = None

@@ -22,6 +22,7 @@ Findings = Iterator[ConfigFinding]
 # sun_path of a Unix socket holds 108 bytes, one of them the closing NUL; the longest name in state_dir is this one.
 _SOCKET_PATH_BYTES = 107
 _LONGEST_SOCKET = "/control.sock"
+_MAX_LISTENERS = 16  # MAX_LISTENERS of core.pxd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 # RFC 8606 section 4.
 _LOCATIONS = {"U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI"} | {f"LOC-{n}" for n in (6, 8, 9, 11, 12, 13, 14, 15)}
@@ -94,6 +95,8 @@ def _node(configuration: Configuration) -> Findings:
 def _listeners(configuration: Configuration) -> Findings:
     if not configuration.listeners:
         yield error("listener", "there is none, so nothing would be received")
+    if len(configuration.listeners) > _MAX_LISTENERS:
+        yield error("listener", f"there are {len(configuration.listeners)}, at most {_MAX_LISTENERS}")
     bound: list[tuple[str, HostPort]] = []
     for listener in configuration.listeners:
         key = f"listener[{listener.name}]"
@@ -201,6 +204,8 @@ def _targets(configuration: Configuration) -> Findings:
                 yield error(f"{key}.address", "is this proxy's own listener, so calls would go round in circles")
             yield from _ips(key, address, target.ips)
         yield from _probe(gateway)
+        if not _HTTPS.match(gateway.tags.call_info_url):
+            yield error(f"gateway[{gateway.name}].tags.call_info_url", "must be an https:// address")
 
 
 def _bound(text: str) -> tuple[str, int] | None:
@@ -237,14 +242,16 @@ def _redress(configuration: Configuration) -> Findings:
         key = f"trunk[{trunk.name}].analytics"
         if trunk.analytics is AnalyticsForm.NETWORK_BLOCKED and not (redress.url or redress.tel or redress.email):
             yield error(key, 'is "603+", which needs a contact: set url, tel or email in [redress]')
-        if trunk.analytics is AnalyticsForm.REJECTED and not redress.url:
-            yield error(key, 'is "608", which needs a contact card: set url in [redress] (RFC 8688 section 3.1)')
+        if trunk.analytics is AnalyticsForm.REJECTED and not redress.card_url:
+            yield error(key, 'is "608", which needs a contact card: set card_url in [redress] (RFC 8688 section 3.1)')
 
 
 # Inside Reason: ...;text="v=analytics1;url=...;tel=..." nothing may end the value or the quotes.
 _CONTACT = r'[^\x00-\x20\x7f-\U0010ffff";\\<>]{1,%d}'
+_HTTPS = re.compile(r"(?=https://[A-Za-z0-9\[])" + _CONTACT % 256 + r"\Z")
 _CONTACTS = {
-    "url": (re.compile(r"(?=https://[A-Za-z0-9\[])" + _CONTACT % 256 + r"\Z"), "an https:// address"),
+    "url": (_HTTPS, "an https:// address"),
+    "card_url": (_HTTPS, "an https:// address"),
     "tel": (re.compile(r"\+[0-9]{3,15}\Z"), "+ and 3 to 15 digits"),
     "email": (re.compile(r"(?=[^@]+@[^@]+\Z)" + _CONTACT % 256 + r"\Z"), "name@domain"),
 }

@@ -1,22 +1,14 @@
 """ProxyCore: datagrams and deadlines in, datagrams and events out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from engine._fastpath import Screener
 
 from proxy.config import Capacity, Timers
 from proxy.counters import Counters
 from proxy.outbox import Outbox
+from proxy.router import ListenerAddress
 from proxy.trunks import Routing
-
-class ListenerAddress(NamedTuple):
-    """Where a listener is bound (numeric), and what Via and Record-Route say of it."""
-
-    ip: str
-    port: int
-    advertised_host: str
-    advertised_port: int
 
 class ProxyCore:
     """One worker's proxy.

@@ -41,9 +41,6 @@ class EventRecord(NamedTuple):
     def pack(self) -> bytes:
         """The record as the C struct holds it; texts are cut to size."""
 
-def redress_text(value: int) -> str:
-    """The redress id as a caller is told it: RFC 4648 base32 of the 64-bit word, 13 characters."""
-
 class EventNames:
     """Names behind the indices of events, for the last few generations."""
 

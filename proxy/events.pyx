@@ -99,13 +99,6 @@ class EventRecord(NamedTuple):
         return PyBytes_FromStringAndSize(<const char*>&event, sizeof(Event))
 
 
-def redress_text(value: int) -> str:
-    """The redress id as a caller is told it: RFC 4648 base32 of the 64-bit word, 13 characters."""
-    cdef uint8_t text[13]
-    put_redress(text, value)
-    return text[:13].decode("ascii")
-
-
 # ---------------------------------------------------------------------------------------------------------- names
 
 @cython.final

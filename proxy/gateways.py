@@ -15,6 +15,7 @@ from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error
 
 _RESOLVERS = 16
+_MAX_TARGETS = 64  # MAX_TARGETS of routing_table.pyx
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ def _resolved(gateway: Gateway, listeners: Sequence[Listener], findings: list[Co
             findings.append(error(f"{key}.address", "the gateway's listener has an address of the other IP version"))
         is_name = parse_host_port(target.address).ip is None
         targets.append(msgspec.structs.replace(target, ips=ips) if is_name else target)
+    count = sum(max(1, len(target.ips)) for target in targets)
+    if count > _MAX_TARGETS:
+        too_many = f"are {count} addresses, at most {_MAX_TARGETS}"
+        findings.append(error(f"gateway[{gateway.name}].targets", too_many))
     return msgspec.structs.replace(gateway, targets=tuple(targets))
 
 

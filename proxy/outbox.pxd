@@ -37,6 +37,15 @@ cdef class Outbox:
     cdef void clear(self) noexcept nogil
 
 
+# A writer over memory of the caller's own.
+cdef inline Writer writer_over(uint8_t* memory, uint32_t size) noexcept nogil:
+    cdef Writer writer
+    writer.start = writer.at = memory
+    writer.end = memory + size
+    writer.full = False
+    return writer
+
+
 cdef inline void put(Writer* writer, const void* data, uint32_t size) noexcept nogil:
     if <uint64_t>(writer.end - writer.at) < size:
         writer.full = True

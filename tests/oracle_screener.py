@@ -118,7 +118,7 @@ class OracleScreener:
             rules.PrefixRule: chosen.prefix_rules,
             rules.Limit: chosen.limits,
         }[type(rule)]
-        if names and rule.name not in names or rule.trunks and trunk not in rule.trunks:
+        if (names and rule.name not in names) or (rule.trunks and trunk not in rule.trunks):
             return False
         until = getattr(rule, "until", None)
         today = datetime.fromtimestamp(now_us / US, UTC).date()
@@ -365,5 +365,5 @@ class Judgement:
         result.label = result.label or self.policy.label
         if result.action is Action.REJECT:
             status = self.trunk.status
-            result.status = status.anonymous if result.rule == "anonymous" else getattr(status, result.basis.name.lower())
+            result.status = getattr(status, "anonymous" if result.rule == "anonymous" else result.basis.name.lower())
         return result

@@ -63,6 +63,7 @@ cdef struct ServerTransaction:
     uint32_t generation
     uint32_t client          # current client transaction, 0 = none
     uint32_t call            # call of the initial INVITE, 0 = none
+    uint32_t routing         # generation of the routing that `gateway` and `tried` are of
     uint16_t status          # of `response`
     uint16_t failed_status   # of attempts that were given up for another target: 503 or 408, 0 = none
     uint16_t gateway         # NO_GATEWAY = routed by the message itself
@@ -86,6 +87,7 @@ cdef struct ClientTransaction:
     uint32_t server          # 0 = none; of a CANCEL: its INVITE's client transaction
     uint32_t server_generation
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
+    uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway
     uint16_t target
     uint8_t state

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import Attempt, PolicyImage, Screener, Tables, compile_policy, rules
-
 from tests.bench._screen_clock import clock_ns, decision_ns
 
 NUMBERS = 1_000_000

@@ -77,7 +77,12 @@ class Window:
 
     calls: int
     cpu_s: float
+    worker_cpu_s: float  # of the process that worked most
     elapsed_s: float
+
+    @property
+    def worker_us_a_call(self) -> float:
+        return self.worker_cpu_s * 1e6 / self.calls
 
     @property
     def cpu_us_a_call(self) -> float:
@@ -94,6 +99,10 @@ class Figure:
     @property
     def cpu_us(self) -> float:
         return statistics.median(window.cpu_us_a_call for window in self.windows)
+
+    @property
+    def worker_us(self) -> float:
+        return statistics.median(window.worker_us_a_call for window in self.windows)
 
     @property
     def worst_us(self) -> float:
@@ -177,13 +186,14 @@ def observe(run: LoadRun, process: int, options: argparse.Namespace) -> Iterator
         time.sleep(0.05)
     time.sleep(options.warm_up_s)
     for _ in range(options.windows):
-        calls, cpu_s, started = run.counts["finished"], cpu_seconds(process), time.monotonic()
+        calls, before, started = run.counts["finished"], cpu_seconds(process), time.monotonic()
         time.sleep(options.window_s)
         elapsed_s = time.monotonic() - started
-        window = Window(run.counts["finished"] - calls, cpu_seconds(process) - cpu_s, elapsed_s)
-        if window.calls == 0:
+        calls = run.counts["finished"] - calls
+        spent = [seconds - before.get(pid, 0.0) for pid, seconds in cpu_seconds(process).items()]
+        if calls == 0:
             raise Unavailable("no call ended within a window")
-        yield window
+        yield Window(calls, sum(spent), max(spent), elapsed_s)
 
 
 def check_statuses(scenario: Scenario, run: LoadRun) -> None:
@@ -192,8 +202,8 @@ def check_statuses(scenario: Scenario, run: LoadRun) -> None:
         raise Unavailable(f"{scenario.name}: calls ended with {sorted(seen - {0})}")
 
 
-def cpu_seconds(process: int) -> float:
-    """User and system time of a process and all that descend from it."""
+def cpu_seconds(process: int) -> dict[int, float]:
+    """User and system time of a process and of all that descend from it, by process id."""
     parents, ticks = {}, {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -204,7 +214,7 @@ def cpu_seconds(process: int) -> float:
             continue
         parents[int(entry.name)] = int(fields[1])
         ticks[int(entry.name)] = int(fields[11]) + int(fields[12])
-    return sum(ticks[pid] for pid in parents if descends(pid, process, parents)) / TICKS_PER_S
+    return {pid: ticks[pid] / TICKS_PER_S for pid in parents if descends(pid, process, parents)}
 
 
 def descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
@@ -224,7 +234,8 @@ def report(scenario: Scenario, figures: dict[tuple[str, str], Figure]) -> Iterat
             if other != name and (scenario.name, other) in figures
         )
         yield (
-            f"{scenario.name:37} {name:9} {figure.cpu_us:6.1f} us CPU a call (highest {figure.worst_us:.1f}), "
+            f"{scenario.name:37} {name:9} {figure.cpu_us:6.1f} us CPU a call (highest {figure.worst_us:.1f}, "
+            f"worker alone {figure.worker_us:.1f}), "
             f"{figure.calls_per_s:,.0f} calls/s, core {100 * figure.core_share:.0f} % busy, {figure.lost} lost"
             + (f"; {ratios}" if ratios else "")
         )

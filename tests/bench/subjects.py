@@ -177,6 +177,11 @@ drain_s = 0
 [admin]
 address = "127.0.0.1:{free_port()}"
 
+# Transactions stay for up to 32 s after their end (RFC 3261 timers D and H, RFC 6026 timers L and M).
+[capacity]
+transactions = 2_000_000
+transaction_bytes = {8 << 30}
+
 [redress]
 url = "https://redress.example.net/r"
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from engine import (
     Action,
     Attempt,
@@ -20,9 +24,6 @@ from engine import (
     compile_policy,
     rules,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.oracle_screener import Call, OracleScreener
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18
@@ -240,7 +241,8 @@ def test_points_add_up_to_a_band(directory: Path) -> None:
 
 def test_explicit_results_win_over_the_score(directory: Path) -> None:
     rule = rules.PrefixRule(name="bad", prefixes=("+86170",), points=1000)
-    screener = screener_of(policy_set(prefix_rules=(rule,), lists=(number_list("good", "allow", "+86170*"),)), directory)
+    allow = number_list("good", "allow", "+86170*")
+    screener = screener_of(policy_set(prefix_rules=(rule,), lists=(allow,)), directory)
     verdict = screener.screen(call("17000000000"), NOW_US)
     assert (verdict.action, verdict.rule, verdict.score) == (Action.ACCEPT, "good", 1000)
 
@@ -515,10 +517,8 @@ def test_who_must_not_be_rejected_never_is(policy: rules.PolicySet, attempts: li
         number_list("shield-caller", "protected", "US:95588"),
     )
     others = tuple(each for each in policy.lists if each.action is not rules.ListAction.ORDER)
-    policy = rules.PolicySet(
-        trunks=policy.trunks, policies=(rules.Policy(name="default"),), lists=(*others, *shielded), limits=policy.limits,
-        prefix_rules=policy.prefix_rules, labels=policy.labels,
-    )
+    default = rules.Policy(name="default")
+    policy = msgspec.structs.replace(policy, policies=(default,), lists=(*others, *shielded))
     with tempfile.TemporaryDirectory() as name:
         screener = screener_of(policy, Path(name))
         for each in attempts:

@@ -416,7 +416,7 @@ cdef class Uac:
         if call.state == TALKING:
             self._hang_up(slot, now_us)
             return
-        if now_us >= call.give_up_us:
+        if self._wheel.deadline_us[slot] >= call.give_up_us:      # however late we come to look at it
             self._finish(slot, 0, now_us)
             return
         if call.state == PROCEEDING:

@@ -296,7 +296,7 @@ cdef class Uas:
             self._finalise(call, 200, now_us)
         elif answer.state == CONFIRMED:
             self._release(call)
-        elif now_us >= answer.give_up_us:
+        elif self._wheel.deadline_us[call] >= answer.give_up_us:
             self._counts.unacknowledged += 1
             self._release(call)
         else:

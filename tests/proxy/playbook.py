@@ -15,10 +15,11 @@ from engine.tables import Tables
 
 from proxy.config import Capacity, Configuration, Timers
 from proxy.config_load import policy_set
-from proxy.core import ListenerAddress, ProxyCore
+from proxy.core import ProxyCore
 from proxy.counters import Counters
 from proxy.events import EventBatch
 from proxy.outbox import Outbox
+from proxy.router import ListenerAddress
 from proxy.trunks import build_routing
 
 START_US = 1_790_000_000_000_000

@@ -199,6 +199,7 @@ class TestStatus:
     ANSWER: dict[str, Any] = {  # noqa: RUF012
         "node": "edge-1",
         "generation": 8,
+        "loaded_at_s": 1795364913.408,
         "reloads": {"success": 1, "failure": 0},
         "workers": [
             {"worker": 0, "pid": 11, "targets": [{"gateway": 0, "up": True}]},
@@ -213,6 +214,7 @@ class TestStatus:
         assert [line.split() for line in out.splitlines()] == [
             ["node", "edge-1"],
             ["generation", "8"],
+            ["loaded_at", "2026-11-22", "16:28:33", "UTC"],
             ["reloads", "success=1", "failure=0"],
             [],
             ["worker", "pid", "targets"],

@@ -121,6 +121,11 @@ ERRORS = {
         "listener",
         "there is none",
     ),
+    "too many listeners": (
+        GOOD + "".join(ANOTHER_LISTENER.format(f"192.0.2.10:{n}").replace("second", f"l{n}") for n in range(1, 17)),
+        "listener",
+        "at most 16",
+    ),
     "listener clash": (
         GOOD + ANOTHER_LISTENER.format("192.0.2.10:5060"),
         "listener[second].address",
@@ -215,15 +220,19 @@ ERRORS = {
         "trunk[carrier].analytics",
         "[redress]",
     ),
-    "608 without url": (
-        edited('url = "https://redress.example.net/r"', 'tel = "+862088880000"').replace(
-            'dial_plan = "cn"', 'dial_plan = "cn"\nanalytics = "608"'
-        ),
+    "608 without a card": (
+        edited('"cn"', '"cn"\nanalytics = "608"'),
         "trunk[carrier].analytics",
-        "set url",
+        "set card_url",
     ),
     "plain http": (edited("https:", "http:"), "redress.url", "https://"),
     "contact injection": (edited("net/r", "net/r;id=7"), "redress.url", "without blanks"),
+    "bad card": (edited("url =", 'card_url = "http://a"\nurl ='), "redress.card_url", "https://"),
+    "label url injection": (
+        edited("targets =", 'tags = { call_info_url = "https://a>,<b" }\ntargets ='),
+        "gateway[softswitch].tags.call_info_url",
+        "https://",
+    ),
     "bad tel": (edited("url =", 'tel = "020 8888"\nurl ='), "redress.tel", "3 to 15 digits"),
     "bad email": (edited("url =", 'email = "nobody"\nurl ='), "redress.email", "name@domain"),
     "bad location": (edited("url =", 'location = "XX"\nurl ='), "redress.location", "RFC 8606"),
@@ -380,7 +389,7 @@ class TestPolicySet:
         assert [trunk.name for trunk in rules.trunks] == ["carrier", "a-first"]
 
     def test_608_is_the_status_of_analytics_where_the_trunk_wants_it(self, tmp_path: Path) -> None:
-        path = write(tmp_path, edited('"cn"', '"cn"\nanalytics = "608"'))
+        path = write(tmp_path, edited('"cn"', '"cn"\nanalytics = "608"').replace("url =", "card_url ="))
         (trunk,) = policy_set(load_configuration(path).configuration).trunks
         assert trunk.status == StatusByBasis(analytics=608)
 

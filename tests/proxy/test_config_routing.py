@@ -100,6 +100,13 @@ def test_written_ips_keep_the_resolver_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert resolved.gateways[0].targets == (target,)
 
 
+def test_more_targets_than_the_core_can_try() -> None:
+    targets = [Target(address=f"198.51.100.{n}") for n in range(65)]
+    assert resolve_targets(configuration(gateway("a", *targets[:64])))[1] == []
+    (finding,) = resolve_targets(configuration(gateway("a", *targets)))[1]
+    assert (finding.key, finding.why) == ("gateway[a].targets", "are 65 addresses, at most 64")
+
+
 def test_every_name_that_is_unknown_is_told() -> None:
     names = ("one.invalid", "two.invalid")
     _, findings = resolve_targets(configuration(gateway("a", *(Target(address=name) for name in names))))

@@ -1,4 +1,4 @@
-"""The supervisor: children that are kept running, sockets that are bound once, and a whole node as an operator runs it."""
+"""The supervisor: children kept running, sockets bound once, and a whole node as an operator runs it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,28 @@
+# What becomes of forwarded requests: responses passed on, targets tried in turn, calls that begin and end.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.calls cimport Call
+from proxy.outbox cimport OutMessage, Outbox
+from proxy.router cimport NextHop
+from proxy.screening cimport Screening
+from proxy.sip.address cimport Address
+from proxy.sip.message cimport Message
+from proxy.sip.transaction cimport ClientTransaction, ServerTransaction
+from proxy.transaction_layer cimport TransactionLayer
+
+cdef class ResponseProcessing(TransactionLayer):
+    cdef Screening screening
+    cdef readonly Outbox handed_over
+    cdef uint8_t worker
+    cdef int workers
+
+    cdef void on_response(self, const Message* message, int64_t now_us) noexcept nogil
+    cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil
+    cdef void end_call(self, uint32_t index, uint16_t status, uint8_t released_by, int64_t now_us) noexcept nogil
+    cdef void hand_over(
+        self, const Message* message, uint8_t worker, uint8_t listener, const Address* source
+    ) noexcept nogil

@@ -1,0 +1,11 @@
+"""Where requests go."""
+
+from typing import NamedTuple
+
+class ListenerAddress(NamedTuple):
+    """Where a listener is bound (numeric), and what Via and Record-Route say of it."""
+
+    ip: str
+    port: int
+    advertised_host: str
+    advertised_port: int

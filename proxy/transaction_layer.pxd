@@ -1,0 +1,50 @@
+# The transaction layer: sends, repeats, acknowledges and cancels; answers requests (RFC 3261 section 17, RFC 6026).
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.counters cimport Counters
+from proxy.outbox cimport OutMessage, Outbox
+from proxy.router cimport Incoming, NextHop, Router
+from proxy.routing_table cimport Text
+from proxy.sip.address cimport Address
+from proxy.sip.message cimport Message
+from proxy.sip.transaction cimport ClientTransaction, ServerTransaction, Transactions
+
+cdef class TransactionLayer:
+    cdef Router router
+    cdef Transactions transactions
+    cdef Counters counters
+    cdef uint64_t* counts
+    cdef Outbox out          # of the batch in hand
+    cdef Text server_header
+    cdef uint64_t secret[2]
+    cdef Message kept        # one of our own, read again
+    cdef uint8_t extra[2048] # header lines to add
+
+    cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil
+    cdef void on_target_silent(self, uint32_t client, int64_t now_us) noexcept nogil
+    cdef void on_client_timeout(self, uint32_t client, int64_t now_us) noexcept nogil
+
+    cdef void count(self, int counter) noexcept nogil
+    cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil
+    cdef void answer_with(
+        self, Incoming* incoming, uint16_t status, const char* reason, uint32_t extra_size
+    ) noexcept nogil
+    cdef void answer_from_kept(
+        self, uint32_t server, const ClientTransaction* client, uint16_t status, int64_t now_us
+    ) noexcept nogil
+    cdef uint64_t local_tag(self, uint64_t key) noexcept nogil
+    cdef bint start_client(
+        self, uint32_t server, const NextHop* next_hop, OutMessage* sent, uint32_t client, uint8_t method,
+        int64_t now_us
+    ) noexcept nogil
+    cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
+    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
+    cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
+    cdef void cancel_client(self, uint32_t client, const Message* received, int64_t now_us) noexcept nogil
+    cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
+    cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil
+    cdef int64_t deadline(self) noexcept nogil
+    cdef void fire_timers(self, int64_t now_us) noexcept nogil
+    cdef void fire_server(self, uint32_t server, int which, int64_t now_us) noexcept nogil
+    cdef void fire_client(self, uint32_t client, int which, uint8_t length, int64_t now_us) noexcept nogil
