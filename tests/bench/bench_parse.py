@@ -14,7 +14,8 @@ PARTIES = (
 ROUTE = "Record-Route: <sip:203.0.113.5:5060;lr;cs=00a67956b74126d66a>\r\n"
 MEDIA = (
     "v=0\r\no=- 20518 0 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n"
-    "m=audio 54609 RTP/AVP 8 0 18 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:18 G729/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
+    "m=audio 54609 RTP/AVP 8 0 18 101\r\na=rtpmap:8 PCMA/8000\r\n"
+    "a=rtpmap:0 PCMU/8000\r\na=rtpmap:18 G729/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
     "a=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n"
 )
 
