@@ -3,7 +3,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
-    && rm -rf /var/lib/apt/lists/*
+    && apt-get clean && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/callsieve
 WORKDIR /src
 COPY pyproject.toml setup.py README.md LICENSE ./
@@ -15,7 +15,7 @@ RUN /opt/build/bin/pip --python /opt/callsieve/bin/python install --no-index --f
 FROM debian:bookworm-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
-    && rm -rf /var/lib/apt/lists/* \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin callsieve \
     && install -d -o callsieve -g callsieve -m 750 /var/lib/callsieve
 COPY --from=build /opt/callsieve /opt/callsieve

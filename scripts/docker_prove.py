@@ -300,6 +300,11 @@ def raise_loopback() -> None:
         fcntl.ioctl(handle, set_flags, struct.pack("16sh22x", b"lo", flags | up))
 
 
+def megabytes(tree: Path) -> int:
+    done = subprocess.run(["du", "-sm", str(tree)], check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[0])
+
+
 def report(what: str, result: str, good: bool) -> None:
     print(f"  {'ok  ' if good else 'FAIL'} {what}: {result}", flush=True)
     if not good:
@@ -317,16 +322,13 @@ def main(arguments: list[str]) -> None:
     dockerfile = Path(arguments[0]) if arguments else ROOT / "Dockerfile"
     print(f"carrying out {dockerfile.name}", flush=True)
     stage = carry_out(dockerfile)
+    size, bare = (megabytes(tree) for tree in (Path(stage.tree), bare_debian(SUITE)))
+    print(f"  the final stage is {size} MB, {size - bare} MB above the bare tree")
     print("starting the final stage", flush=True)
     namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     done = subprocess.run([*namespaces, sys.executable, __file__, "--prove", json.dumps(asdict(stage))], check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
-    size = subprocess.run(["du", "-sm", stage.tree], check=True, capture_output=True, text=True).stdout.split()[0]
-    bare = subprocess.run(
-        ["du", "-sm", str(bare_debian(SUITE))], check=True, capture_output=True, text=True
-    ).stdout.split()[0]
-    print(f"  the final stage is {size} MB, {int(size) - int(bare)} MB above the bare tree")
 
 
 if __name__ == "__main__":
