@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from engine._fastpath import Screener
-
 from proxy.config import Capacity, Timers
 from proxy.counters import Counters
 from proxy.outbox import Outbox

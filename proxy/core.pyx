@@ -8,7 +8,7 @@ ring. An INVITE is screened exactly once: repeats, ACK and CANCEL are answered f
                              └── new ── routes ── INVITE? ──▶ screen ─▶ reject | forward
 """
 
-from engine._decision cimport ACTION_DROP, ACTION_REJECT, ACTION_TAG
+from engine._decision cimport ACTION_ACCEPT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, Verdict
 from engine._fastpath cimport OUTCOME_REFUSED
 from libc.string cimport memcpy
 from proxy.counters cimport (
@@ -21,6 +21,7 @@ from proxy.counters cimport (
     CLIENT_TRANSACTIONS,
     DROPPED,
     EVENTS_LOST,
+    INTERNAL_ERRORS,
     INVITES,
     IN_DIALOG,
     KEEPALIVES,
@@ -395,6 +396,15 @@ cdef class ProxyCore(ResponseProcessing):
         call.caller = incoming.source[0]
         call.caller_listener = incoming.listener
         self.count(SCREENED if trunk.screen else UNSCREENED)
+        if not is_sound(&call.event.verdict):
+            self.count(INTERNAL_ERRORS)
+            if not self.open_on_error:
+                call.event.status = 500
+                self.screening.tell(&call.event)
+                self.answer(incoming, 500, b"Server Internal Error")
+                self.router.calls.close(index)
+                return
+            call.event.verdict.action = ACTION_ACCEPT
         if call.event.verdict.action == ACTION_REJECT:
             self.count(REJECTED)
             self.reject(incoming, trunk, call)
@@ -566,6 +576,11 @@ cdef class ProxyCore(ResponseProcessing):
         values[<int>CALLS] = self.router.calls.capacity - self.router.calls.free_count
         values[<int>MEMORY_TAKEN] = self.transactions.memory.taken
         values[<int>EVENTS_LOST] = self.screening.lost
+
+
+# A verdict that says nothing we know is our own fault; the setting `on_internal_error` says what becomes of the call.
+cdef inline bint is_sound(const Verdict* verdict) noexcept nogil:
+    return verdict.action <= ACTION_DROP and (verdict.action != ACTION_REJECT or 300 <= verdict.status <= 699)
 
 
 cdef bint is_keepalive(const uint8_t* data, uint32_t size) noexcept nogil:

@@ -26,10 +26,11 @@ from engine.policy import PolicyImage
 from engine.tables import Tables
 from proxy.config import Configuration, InternalErrorAction, Probe
 from proxy.config_address import parse_host_port
-from proxy.core import ListenerAddress, ProxyCore
+from proxy.core import ProxyCore
 from proxy.counters import Counters
 from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
 from proxy.logs import Log, open_log
+from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge

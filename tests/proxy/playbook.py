@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+
 from engine._fastpath import Screener
 from engine.policy import compile_policy
 from engine.tables import Tables
-
 from proxy.config import Capacity, Configuration, Timers
 from proxy.config_load import policy_set
 from proxy.core import ProxyCore
@@ -217,8 +217,13 @@ def request(
 
 
 def response(
-    to: Datagram, status: int, reason: str = "Whatever", *, tag: str = "to1", headers: Sequence[str] = (),
-    cseq: str | None = None
+    to: Datagram,
+    status: int,
+    reason: str = "Whatever",
+    *,
+    tag: str = "to1",
+    headers: Sequence[str] = (),
+    cseq: str | None = None,
 ) -> bytes:
     """An answer to a request that the core has sent."""
     lines = [f"SIP/2.0 {status} {reason}"]

@@ -68,11 +68,9 @@ def test_no_100_trying_after_a_180() -> None:
 
 def test_dialog_goes_by_record_route_and_the_bye_ends_the_call() -> None:
     play = Play()
-    invite, ok = answered(play)
+    _, ok = answered(play)
     route = [f"Route: {ok.one('Record-Route')}"]
-    (ack,) = play.receive(
-        request("ACK", uri="sip:gw@198.51.100.20", branch="z9hG4bK-ack", to_tag="to1", headers=route)
-    )
+    (ack,) = play.receive(request("ACK", uri="sip:gw@198.51.100.20", branch="z9hG4bK-ack", to_tag="to1", headers=route))
     assert (ack.method, ack.uri, ack.to, ack.all("Route")) == ("ACK", "sip:gw@198.51.100.20", SOFTSWITCH, [])
     play.wait(12.5)
     (bye,) = play.receive(
@@ -180,14 +178,18 @@ def test_labelled_call_carries_the_verdict_and_nothing_of_the_wire() -> None:
     (invite,) = play.receive(request(caller="+8616512345678", headers=[spoof, "x-callsieve-class: a"]))
     verdict = invite.one("X-Callsieve-Verdict")
     assert verdict.startswith("tag;score=")
-    assert 'rule=suspected;id=' in verdict
+    assert "rule=suspected;id=" in verdict
     assert verdict.endswith(';label="Suspected \\"spam\\": loans"')
     assert b"trust me" not in invite.data and b"x-callsieve-class" not in invite.data
 
 
 def test_identity_of_an_untrusted_peer_is_removed_and_does_not_count() -> None:
     play = Play()
-    claims = ["P-Asserted-Identity: <sip:+862066660000@x>", "Remote-Party-ID: <sip:1@x>", "P-Preferred-Identity: <sip:2@x>"]
+    claims = [
+        "P-Asserted-Identity: <sip:+862066660000@x>",
+        "Remote-Party-ID: <sip:1@x>",
+        "P-Preferred-Identity: <sip:2@x>",
+    ]
     (invite,) = play.receive(request(headers=claims))
     assert not any(invite.all(name.split(":")[0]) for name in claims)
 

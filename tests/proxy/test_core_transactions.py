@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from proxy.config import Capacity
-
 from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
 
 
