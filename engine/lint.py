@@ -215,7 +215,7 @@ def _check_list(number_list: rules.NumberList, now_us: int | None) -> Iterator[F
             yield error(f"{key}.until", str(fault))
         else:
             if now_us is not None and end_us <= now_us:
-                yield warning(f"{key}.until", f"{number_list.until} is over: the list no longer has any effect")
+                yield warning(f"{key}.until", f"expired: {number_list.until} is over, the list has no effect any more")
     if not number_list.numbers and not number_list.file:
         yield warning(key, "has neither numbers nor a file: it can never fire")
 
