@@ -136,7 +136,7 @@ WARNINGS = [
     (
         base(lists=(numbers("a", ALLOW, ONE, owner="noc", until="2026-11-21"),)),
         "list[a].until",
-        "2026-11-21 is over",
+        "expired: 2026-11-21",
     ),
     (base(lists=(numbers("a", DENY),)), "list[a]", "neither numbers nor a file"),
     (base(prefix_rules=(PrefixRule(name="p", prefixes=(), points=1),)), "prefix_rule[p].prefixes", "never fire"),
