@@ -2,7 +2,7 @@
 
 from libc.string cimport memset
 
-from proxy.sip.grammar cimport CLASS_BLANK, sip_equal_nocase, sip_is, skip_blank, skip_quoted, skip_token
+from proxy.sip.grammar cimport CLASS_BLANK, CLASS_NOT_URI, sip_equal_nocase, sip_is, skip_blank, skip_quoted, skip_token
 
 
 cdef bint parse_name_addr(
@@ -64,7 +64,7 @@ cdef uint32_t parse_bracketed(const uint8_t* data, uint32_t at, uint32_t end, Na
     cdef uint32_t begin = at + 1
     at = begin
     while at < end and data[at] != 62:
-        if data[at] <= 32 or data[at] == 60:
+        if sip_is(data[at], CLASS_NOT_URI):
             return 0
         at += 1
     if at == end or at == begin:
