@@ -44,7 +44,7 @@ from proxy.counters cimport (
     Counters,
 )
 from proxy.forwarding cimport Hop, answer_address, standard_reason, write_request
-from proxy.outbox cimport Writer, put, put_hex, writer_over
+from proxy.outbox cimport MAX_DATAGRAM, Writer, put, put_hex, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_label_headers, write_rejection_headers
 from proxy.router cimport URI_ROOM, Router
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
@@ -53,6 +53,7 @@ from proxy.sip.grammar cimport sip_equal_nocase
 from proxy.sip.message cimport (
     HEADER_PROXY_REQUIRE,
     HEADER_REASON,
+    MAX_HEADERS,
     METHOD_ACK,
     METHOD_BYE,
     METHOD_CANCEL,
@@ -66,6 +67,8 @@ from proxy.sip.message cimport (
     METHOD_REFER,
     METHOD_REGISTER,
     METHOD_SUBSCRIBE,
+    OWN_BYTES,
+    OWN_HEADERS,
     parse_message,
 )
 from proxy.sip.timers cimport LENGTH_LATE_TRYING, LENGTH_LINGER_64T1, LENGTH_TRYING
@@ -236,6 +239,9 @@ cdef class ProxyCore(ResponseProcessing):
         cdef int status
         self.count(RECEIVED)
         status = parse_message(data, size, &self.message, &reason)
+        if status == 0 and is_too_large(&self.message):
+            status = 513
+            reason = standard_reason(513)
         if status < 0:
             self.count(KEEPALIVES if is_keepalive(data, size) else NOT_SIP)
             return
@@ -287,7 +293,8 @@ cdef class ProxyCore(ResponseProcessing):
             self.out.copy(s.response.data, s.response.size, s.listener, &s.peer)
             self.count(RESENT)
 
-    # An ACK of one of our own or passed-on 300-699 ends here; that of a 2xx is a request of its own.
+    # An ACK of one of our own or passed-on 300-699 ends here, also of one that has no transaction (RFC 3261 section
+    # 8.2.7); that of a 2xx is a request of its own.
     cdef void on_ack(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
         cdef uint8_t state
@@ -297,7 +304,7 @@ cdef class ProxyCore(ResponseProcessing):
             self.apply_server(server, INPUT_ACK, incoming.now_us)
             if state != STATE_ACCEPTED:
                 return
-        if incoming.message.to_tag.size:
+        if incoming.message.to_tag.size and not self.is_own_tag(incoming.message, incoming.key):
             self.forward_stateless(incoming)
 
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
@@ -331,7 +338,10 @@ cdef class ProxyCore(ResponseProcessing):
             self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
-        if message.to_tag.size:
+        if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
+            # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened.
+            self.answer(incoming, 481, standard_reason(481))
+        elif message.to_tag.size:
             self.count(IN_DIALOG)
             if message.method == METHOD_BYE:
                 self.on_bye(incoming)
@@ -350,6 +360,9 @@ cdef class ProxyCore(ResponseProcessing):
             self.on_invite(incoming)
         else:
             self.forward_stateful(incoming, 0)
+
+    cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
+        return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
 
     # RFC 3261 section 16.3: the status that refuses this request, 0 = none.
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil:
@@ -381,7 +394,7 @@ cdef class ProxyCore(ResponseProcessing):
                 self.end_call(evicted, 200, 0, incoming.now_us)
                 index = self.router.calls.open()
         # No room for the call or its transaction: refused before the engine has counted it.
-        if index == 0 or self.transactions.free_server_count + self.transactions.free_client_count == 0:
+        if index == 0 or not self.transactions.has_room():
             self.count(REFUSED_OVERLOAD)
             self.answer(incoming, 503, b"Service Unavailable")
             if index:
@@ -581,6 +594,11 @@ cdef class ProxyCore(ResponseProcessing):
 # A verdict that says nothing we know is our own fault; the setting `on_internal_error` says what becomes of the call.
 cdef inline bint is_sound(const Verdict* verdict) noexcept nogil:
     return verdict.action <= ACTION_DROP and (verdict.action != ACTION_REJECT or 300 <= verdict.status <= 699)
+
+
+# Once it carries what a proxy adds, it would be neither a datagram nor a message that `parse_message` takes.
+cdef bint is_too_large(const Message* message) noexcept nogil:
+    return message.size > MAX_DATAGRAM - OWN_BYTES or message.header_count > MAX_HEADERS - OWN_HEADERS
 
 
 cdef bint is_keepalive(const uint8_t* data, uint32_t size) noexcept nogil:

@@ -146,7 +146,7 @@ cdef void write_received_via(Writer* writer, const Message* message, const Addre
 
 cdef void write_response(Writer* writer, const Message* message) noexcept nogil:
     cdef const Header* header = &message.headers[message.via_header]
-    put_range(writer, message, 0, header.start)
+    put_range(writer, message, message.start, header.start)
     write_lower_vias(writer, message, header)
     put_range(writer, message, header.end, message.size)
 

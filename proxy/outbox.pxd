@@ -5,6 +5,9 @@ from libc.string cimport memcpy
 
 from proxy.sip.address cimport Address
 
+cdef enum:
+    MAX_DATAGRAM = 65535
+
 cdef struct OutMessage:
     const uint8_t* data
     uint32_t size

@@ -6,10 +6,6 @@ from libc.string cimport memset
 from proxy.sip.address cimport address_text
 
 
-cdef enum:
-    MAX_DATAGRAM = 65535
-
-
 cdef class Outbox:
     """Room for `limit` datagrams in `arena_bytes`; what does not fit is dropped and counted in `overflows`."""
 

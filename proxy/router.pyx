@@ -151,8 +151,11 @@ cdef class Router:
         return self.hop_by_gateway(self.routing.trunks[incoming.peer.index].gateway, 0, hop)
 
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil:
+        cdef int listener
         if uri.host.size == 0 or not parse_ip(message.data + uri.host.start, uri.host.size, &hop.destination):
             return False
+        if self.is_own_host(message, uri, &listener):
+            return False         # names us, and not the other side of the dialog
         hop.destination.port = <uint16_t>uri.port if uri.port > 0 else 5060
         return is_unicast(&hop.destination)
 

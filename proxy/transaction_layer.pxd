@@ -34,6 +34,8 @@ cdef class TransactionLayer:
         self, uint32_t server, const ClientTransaction* client, uint16_t status, int64_t now_us
     ) noexcept nogil
     cdef uint64_t local_tag(self, uint64_t key) noexcept nogil
+    # True if the To-tag is that of our own answer to the request with this key, or to one that could not be read.
+    cdef bint is_own_tag(self, const Message* message, uint64_t key) noexcept nogil
     cdef bint start_client(
         self, uint32_t server, const NextHop* next_hop, OutMessage* sent, uint32_t client, uint8_t method,
         int64_t now_us

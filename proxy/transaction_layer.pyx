@@ -17,6 +17,7 @@ from proxy.forwarding cimport (
 )
 from proxy.memory cimport keep, release
 from proxy.outbox cimport Writer
+from proxy.sip.grammar cimport parse_hex
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_CANCEL, METHOD_INVITE, parse_message
 from proxy.sip.timers cimport (
@@ -207,6 +208,12 @@ cdef class TransactionLayer:
         keyed_hash_begin(&hash_, self.secret)
         keyed_hash_word(&hash_, key)
         return keyed_hash_end(&hash_) | 1
+
+    cdef bint is_own_tag(self, const Message* message, uint64_t key) noexcept nogil:
+        cdef uint64_t tag
+        if message.to_tag.size != 16 or not parse_hex(message.data + message.to_tag.start, 16, &tag):
+            return False
+        return tag == self.local_tag(key) or tag == self.local_tag(0)
 
     # The request is on its way: its client transaction keeps it, with the timers of RFC 3261 section 17.1.
     cdef bint start_client(

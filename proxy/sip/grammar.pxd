@@ -106,14 +106,32 @@ cdef inline uint32_t skip_token(const uint8_t* data, uint32_t at, uint32_t end) 
     return at
 
 
-# Offset just behind the closing quote of the quoted-string that opens at `at`; 0 if it never closes.
+# Offset just behind the closing quote of the quoted-string that opens at `at`; 0 if it never closes, or holds what only
+# a quoted-pair may hold. CR and LF are folds, which a backslash does not quote.
 cdef inline uint32_t skip_quoted(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
     at += 1
     while at < end:
-        if data[at] == 92:       # quoted-pair
-            at += 2
-            continue
         if data[at] == 34:
             return at + 1
+        if data[at] == 92:
+            at += 1
+            if at < end and (data[at] == 13 or data[at] == 10):
+                return 0
+        elif is_control(data[at]) and data[at] != 13 and data[at] != 10:
+            return 0
         at += 1
     return 0
+
+
+# Control bytes but HTAB.
+cdef inline bint is_control(uint8_t c) noexcept nogil:
+    return (c < 32 and c != 9) or c == 127
+
+
+# Offset just behind the IPv6 reference that opens at `at`; 0 if it holds anything but digits, colons and dots.
+cdef inline uint32_t skip_ipv6(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    cdef uint32_t begin = at + 1
+    at = begin
+    while at < end and (sip_is(data[at], CLASS_HEX) or data[at] == 58 or data[at] == 46):
+        at += 1
+    return at + 1 if begin < at < end and data[at] == 93 else 0

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp
 
 from proxy.sip.grammar cimport equal_literal
-from proxy.sip.message cimport HEADER_ASSERTED_IDENTITY
+from proxy.sip.message cimport HEADER_ASSERTED_IDENTITY, HEADER_PRIVACY, Header
 from proxy.sip.name_addr cimport NameAddr, parse_name_addr
 from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, SCHEME_TEL, Uri, parse_uri
 
@@ -28,15 +28,18 @@ cdef void caller_identity(const Message* message, bint trusted, Identity* identi
 cdef bint asserted_user(const Message* message, Slice* user) noexcept nogil:
     cdef NameAddr value
     cdef bint anonymous
+    cdef uint32_t at, end
     cdef int i
     for i in range(message.asserted_header, message.header_count):
         if message.headers[i].name != HEADER_ASSERTED_IDENTITY:
             continue
-        if not parse_name_addr(message.data, message.headers[i].value, message.headers[i].value_end, False, &value):
-            continue
-        read_user(message, value.uri, user, &anonymous)
-        if user.size and not anonymous:
-            return True
+        at = message.headers[i].value
+        end = message.headers[i].value_end
+        while at < end and parse_name_addr(message.data, at, end, False, &value):
+            read_user(message, value.uri, user, &anonymous)
+            if user.size and not anonymous:
+                return True
+            at = value.end + 1
     return False
 
 
@@ -58,10 +61,17 @@ cdef void read_user(const Message* message, Slice whole, Slice* user, bint* anon
 
 
 cdef bint asks_privacy(const Message* message) noexcept nogil:
+    cdef const Header* header
+    cdef int i
     if message.privacy_header < 0:
         return False
-    cdef uint32_t start = message.headers[message.privacy_header].value
-    return not equal_literal(message.data + start, message.headers[message.privacy_header].value_end - start, b"none")
+    for i in range(message.privacy_header, message.header_count):
+        header = &message.headers[i]
+        if header.name == HEADER_PRIVACY and not equal_literal(
+            message.data + header.value, header.value_end - header.value, b"none"
+        ):
+            return True
+    return False
 
 
 cdef bint same_text(const uint8_t* data, Slice a, Slice b) noexcept nogil:

@@ -47,6 +47,8 @@ cdef enum HeaderName:
 
 cdef enum:
     MAX_HEADERS = 256
+    OWN_HEADERS = 16         # more than the proxy ever adds: what it has forwarded can be parsed again
+    OWN_BYTES = 4096         # likewise
 
 cdef struct Header:
     uint32_t start           # of the line
@@ -58,6 +60,7 @@ cdef struct Header:
 cdef struct Message:
     const uint8_t* data
     uint32_t size            # head and body; octets of a datagram behind Content-Length do not count
+    uint32_t start           # of the start line: CRLFs may come before it (RFC 3261 section 7.5)
     uint32_t headers_start   # behind the start line
     uint32_t head_end        # offset of the empty line
     uint32_t body            # behind it
@@ -80,7 +83,7 @@ cdef struct Message:
     int32_t route_header     # the first Route
     int32_t asserted_header  # the first P-Asserted-Identity
     int32_t user_agent_header
-    int32_t privacy_header
+    int32_t privacy_header   # the first Privacy
     int32_t timestamp_header
     Via via
     NameAddr from_

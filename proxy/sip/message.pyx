@@ -32,6 +32,7 @@ cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, con
         start += 1
     message.data = data
     message.size = size
+    message.start = start
     status = parse_start_line(message, start, reason)
     if status < 0:
         return status
@@ -190,9 +191,9 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
     elif name == HEADER_CALL_ID:
         if message.call_id.size:
             return fault(reason, b"Repeated Call-ID")
-        message.call_id.start, message.call_id.size = header.value, header.value_end - header.value
-        if message.call_id.size == 0:
+        if not is_call_id(data, header.value, header.value_end):
             return fault(reason, b"Bad Call-ID")
+        message.call_id.start, message.call_id.size = header.value, header.value_end - header.value
     elif name == HEADER_CSEQ:
         return read_cseq(message, header, index, reason)
     elif name == HEADER_MAX_FORWARDS:
@@ -208,7 +209,8 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
     elif name == HEADER_USER_AGENT:
         message.user_agent_header = index
     elif name == HEADER_PRIVACY:
-        message.privacy_header = index
+        if message.privacy_header < 0:
+            message.privacy_header = index
     elif name == HEADER_TIMESTAMP:
         message.timestamp_header = index
     elif name == HEADER_CALLSIEVE:
@@ -223,6 +225,14 @@ cdef int fault(const char** reason, const char* text) noexcept nogil:
     return 400
 
 
+# One word, or two with an @ between them: printable, without blanks (RFC 3261 section 25.1).
+cdef bint is_call_id(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    cdef uint32_t begin = at
+    while at < end and data[at] > 32 and data[at] != 127:
+        at += 1
+    return begin < at == end
+
+
 cdef int read_party(
     Message* message, Header* header, int index, int32_t* place, NameAddr* party, Slice* tag, const char** reason
 ) noexcept nogil:
@@ -230,9 +240,19 @@ cdef int read_party(
         return fault(reason, b"Repeated From or To")
     if not parse_name_addr(message.data, header.value, header.value_end, True, party):
         return fault(reason, b"Bad From or To")
-    place[0] = index
-    if not header_parameter(message.data, party.parameters, b"tag", 3, tag):
+    cdef Slice rest = party.parameters
+    cdef Slice second
+    if header_parameter(message.data, rest, b"tag", 3, tag):
+        if tag.size == 0:
+            return fault(reason, b"Empty Tag")
+        rest.start = tag.start + tag.size
+        rest.size = party.parameters.start + party.parameters.size - rest.start
+        if header_parameter(message.data, rest, b"tag", 3, &second):
+            tag.size = 0
+            return fault(reason, b"Repeated Tag")
+    else:
         tag.size = 0
+    place[0] = index
     return 0
 
 
@@ -247,7 +267,8 @@ cdef int read_cseq(Message* message, Header* header, int index, const char** rea
     number = parse_decimal(data + header.value, blank - header.value, 0xFFFFFFFF)
     message.cseq_method.start = skip_blank(data, blank, header.value_end)
     message.cseq_method.size = header.value_end - message.cseq_method.start
-    if number < 0 or message.cseq_method.size == 0:
+    cdef bint is_token = skip_token(data, message.cseq_method.start, header.value_end) == header.value_end
+    if number < 0 or message.cseq_method.size == 0 or not is_token:
         message.cseq_method.size = 0
         return fault(reason, b"Bad CSeq")
     message.cseq = <uint32_t>number
@@ -271,8 +292,8 @@ cdef int read_content_length(Message* message, Header* header, const char** reas
     cdef int64_t value = parse_decimal(message.data + header.value, header.value_end - header.value, 1 << 30)
     if value < 0:
         return fault(reason, b"Bad Content-Length")
-    if message.content_length >= 0 and message.content_length != value:
-        return fault(reason, b"Conflicting Content-Length")
+    if message.content_length >= 0:
+        return fault(reason, b"Repeated Content-Length")
     message.content_length = <int32_t>value
     return 0
 
@@ -464,6 +485,13 @@ cdef class SipMessage:
         return text_of(&self.message, self.message.request_uri.whole)
 
     @property
+    def uri_parts(self):
+        cdef const Uri* uri = &self.message.request_uri
+        scheme = ("", "sip", "sips", "tel", "urn:service")[uri.scheme]
+        user, host = text_of(&self.message, uri.user), text_of(&self.message, uri.host)
+        return scheme, user, host, uri.port, text_of(&self.message, uri.parameters)
+
+    @property
     def call_id(self):
         return text_of(&self.message, self.message.call_id)
 
@@ -474,6 +502,10 @@ cdef class SipMessage:
     @property
     def max_forwards(self):
         return self.message.max_forwards
+
+    @property
+    def from_display(self):
+        return text_of(&self.message, self.message.from_.display)
 
     @property
     def from_uri(self):
@@ -496,8 +528,16 @@ cdef class SipMessage:
         return text_of(&self.message, self.message.via.branch)
 
     @property
+    def transport(self):
+        return text_of(&self.message, self.message.via.transport)
+
+    @property
     def sent_by(self):
         return text_of(&self.message, self.message.via.host), self.message.via.port
+
+    @property
+    def wants_rport(self):
+        return bool(self.message.via.rport_empty)
 
     @property
     def body(self):

@@ -1,8 +1,17 @@
 """name-addr: display name, URI and header parameters of From, To, Route and the identity headers."""
 
-from libc.string cimport memset
+from libc.string cimport memchr, memset
 
-from proxy.sip.grammar cimport CLASS_BLANK, CLASS_NOT_URI, sip_equal_nocase, sip_is, skip_blank, skip_quoted, skip_token
+from proxy.sip.grammar cimport (
+    CLASS_BLANK,
+    CLASS_NOT_URI,
+    is_control,
+    sip_equal_nocase,
+    sip_is,
+    skip_blank,
+    skip_quoted,
+    skip_token,
+)
 
 
 cdef bint parse_name_addr(
@@ -51,10 +60,14 @@ cdef uint32_t trim_blank(const uint8_t* data, uint32_t begin, uint32_t end) noex
 
 
 # An unquoted display name should be a row of tokens; phones also write other letters there, which are harmless.
-# Control bytes are not.
+# Control bytes are not, nor what makes an addr-spec with parameters of it for another parser (: ; > and the backslash).
 cdef bint is_display(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    cdef uint8_t c
     while at < end:
-        if (data[at] < 32 and data[at] != 9 and data[at] != 13 and data[at] != 10) or data[at] == 127:
+        c = data[at]
+        if is_control(c) and c != 13 and c != 10:
+            return False
+        if c == 58 or c == 59 or c == 62 or c == 92:
             return False
         at += 1
     return True
@@ -79,7 +92,7 @@ cdef uint32_t parse_bare(const uint8_t* data, uint32_t begin, uint32_t end, Name
     cdef uint32_t at = begin
     value.display.size = 0
     while at < end and data[at] != 59 and data[at] != 44 and not sip_is(data[at], CLASS_BLANK) and data[at] != 13:
-        if data[at] < 32 or data[at] == 34 or data[at] == 62 or data[at] == 63:
+        if data[at] < 32 or data[at] == 127 or data[at] == 34 or data[at] == 62 or data[at] == 63:
             return 0
         at += 1
     value.uri.start, value.uri.size = begin, at - begin
@@ -91,21 +104,36 @@ cdef bint parse_parameters(
 ) noexcept nogil:
     at = skip_blank(data, at, end)
     value.parameters.start = at + 1
-    if at == end or data[at] == 44:
-        value.end = at
-        return at == end or not single
-    if data[at] != 59:
-        return False
-    while at < end and data[at] != 44:
-        if data[at] == 34:
-            at = skip_quoted(data, at, end)
-            if at == 0:
-                return False
-            continue
-        at += 1
-    value.parameters.size = at - value.parameters.start
+    while at < end and data[at] == 59:
+        at = skip_parameter(data, at, end)
+        if at == 0:
+            return False
+        value.parameters.size = at - value.parameters.start
     value.end = at
-    return at == end or not single
+    return at == end or (data[at] == 44 and not single)
+
+
+# One ";name[=value]" that opens at `at`, and the blanks behind it. Offset behind it, 0 = malformed.
+cdef uint32_t skip_parameter(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    cdef uint32_t begin = skip_blank(data, at + 1, end)
+    at = skip_token(data, begin, end)
+    if at == begin:
+        return 0
+    at = skip_blank(data, at, end)
+    if at == end or data[at] != 61:
+        return at
+    begin = skip_blank(data, at + 1, end)
+    at = skip_value(data, begin, end)
+    return skip_blank(data, at, end) if at > begin else 0
+
+
+# A quoted-string, or anything up to a blank or a delimiter: tokens and hosts, and what phones take for them.
+cdef uint32_t skip_value(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    if at < end and data[at] == 34:
+        return skip_quoted(data, at, end)
+    while at < end and data[at] > 32 and data[at] != 127 and memchr(b'",;<>', data[at], 5) == NULL:
+        at += 1
+    return at
 
 
 cdef bint header_parameter(
@@ -121,15 +149,8 @@ cdef bint header_parameter(
         at = skip_blank(data, at, end)
         value.start = value.size = 0
         if at < end and data[at] == 61:
-            at = skip_blank(data, at + 1, end)
-            value.start = at
-            if at < end and data[at] == 34:
-                at = skip_quoted(data, at, end)
-                if at == 0:
-                    return False
-            else:
-                while at < end and data[at] != 59 and not sip_is(data[at], CLASS_BLANK) and data[at] != 13:
-                    at += 1
+            value.start = skip_blank(data, at + 1, end)
+            at = skip_value(data, value.start, end)
             value.size = at - value.start
         if stop - begin == name_size and sip_equal_nocase(data + begin, name, name_size):
             return True

@@ -93,6 +93,22 @@ cdef int fill_table() except -1:
 fill_table()
 
 
+ACTION_NAMES = {
+    DO_PASS: "pass", DO_RESEND: "resend", DO_ACK: "ack", DO_TIMED_OUT: "timed out", ARM_RETRANSMIT: "arm retransmit",
+    NEXT_RETRANSMIT: "next retransmit", STOP_RETRANSMIT: "stop retransmit", ARM_TIMEOUT: "arm timeout",
+    ARM_LINGER: "arm linger", ARM_LINGER_T4: "arm linger T4", END: "end",
+}
+MACHINE_NAMES = ("invite server", "non-invite server", "invite client", "non-invite client")
+STATE_NAMES = ("free", "trying", "proceeding", "completed", "confirmed", "accepted")
+INPUT_NAMES = ("request", "ack", "1xx", "2xx", "300-699", "retransmit", "timeout", "linger")
+
+
+def transition(str machine, str state, str event):
+    """The row of the table for these names: (next state, names of the actions)."""
+    cdef Step following = step(MACHINE_NAMES.index(machine), STATE_NAMES.index(state), INPUT_NAMES.index(event))
+    return STATE_NAMES[<int>following.next], {name for bit, name in ACTION_NAMES.items() if following.actions & bit}
+
+
 cdef Step step(uint8_t machine, uint8_t state, uint8_t input) noexcept nogil:
     return table[machine][state][input]
 
@@ -192,6 +208,11 @@ cdef class Transactions:
         if client.state == STATE_FREE or client.generation != <uint32_t>generation:
             return 0
         return <uint32_t>index
+
+    cdef bint has_room(self) noexcept nogil:
+        if self.free_server_count == 0 or self.free_client_count == 0:
+            self.reap()
+        return self.free_server_count > 0 and self.free_client_count > 0
 
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil:
         cdef uint32_t index

@@ -9,6 +9,7 @@ from proxy.sip.grammar cimport (
     parse_decimal,
     sip_equal_nocase,
     sip_is,
+    skip_ipv6,
 )
 
 
@@ -77,13 +78,9 @@ cdef bint parse_sip(const uint8_t* data, uint32_t at, uint32_t end, Uri* uri) no
         at = separator + 1
     host_at = at
     if at < end and data[at] == 91:
-        while at < end and data[at] != 93:
-            if not (sip_is(data[at], CLASS_HOST) or data[at] == 58 or data[at] == 91):
-                return False
-            at += 1
-        if at == end:
+        at = skip_ipv6(data, at, end)
+        if at == 0:
             return False
-        at += 1
     else:
         while at < end and sip_is(data[at], CLASS_HOST):
             at += 1

@@ -11,6 +11,7 @@ from proxy.sip.grammar cimport (
     sip_equal_nocase,
     sip_is,
     skip_blank,
+    skip_ipv6,
     skip_quoted,
     skip_token,
 )
@@ -73,10 +74,8 @@ cdef uint32_t skip_slash(const uint8_t* data, uint32_t at, uint32_t end) noexcep
 cdef uint32_t parse_sent_by(const uint8_t* data, uint32_t at, uint32_t end, Via* via) noexcept nogil:
     cdef uint32_t begin = at
     if at < end and data[at] == 91:
-        while at < end and data[at] != 93:
-            at += 1
-        at += 1
-        if at > end:
+        at = skip_ipv6(data, at, end)
+        if at == 0:
             return 0
     else:
         while at < end and sip_is(data[at], CLASS_HOST):
@@ -120,9 +119,13 @@ cdef uint32_t parse_via_parameter(const uint8_t* data, uint32_t at, uint32_t end
             return 0
         via.branch.start, via.branch.size = value, value_end - value
     elif name_size == 5 and sip_equal_nocase(data + name, b"rport", 5):
+        if via.rport.size:
+            return 0
         via.rport.start, via.rport.size = opening, at - opening
         via.rport_empty = value_end == value
     elif name_size == 8 and sip_equal_nocase(data + name, b"received", 8):
+        if via.received.size:
+            return 0
         via.received.start, via.received.size = opening, at - opening
     return at
 
