@@ -335,7 +335,8 @@ cdef class ProxyCore(ResponseProcessing):
         if status == 0 and incoming.route.malformed:
             status = 400
         if status:
-            self.count(BAD_MESSAGES)
+            if status >= 300:
+                self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
         if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):

@@ -26,7 +26,7 @@ from proxy.sip.via cimport parse_via
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
     cdef uint32_t start = 0
     cdef int status
-    reason[0] = b"Bad Request"
+    reason[0] = NULL
     reset(message)
     while start < size and (data[start] == 13 or data[start] == 10):
         start += 1
@@ -89,13 +89,11 @@ cdef int parse_start_line(Message* message, uint32_t start, const char** reason)
         return -1
     if not (end - at == 7 and sip_equal_nocase(data + at, b"sip/2.0", 7)):
         if end - at > 4 and sip_equal_nocase(data + at, b"sip/", 4):
-            reason[0] = b"Version Not Supported"
+            fault(reason, b"Version Not Supported")
             return 505
-        reason[0] = b"Bad Start Line"
-        return 400
+        return fault(reason, b"Bad Start Line")
     if not parse_uri(data, uri, at - 1, &message.request_uri) or message.request_uri.has_headers:
-        reason[0] = b"Bad Request-URI"
-        return 400
+        return fault(reason, b"Bad Request-URI")
     return 0
 
 
@@ -122,17 +120,16 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
     while True:
         lf = line_end(data, at, size) if at < size else 0
         if lf == 0:
-            reason[0] = b"Bad Line End"
             message.head_end = message.body = size
-            return status or 400
+            return status or fault(reason, b"Bad Line End")
         if lf == at + 1:
             message.head_end = at
             message.body = lf + 1
             return status
         if message.header_count == MAX_HEADERS:
-            reason[0] = b"Too Many Headers"
+            fault(reason, b"Too Many Headers")
             message.head_end = message.body = size
-            return 513
+            return status or 513
         header = &message.headers[message.header_count]
         header.start = at
         name_end = skip_token(data, at, lf)
@@ -140,15 +137,13 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
         while value < lf and sip_is(data[value], CLASS_BLANK):
             value += 1
         if name_end == at or data[value] != 58:
-            reason[0] = b"Bad Header Name"
-            return status or 400
+            return status or fault(reason, b"Bad Header Name")
         header.name = header_name_of(data + at, name_end - at)
         while lf + 1 < size and sip_is(data[lf + 1], CLASS_BLANK):
             lf = line_end(data, lf + 1, size)
             if lf == 0:
-                reason[0] = b"Bad Line End"
                 message.head_end = message.body = size
-                return status or 400
+                return status or fault(reason, b"Bad Line End")
         header.end = lf + 1
         header.value = skip_blank(data, value + 1, lf + 1)
         header.value_end = lf - 1
@@ -214,8 +209,10 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
     return 0
 
 
+# The first fault found is the one named.
 cdef int fault(const char** reason, const char* text) noexcept nogil:
-    reason[0] = text
+    if reason[0] == NULL:
+        reason[0] = text
     return 400
 
 
@@ -307,7 +304,7 @@ cdef int check_mandatory(Message* message, const char** reason) noexcept nogil:
     if message.is_request:
         if not same_method(message, method):
             if message.method == METHOD_OTHER:
-                reason[0] = b"CSeq Names Another Method"
+                fault(reason, b"CSeq Names Another Method")
                 return 501
             return fault(reason, b"CSeq Names Another Method")
     else:
@@ -458,7 +455,7 @@ cdef class SipMessage:
         cdef const char* reason = b""
         self.data = data
         self.status = parse_message(data, <uint32_t>len(data), &self.message, &reason)
-        self.fault = "" if self.status == 0 else reason.decode("ascii")
+        self.fault = "" if reason == NULL else reason.decode("ascii")
 
     @property
     def is_request(self):
