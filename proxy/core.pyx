@@ -149,6 +149,10 @@ cdef class ProxyCore(ResponseProcessing):
     def open_calls(self):
         return self.router.calls.open_calls
 
+    def refresh_gauges(self):
+        """Brings the gauges among the counters up to date; the edge does it after every batch."""
+        self.update_gauges()
+
     def next_deadline(self):
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
         return self.deadline()
