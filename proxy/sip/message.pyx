@@ -414,7 +414,7 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
         return name_with_p(name, size)
     if first == 117:
         return HEADER_USER_AGENT if equal_literal(name, size, b"user-agent") else HEADER_OTHER
-    if first == 120 and size > 11 and sip_equal_nocase(name, b"x-callsieve", 11):
+    if first == 120 and size >= 11 and sip_equal_nocase(name, b"x-callsieve", 11):
         return HEADER_CALLSIEVE
     return HEADER_OTHER
 
