@@ -1,6 +1,6 @@
 """Writes the torture messages of RFC 4475 as files, bit for bit, from the archive in the RFC's appendix A.
 
-    python tests/data/extract_torture.py rfc4475.txt tests/data/rfc4475
+python tests/data/extract_torture.py rfc4475.txt tests/data/rfc4475
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine._numbers import number_text
 
+from engine._numbers import number_text
 from proxy.events import BASIS_NAMES
 from tests.proxy.playbook import CONFIGURATION, Datagram, Play, request
 
@@ -41,7 +41,9 @@ def invite(*headers: str, sender: str | None = None) -> bytes:
         (True, NOBODY, (PAI,), ASSERTED),
     ],
 )
-def test_caller(trusted: bool, sender: str | None, headers: tuple[str, ...], caller: str, privacy: tuple[str, ...]) -> None:
+def test_caller(
+    trusted: bool, sender: str | None, headers: tuple[str, ...], caller: str, privacy: tuple[str, ...]
+) -> None:
     play = Play(TRUSTED if trusted else CONFIGURATION)
     assert seen(play, invite(*headers, *privacy, sender=sender))[0] == caller
 
@@ -77,6 +79,8 @@ def test_assertion_of_a_trusted_trunk(assertion: str, caller: str) -> None:
         ("sip:Anonymous@Anonymous.Invalid", "anonymous"),
         ("isbn:2983792873", ""),
         ("sip:x.example.net", ""),
+        ("nonsense", "invalid"),
+        ("sip:+862066660000;@@x", "invalid"),
         ("sip:I%20have%20spaces@x", "invalid"),
         ("sip:+86138%00@x", "invalid"),
         ("sip:" + "9" * 400 + "@x", "invalid"),
@@ -94,7 +98,9 @@ def test_a_number_that_is_none_is_a_verdict_with_its_own_basis() -> None:
     assert BASIS_NAMES[event.basis] == "invalid"
 
 
-@pytest.mark.parametrize("header", [PAI, f"Remote-Party-ID: <sip:{ASSERTED}@x>", f"P-Preferred-Identity: <sip:{ASSERTED}@x>"])
+@pytest.mark.parametrize(
+    "header", [PAI, f"Remote-Party-ID: <sip:{ASSERTED}@x>", f"P-Preferred-Identity: <sip:{ASSERTED}@x>"]
+)
 @pytest.mark.parametrize("trusted", [True, False])
 def test_identity_headers_pass_only_from_a_trusted_trunk(header: str, trusted: bool) -> None:
     (forwarded,) = Play(TRUSTED if trusted else CONFIGURATION).receive(invite(header))

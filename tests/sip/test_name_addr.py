@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sip.heads import parse
+from tests.sip.heads import parse, parse_with
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,18 @@ def test_parts(value: str, display: str, uri: str, tag: str) -> None:
 )  # fmt: skip
 def test_two_readings_or_none(value: str) -> None:
     for name in ("From", "To"):
-        parsed = parse(**{name: f"{name}: {value}"})
+        parsed = parse_with(name, f"{name}: {value}")
         assert (parsed.status, parsed.fault) == (400, "Bad From or To"), value
 
 
 @pytest.mark.parametrize(
     ("parameters", "fault"),
-    [(";tag=", "Bad From or To"), (";tag", "Empty Tag"), (";tag=x;tag=y", "Repeated Tag"), (";tag=x;y;TAG=x", "Repeated Tag")],
+    [
+        (";tag=", "Bad From or To"),
+        (";tag", "Empty Tag"),
+        (";tag=x;tag=y", "Repeated Tag"),
+        (";tag=x;y;TAG=x", "Repeated Tag"),
+    ],
 )
 def test_tag_is_one_or_none(parameters: str, fault: str) -> None:
     parsed = parse(To=f"To: <sip:a@b>{parameters}")

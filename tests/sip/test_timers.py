@@ -103,7 +103,8 @@ def test_own_answers_carry_the_phrase_of_their_status() -> None:
     play = Play(ONE_TARGET)
     play.receive(request())
     assert [datagram.first_line for datagram in play.wait(33) if datagram.status][:2] == [
-        "SIP/2.0 100 Trying", "SIP/2.0 408 Request Timeout",
+        "SIP/2.0 100 Trying",
+        "SIP/2.0 408 Request Timeout",
     ]
 
 

@@ -73,9 +73,7 @@ NON_INVITE_CLIENT: Rows = {
     ("completed", "linger"): ("free", {"end"}),
 }
 
-FIGURES = dict(
-    zip(MACHINE_NAMES, (INVITE_SERVER, NON_INVITE_SERVER, INVITE_CLIENT, NON_INVITE_CLIENT), strict=True)
-)
+FIGURES = dict(zip(MACHINE_NAMES, (INVITE_SERVER, NON_INVITE_SERVER, INVITE_CLIENT, NON_INVITE_CLIENT), strict=True))
 
 
 @pytest.mark.parametrize("machine", MACHINE_NAMES)

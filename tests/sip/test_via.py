@@ -27,7 +27,8 @@ def test_parts(value: str, transport: str, sent_by: tuple[str, int], branch: str
 
 
 @pytest.mark.parametrize(
-    ("parameter", "wanted"), [(";rport", True), (";RPORT", True), (";rport=5060", False), ("", False), (";xrport", False)]
+    ("parameter", "wanted"),
+    [(";rport", True), (";RPORT", True), (";rport=5060", False), ("", False), (";xrport", False)],
 )
 def test_rport(parameter: str, wanted: bool) -> None:
     assert parse(Via=f"Via: SIP/2.0/UDP a;branch=x{parameter}").wants_rport is wanted
