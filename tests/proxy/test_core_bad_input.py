@@ -213,7 +213,8 @@ def test_spoofed_verdict_whatever_stands_before_its_colon(byte: int) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "X-Callsieve-Verdict: spoof", "x-callsieve-verdict:spoof", "X-CALLSIEVE-VERDICT \t: spoof", "X-Callsieve: spoof",
+        "X-Callsieve-Verdict: spoof", "x-callsieve-verdict:spoof", "X-CALLSIEVE-VERDICT \t: spoof",
+        "X-Callsieve: spoof",
         "X-Callsieve-Verdict:\r\n spoof", "X-Callsieve-Verdict: a\r\n\tspoof\r\n  spoof", "X-callSIEVE-Other: spoof",
         "X-Callsieve-Verdict: spoof\r\nX-Callsieve-Verdict: spoof", "X-Callsieve-Verdict: ;spoof,,;\0",
     ],

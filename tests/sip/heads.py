@@ -18,7 +18,7 @@ START = "INVITE sip:+862088886666@203.0.113.5 SIP/2.0"
 
 
 def message(*more: str, start: str = START, body: bytes = b"", **instead: str | None) -> bytes:
-    """A whole INVITE with `more` lines; `instead` replaces a line of LINES (Call_ID for Call-ID), None leaves it out."""
+    """A whole INVITE with `more` lines; `instead` replaces a line of LINES (Call_ID for Call-ID), None omits it."""
     lines = LINES | {name.replace("_", "-"): line for name, line in instead.items()}
     return _joined(start, lines, more) + body
 

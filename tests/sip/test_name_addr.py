@@ -38,7 +38,8 @@ def test_parts(value: str, display: str, uri: str, tag: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "", "<>", ";tag=x", "<sip:a@b", "sip:a@b>", "< sip:a@b>", "<sip:a@b >", "<sip:a @b>", "<<sip:a@b>>", '"a <sip:a@b>',
+        "", "<>", ";tag=x", "<sip:a@b", "sip:a@b>", "< sip:a@b>", "<sip:a@b >", "<sip:a @b>", "<<sip:a@b>>",
+        '"a <sip:a@b>',
         '"a" b <sip:a@b>', 'a "b" <sip:a@b>', '"a" sip:a@b', '"a\\" <sip:a@b>', "Bell, A <sip:a@b>", "a\0 <sip:a@b>",
         '"a\0" <sip:a@b>', '"a\x7f" <sip:a@b>', '"a\\\r\n b" <sip:a@b>', "<sip:a@b\0>", "<sip:a@b\x7f>", "sip:a\x01@b",
         "sip:a@b?x=y", "<sip:a@b>,<sip:c@d>", "sip:a@b,sip:c@d", "<sip:a@b>x", "<sip:a@b> x", "<sip:a@b><sip:c@d>",

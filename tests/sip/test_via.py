@@ -41,7 +41,8 @@ def test_rport(parameter: str, wanted: bool) -> None:
         "SIP/2.0/UDP a:", "SIP/2.0/UDP a:x", "SIP/2.0/UDP a:65536", "SIP/2.0/UDP a:-1", "SIP/2.0/UDP :5060",
         "SIP/2.0/UDP a;;branch=x", "SIP/2.0/UDP a;branch=", "SIP/2.0/UDP a;branch", "SIP/2.0/UDP a;branch=x;branch=y",
         "SIP/2.0/UDP a;rport;rport", "SIP/2.0/UDP a;received=192.0.2.1;received=192.0.2.2", 'SIP/2.0/UDP a;x="y',
-        "SIP/2.0/UDP a b;branch=x", "SIP/2.0/UDP [::1", "SIP/2.0/UDP []", "SIP/2.0/UDP [a;branch=x]", "SIP/2.0/UDP a;b\0",
+        "SIP/2.0/UDP a b;branch=x", "SIP/2.0/UDP [::1", "SIP/2.0/UDP []", "SIP/2.0/UDP [a;branch=x]",
+        "SIP/2.0/UDP a;b\0",
     ],
 )  # fmt: skip
 def test_no_via(value: str) -> None:
