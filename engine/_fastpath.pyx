@@ -488,10 +488,7 @@ cdef class Screener:
         d.trunk = &policy.trunks[attempt.trunk]
         d.in_force = &policy.in_force[<uint64_t>attempt.trunk * policy.settings.rule_words]
         d.numbered = has_digits(attempt.caller)
-        if has_digits(attempt.callee):
-            trie_prefetch(callees_of(policy, attempt.callee), attempt.callee)
         if d.numbered:
-            trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
             table_prefetch(&self.reputation.view, attempt.caller)
             d.block = number_block_of(attempt.caller, BLOCK_DIGITS)
             if d.block:
@@ -501,6 +498,11 @@ cdef class Screener:
             d.limit_keys[i] = table_key(&self.key, &policy.rules[limits[i]], d)
             if d.limit_keys[i]:
                 table_prefetch(&self.limiter.view, d.limit_keys[i])
+        # Last, because a trie has to read a little before it knows what to fetch.
+        if d.numbered:
+            trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
+        if has_digits(attempt.callee):
+            trie_prefetch(callees_of(policy, attempt.callee), attempt.callee)
 
     cdef void decide(self, Decision* d) noexcept nogil:
         """The order of decision. A trunk that the policy does not know is not screened."""

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange, timegm
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from typing import Literal, Protocol
 
 import msgspec
@@ -24,6 +25,8 @@ MAX_LABEL_BYTES = 64
 MAX_POINTS = 1000
 MAX_INTERVAL_US = 1 << 60  # what the rate limiter can hold
 MICROSECONDS = 1_000_000
+DAY_S = 86_400
+EPOCH_YEAR = 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def warning(key: str, why: str) -> Finding:
     return Finding("warning", key, why)
 
 
-def check_rules(policy: rules.PolicySet, today: date) -> Iterator[Finding]:
+def check_rules(policy: rules.PolicySet, now_us: int | None) -> Iterator[Finding]:
     yield from _check_names(policy)
     yield from _check_references(policy)
     for label in policy.labels:
@@ -59,7 +62,7 @@ def check_rules(policy: rules.PolicySet, today: date) -> Iterator[Finding]:
     for plan in policy.dial_plans:
         yield from _check_plan(plan)
     for number_list in policy.lists:
-        yield from _check_list(number_list, today)
+        yield from _check_list(number_list, now_us)
     for rule in policy.prefix_rules:
         yield from _check_prefix_rule(rule)
     for limit in policy.limits:
@@ -106,8 +109,11 @@ def in_force(rule: RuleOfAny, trunk: rules.TrunkPolicy, policies: dict[str, rule
 
 def end_of_day_us(text: str) -> int:
     """The first microsecond after an ISO date (UTC). ValueError if it is none."""
-    day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-    return int((day + timedelta(days=1)).timestamp()) * MICROSECONDS
+    parts = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", text, re.ASCII)
+    year, month, day = map(int, parts.groups()) if parts else (0, 0, 0)
+    if not (year >= EPOCH_YEAR and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):
+        raise ValueError(f"{text!r} is no date such as 2027-06-30")
+    return (timegm((year, month, day, 0, 0, 0)) + DAY_S) * MICROSECONDS
 
 
 def limit_times_us(limit: rules.Limit) -> tuple[int, int]:
@@ -195,7 +201,7 @@ def _check_plan(plan: rules.DialPlan) -> Iterator[Finding]:
             yield error(f"{key}.short_codes", f"{code.prefix}: no number that begins so has {digits}")
 
 
-def _check_list(number_list: rules.NumberList, today: date) -> Iterator[Finding]:
+def _check_list(number_list: rules.NumberList, now_us: int | None) -> Iterator[Finding]:
     key = f"list[{number_list.name}]"
     if number_list.action is rules.ListAction.ALLOW:
         if not number_list.owner:
@@ -204,12 +210,12 @@ def _check_list(number_list: rules.NumberList, today: date) -> Iterator[Finding]
             yield error(f"{key}.until", "an allow list needs an end date")
     if number_list.until:
         try:
-            last = date.fromisoformat(number_list.until)
-        except ValueError:
-            yield error(f"{key}.until", f"{number_list.until!r} is no date such as 2027-06-30")
+            end_us = end_of_day_us(number_list.until)
+        except ValueError as fault:
+            yield error(f"{key}.until", str(fault))
         else:
-            if last < today:
-                yield warning(f"{key}.until", f"expired on {last}: the list no longer has any effect")
+            if now_us is not None and end_us <= now_us:
+                yield warning(f"{key}.until", f"expired: {number_list.until} is over, the list has no effect any more")
     if not number_list.numbers and not number_list.file:
         yield warning(key, "has neither numbers nor a file: it can never fire")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def _read(path: Path) -> Draft:
 
 
 def _policy_findings(configuration: Configuration, base_dir: Path) -> list[ConfigFinding]:
-    found = lint_policy(policy_set(configuration), base_dir)
+    found = lint_policy(policy_set(configuration), base_dir, now_us=time.time_ns() // 1000)
     return [ConfigFinding("", finding.key, finding.why, finding.severity) for finding in found]
 
 

@@ -10,10 +10,11 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
-    enum { CLASS_TOKEN = 1, CLASS_DIGIT = 2, CLASS_BLANK = 4, CLASS_HOST = 8, CLASS_HEX = 16 };
-    /* token: alphanum and - . ! % * _ + ` ' ~   host: alphanum - . _ [ ] :   blank: SP HTAB */
+    enum { CLASS_TOKEN = 1, CLASS_DIGIT = 2, CLASS_BLANK = 4, CLASS_HOST = 8, CLASS_HEX = 16, CLASS_NOT_URI = 32 };
+    /* token: alphanum and - . ! % * _ + ` ' ~   host: alphanum - . _   blank: SP HTAB   not in a URI: controls, SP < > " */
     static const uint8_t sip_class[256] = {
-        ['\\t'] = 4, [' '] = 4,
+        [0 ... 8] = 32, ['\\t'] = 4 | 32, [10 ... 31] = 32, [' '] = 4 | 32, ['"'] = 32, ['<'] = 32, ['>'] = 32,
+        [127] = 32,
         ['!'] = 1, ['%'] = 1, ['\\''] = 1, ['*'] = 1, ['+'] = 1, ['`'] = 1, ['~'] = 1,
         ['-'] = 1 | 8, ['.'] = 1 | 8, ['_'] = 1 | 8,
         ['0' ... '9'] = 1 | 2 | 8 | 16,
@@ -27,6 +28,21 @@ cdef extern from *:
         for (size_t i = 0; i < n; i++) if (sip_lower(a[i]) != (uint8_t)lower[i]) return 0;
         return 1;
     }
+    /* The same a word at a time. Bit 5 tells letters of either case apart, and a hyphen from CR. */
+    static inline int sip_equal_token(const uint8_t *a, const char *lower, size_t n) {
+        uint64_t x, y, mask = 0x2020202020202020ULL;
+        if (n >= 8) {
+            for (size_t i = 0; i + 8 < n; i += 8) {
+                memcpy(&x, a + i, 8); memcpy(&y, lower + i, 8);
+                if ((x | mask) != y) return 0;
+            }
+            memcpy(&x, a + n - 8, 8); memcpy(&y, lower + n - 8, 8);
+            return (x | mask) == y;
+        }
+        return sip_equal_nocase(a, lower, n);
+    }
+    #define SIP_TOKEN_EQUAL(ptr, size, literal) \\
+        ((size) == sizeof(literal) - 1 && sip_equal_token((ptr), (literal), sizeof(literal) - 1))
     #define SIP_LITERAL_EQUAL(ptr, size, literal) \\
         ((size) == sizeof(literal) - 1 && sip_equal_nocase((ptr), (literal), sizeof(literal) - 1))
     """
@@ -36,11 +52,14 @@ cdef extern from *:
         CLASS_BLANK
         CLASS_HOST
         CLASS_HEX
+        CLASS_NOT_URI
     bint sip_is(uint8_t c, int cls) noexcept nogil
     uint8_t sip_lower(uint8_t c) noexcept nogil
     bint sip_equal_nocase(const uint8_t* a, const char* lower, size_t n) noexcept nogil
     # Case-insensitive; `literal` must be a string literal in lower case.
     bint equal_literal "SIP_LITERAL_EQUAL"(const uint8_t* data, size_t size, const char* literal) noexcept nogil
+    # The same for a header name: a word at a time, which takes CR for a hyphen, and CR is in no line.
+    bint equal_token "SIP_TOKEN_EQUAL"(const uint8_t* data, size_t size, const char* literal) noexcept nogil
 
 
 # Decimal digits only; -1 if empty, anything else is in it, or it is above `limit`.

@@ -10,7 +10,7 @@ from libc.string cimport memchr
 from proxy.sip.grammar cimport (
     CLASS_BLANK,
     CLASS_TOKEN,
-    equal_literal,
+    equal_token,
     parse_decimal,
     sip_equal_nocase,
     sip_is,
@@ -116,6 +116,7 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
     cdef uint32_t lf, name_end, value
     cdef int status = 0
     cdef int outcome
+    cdef bint is_open
     cdef Header* header
     while True:
         lf = line_end(data, at, size) if at < size else 0
@@ -132,13 +133,17 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
             return status or 513
         header = &message.headers[message.header_count]
         header.start = at
-        name_end = skip_token(data, at, lf)
-        value = name_end
-        while value < lf and sip_is(data[value], CLASS_BLANK):
+        value = at
+        while value < lf and data[value] != 58:
             value += 1
-        if name_end == at or data[value] != 58:
+        name_end = value
+        while name_end > at and sip_is(data[name_end - 1], CLASS_BLANK):
+            name_end -= 1
+        header.name = header_name_of(data + at, name_end - at) if name_end > at else <uint8_t>HEADER_OTHER
+        # Any other name has been compared whole.
+        is_open = header.name == HEADER_OTHER or header.name == HEADER_CALLSIEVE
+        if value == lf or (is_open and not is_token(data, at, name_end)):
             return status or fault(reason, b"Bad Header Name")
-        header.name = header_name_of(data + at, name_end - at)
         while lf + 1 < size and sip_is(data[lf + 1], CLASS_BLANK):
             lf = line_end(data, lf + 1, size)
             if lf == 0:
@@ -157,6 +162,10 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
                 status = outcome
         message.header_count += 1
         at = header.end
+
+
+cdef bint is_token(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:
+    return end > at and skip_token(data, at, end) == end
 
 
 cdef bint is_space(uint8_t c) noexcept nogil:
@@ -258,8 +267,7 @@ cdef int read_cseq(Message* message, Header* header, int index, const char** rea
     number = parse_decimal(data + header.value, blank - header.value, 0xFFFFFFFF)
     message.cseq_method.start = skip_blank(data, blank, header.value_end)
     message.cseq_method.size = header.value_end - message.cseq_method.start
-    cdef bint is_token = skip_token(data, message.cseq_method.start, header.value_end) == header.value_end
-    if number < 0 or message.cseq_method.size == 0 or not is_token:
+    if number < 0 or not is_token(data, message.cseq_method.start, header.value_end):
         message.cseq_method.size = 0
         return fault(reason, b"Bad CSeq")
     message.cseq = <uint32_t>number
@@ -393,50 +401,50 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
             return HEADER_CONTENT_LENGTH
         return HEADER_OTHER
     if first == 118:
-        return HEADER_VIA if equal_literal(name, size, b"via") else HEADER_OTHER
+        return HEADER_VIA if equal_token(name, size, b"via") else HEADER_OTHER
     if first == 102:
-        return HEADER_FROM if equal_literal(name, size, b"from") else HEADER_OTHER
+        return HEADER_FROM if equal_token(name, size, b"from") else HEADER_OTHER
     if first == 116:
-        if equal_literal(name, size, b"to"):
+        if equal_token(name, size, b"to"):
             return HEADER_TO
-        return HEADER_TIMESTAMP if equal_literal(name, size, b"timestamp") else HEADER_OTHER
+        return HEADER_TIMESTAMP if equal_token(name, size, b"timestamp") else HEADER_OTHER
     if first == 99:
-        if equal_literal(name, size, b"call-id"):
+        if equal_token(name, size, b"call-id"):
             return HEADER_CALL_ID
-        if equal_literal(name, size, b"cseq"):
+        if equal_token(name, size, b"cseq"):
             return HEADER_CSEQ
-        return HEADER_CONTENT_LENGTH if equal_literal(name, size, b"content-length") else HEADER_OTHER
+        return HEADER_CONTENT_LENGTH if equal_token(name, size, b"content-length") else HEADER_OTHER
     if first == 109:
-        return HEADER_MAX_FORWARDS if equal_literal(name, size, b"max-forwards") else HEADER_OTHER
+        return HEADER_MAX_FORWARDS if equal_token(name, size, b"max-forwards") else HEADER_OTHER
     if first == 114:
         return name_with_r(name, size)
     if first == 112:
         return name_with_p(name, size)
     if first == 117:
-        return HEADER_USER_AGENT if equal_literal(name, size, b"user-agent") else HEADER_OTHER
+        return HEADER_USER_AGENT if equal_token(name, size, b"user-agent") else HEADER_OTHER
     if first == 120 and size >= 11 and sip_equal_nocase(name, b"x-callsieve", 11):
         return HEADER_CALLSIEVE
     return HEADER_OTHER
 
 
 cdef uint8_t name_with_r(const uint8_t* name, uint32_t size) noexcept nogil:
-    if equal_literal(name, size, b"route"):
+    if equal_token(name, size, b"route"):
         return HEADER_ROUTE
-    if equal_literal(name, size, b"record-route"):
+    if equal_token(name, size, b"record-route"):
         return HEADER_RECORD_ROUTE
-    if equal_literal(name, size, b"remote-party-id"):
+    if equal_token(name, size, b"remote-party-id"):
         return HEADER_REMOTE_PARTY_ID
-    return HEADER_REASON if equal_literal(name, size, b"reason") else HEADER_OTHER
+    return HEADER_REASON if equal_token(name, size, b"reason") else HEADER_OTHER
 
 
 cdef uint8_t name_with_p(const uint8_t* name, uint32_t size) noexcept nogil:
-    if equal_literal(name, size, b"p-asserted-identity"):
+    if equal_token(name, size, b"p-asserted-identity"):
         return HEADER_ASSERTED_IDENTITY
-    if equal_literal(name, size, b"p-preferred-identity"):
+    if equal_token(name, size, b"p-preferred-identity"):
         return HEADER_PREFERRED_IDENTITY
-    if equal_literal(name, size, b"proxy-require"):
+    if equal_token(name, size, b"proxy-require"):
         return HEADER_PROXY_REQUIRE
-    return HEADER_PRIVACY if equal_literal(name, size, b"privacy") else HEADER_OTHER
+    return HEADER_PRIVACY if equal_token(name, size, b"privacy") else HEADER_OTHER
 
 
 cdef str text_of(const Message* message, Slice part):

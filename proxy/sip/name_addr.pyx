@@ -2,7 +2,16 @@
 
 from libc.string cimport memchr, memset
 
-from proxy.sip.grammar cimport CLASS_BLANK, is_control, sip_equal_nocase, sip_is, skip_blank, skip_quoted, skip_token
+from proxy.sip.grammar cimport (
+    CLASS_BLANK,
+    CLASS_NOT_URI,
+    is_control,
+    sip_equal_nocase,
+    sip_is,
+    skip_blank,
+    skip_quoted,
+    skip_token,
+)
 
 
 cdef bint parse_name_addr(
@@ -68,7 +77,7 @@ cdef uint32_t parse_bracketed(const uint8_t* data, uint32_t at, uint32_t end, Na
     cdef uint32_t begin = at + 1
     at = begin
     while at < end and data[at] != 62:
-        if data[at] <= 32 or data[at] == 127 or data[at] == 60:
+        if sip_is(data[at], CLASS_NOT_URI):
             return 0
         at += 1
     if at == end or at == begin:

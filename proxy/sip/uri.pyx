@@ -3,9 +3,8 @@
 from libc.string cimport memchr
 
 from proxy.sip.grammar cimport (
-    CLASS_BLANK,
     CLASS_HOST,
-    CLASS_TOKEN,
+    CLASS_NOT_URI,
     equal_literal,
     parse_decimal,
     sip_equal_nocase,
@@ -23,7 +22,7 @@ cdef bint parse_uri(const uint8_t* data, uint32_t start, uint32_t end, Uri* uri)
     uri.port = -1
     uri.has_headers = 0
     for i in range(start, end):
-        if data[i] <= 32 or data[i] == 127 or data[i] == 60 or data[i] == 62 or data[i] == 34:
+        if sip_is(data[i], CLASS_NOT_URI):
             return False
     while at < end and data[at] != 58:
         at += 1

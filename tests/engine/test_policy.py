@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ from engine._numbers import parse_entry
 from engine.numbers import CN
 from engine.rules import Limit, LimitKey, ListAction, NumberList, Outcome, Policy, PrefixRule
 
-TODAY = date(2026, 11, 22)
+NOW_US = 1_795_305_600_000_000  # 2026-11-22, 00:00 UTC
 HERE = Path(__file__).parent
 
 
@@ -90,6 +89,7 @@ ERRORS = [
     (base(lists=(numbers("a", ALLOW, ONE, until="2027-01-01"),)), "list[a].owner", "owner"),
     (base(lists=(numbers("a", ALLOW, ONE, owner="noc"),)), "list[a].until", "end date"),
     (base(lists=(numbers("a", DENY, ONE, until="soon"),)), "list[a].until", "no date"),
+    (base(lists=(numbers("a", DENY, ONE, until="2027-02-29"),)), "list[a].until", "no date"),
     (base(lists=(numbers("a", DENY, ONE, "13800138000"),)), "list[a].numbers", "'13800138000' is no entry"),
     (base(lists=(NumberList(name="a", action=DENY, file="missing.txt"),)), "list[a].file", "missing.txt: No such file"),
     (base(prefix_rules=(PrefixRule(name="p", prefixes=("86",), points=1),)), "prefix_rule[p].prefixes", "no entry"),
@@ -136,7 +136,7 @@ WARNINGS = [
     (
         base(lists=(numbers("a", ALLOW, ONE, owner="noc", until="2026-11-21"),)),
         "list[a].until",
-        "expired on 2026-11-21",
+        "expired: 2026-11-21",
     ),
     (base(lists=(numbers("a", DENY),)), "list[a]", "neither numbers nor a file"),
     (base(prefix_rules=(PrefixRule(name="p", prefixes=(), points=1),)), "prefix_rule[p].prefixes", "never fire"),
@@ -193,7 +193,7 @@ SOUND = [
 
 
 def found(policy: rules.PolicySet, severity: str) -> list[Finding]:
-    return [each for each in lint_policy(policy, HERE, today=TODAY) if each.severity == severity]
+    return [each for each in lint_policy(policy, HERE, now_us=NOW_US) if each.severity == severity]
 
 
 @pytest.mark.parametrize(("policy", "key", "why"), ERRORS)
@@ -213,7 +213,13 @@ def test_warnings(policy: rules.PolicySet, key: str, why: str) -> None:
 
 @pytest.mark.parametrize("policy", SOUND)
 def test_nothing_wrong(policy: rules.PolicySet) -> None:
-    assert lint_policy(policy, HERE, today=TODAY) == []
+    assert lint_policy(policy, HERE, now_us=NOW_US) == []
+
+
+def test_a_list_holds_through_its_last_day() -> None:
+    policy = base(lists=(numbers("a", ALLOW, ONE, owner="noc", until="2026-11-22"),))
+    assert lint_policy(policy, HERE, now_us=NOW_US + 24 * 3600 * 1_000_000 - 1) == []
+    assert len(lint_policy(policy, HERE, now_us=NOW_US + 24 * 3600 * 1_000_000)) == 1
 
 
 def test_bad_lines_are_named(tmp_path: Path) -> None:

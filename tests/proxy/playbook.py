@@ -128,7 +128,9 @@ class Datagram:
 class Play:
     """A core with a configuration, a clock that only moves when told, and what it has sent."""
 
-    def __init__(self, text: str = CONFIGURATION, *, capacity: Capacity | None = None, workers: int = 1) -> None:
+    def __init__(
+        self, text: str = CONFIGURATION, *, capacity: Capacity | None = None, worker: int = 0, workers: int = 1
+    ) -> None:
         self.now_us = START_US
         self.out = Outbox()
         self.directory = tempfile.TemporaryDirectory(prefix="callsieve-play-")
@@ -138,7 +140,7 @@ class Play:
         self.tables = Tables.open(Path(self.directory.name), reputation=4096, rate_limiter=4096, half_life_days=14.0)
         self.core = ProxyCore(
             [_listener(listener.address) for listener in configuration.listeners],
-            worker=0,
+            worker=worker,
             workers=workers,
             secret=bytes(range(32)),
             counters=self.counters,

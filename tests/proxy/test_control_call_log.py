@@ -3,6 +3,7 @@
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,22 +62,24 @@ def test_file_moved_away_by_somebody_else(path: Path) -> None:
     assert numbered(path) == {"taken": b"one\n", path.name: b"three\n"}
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
     """The kernel lets no file grow beyond 20 bytes: a write is cut short, as by a disk that is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:  # before the test is over: pytest's own output may go to a file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_lines_that_do_not_fit_leave_no_half(path: Path) -> None:
     file = RotatingFile(path, 100, 1)
     file.append(b"0123456789\n")
-    with pytest.raises(OSError):
-        file.append(b"does not fit any more\n")
-    file.append(b"fits..\n")
+    with small_files():
+        with pytest.raises(OSError):
+            file.append(b"does not fit any more\n")
+        file.append(b"fits..\n")
     assert path.read_bytes() == b"0123456789\nfits..\n"
 
 

@@ -244,6 +244,14 @@ def test_load_is_shared_by_weight() -> None:
     assert (to.count(SOFTSWITCH), to.count(SPARE)) == (30, 10)
 
 
+def test_reload_between_two_targets_does_not_send_the_call_elsewhere() -> None:
+    play = Play()
+    invite = forwarded(play)
+    play.configure(CONFIGURATION.replace("198.51.100.21", "198.51.100.99"))
+    sent = play.receive(response(invite, 503), SOFTSWITCH)
+    assert [(d.method, d.status) for d in sent] == [("", 500), ("ACK", 0)]
+
+
 # Non-INVITE (RFC 3261 section 17.2.2, RFC 4320)
 
 
