@@ -149,6 +149,10 @@ cdef class ProxyCore(ResponseProcessing):
     def open_calls(self):
         return self.router.calls.open_calls
 
+    def refresh_gauges(self):
+        """Brings the gauges among the counters up to date; the edge does it after every batch."""
+        self.update_gauges()
+
     def next_deadline(self):
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
         return self.deadline()
@@ -335,7 +339,8 @@ cdef class ProxyCore(ResponseProcessing):
         if status == 0 and incoming.route.malformed:
             status = 400
         if status:
-            self.count(BAD_MESSAGES)
+            if status >= 300:
+                self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
         if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
