@@ -378,13 +378,17 @@ cdef class ProxyCore(ResponseProcessing):
             message, &message.request_uri, &listener
         ):
             self.answer(incoming, 200, b"OK")
-        elif is_closed_method(message.method):
+        elif is_closed_method(message.method) or self.steers(incoming):
             self.count(METHOD_REFUSED)
             self.answer(incoming, 403, b"Forbidden")
         elif message.method == METHOD_INVITE:
             self.on_invite(incoming)
         else:
             self.forward_stateful(incoming, 0)
+
+    # A Route of its own in a new request chooses the next hop past the trunk's gateway: only a trusted peer may.
+    cdef bint steers(self, Incoming* incoming) noexcept nogil:
+        return incoming.route.rest.header >= 0 and not self.router.routing.trunks[incoming.peer.index].trusted
 
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
         return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
@@ -419,7 +423,7 @@ cdef class ProxyCore(ResponseProcessing):
                 self.end_call(evicted, 200, 0, incoming.now_us)
                 index = self.router.calls.open()
         # No room for the call or its transaction: refused before the engine has counted it.
-        if index == 0 or not self.transactions.has_room():
+        if index == 0 or not self.transactions.has_room(incoming.message.size + OWN_BYTES):
             self.count(REFUSED_OVERLOAD)
             self.answer(incoming, 503, b"Service Unavailable")
             if index:

@@ -17,6 +17,8 @@ cdef struct MemoryPool:
 
 # A block that holds a copy of data. False: the budget is spent (the block stays empty).
 cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil
+# Whether `keep` has a block for so many bytes.
+cdef bint has_block(MemoryPool* pool, uint32_t size) noexcept nogil
 cdef void release(MemoryPool* pool, Block* block) noexcept nogil
 cdef void free_pool(MemoryPool* pool) noexcept nogil
 

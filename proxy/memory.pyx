@@ -16,30 +16,41 @@ cdef extern from "<sys/mman.h>" nogil:
 
 
 cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil:
-    cdef uint32_t size_class = 0
-    while (<uint32_t>256 << size_class) < size:
-        size_class += 1
-    cdef uint32_t bytes_ = <uint32_t>256 << size_class
-    cdef void* memory = pool.free_blocks[size_class] if size_class < BLOCK_CLASSES else NULL
+    cdef uint32_t size_class = class_of(size)
+    cdef void* memory
     block.data = NULL
-    if size_class >= BLOCK_CLASSES:
+    if not has_block(pool, size):
         return False
+    memory = pool.free_blocks[size_class]
     if memory != NULL:
         pool.free_blocks[size_class] = (<void**>memory)[0]
     else:
-        if pool.taken + bytes_ > pool.budget:
-            trim(pool)
-            if pool.taken + bytes_ > pool.budget:
-                return False
-        memory = malloc(bytes_)
+        memory = malloc(<size_t>256 << size_class)
         if memory == NULL:
             return False
-        pool.taken += bytes_
+        pool.taken += <uint64_t>256 << size_class
     block.data = <uint8_t*>memory
     block.size = size
     block.size_class = size_class
     memcpy(memory, data, size)
     return True
+
+
+cdef inline uint32_t class_of(uint32_t size) noexcept nogil:
+    cdef uint32_t size_class = 0
+    while (<uint32_t>256 << size_class) < size:
+        size_class += 1
+    return size_class
+
+
+cdef bint has_block(MemoryPool* pool, uint32_t size) noexcept nogil:
+    cdef uint32_t size_class = class_of(size)
+    cdef uint64_t needed = <uint64_t>256 << size_class
+    if size_class >= BLOCK_CLASSES:
+        return False
+    if pool.free_blocks[size_class] == NULL and pool.taken + needed > pool.budget:
+        trim(pool)
+    return pool.free_blocks[size_class] != NULL or pool.taken + needed <= pool.budget
 
 
 cdef void release(MemoryPool* pool, Block* block) noexcept nogil:

@@ -7,6 +7,7 @@ from proxy.forwarding cimport Hop
 from proxy.outbox cimport Writer
 from proxy.routing_table cimport Peer, RoutingTable, Text
 from proxy.sip.address cimport Address
+from proxy.sip.grammar cimport Slice
 from proxy.sip.message cimport Message
 from proxy.sip.route cimport RouteCursor
 from proxy.sip.transaction cimport ClientTransaction
@@ -61,7 +62,7 @@ cdef class Router:
     cdef void read_routes(self, const Message* message, RouteState* state) noexcept nogil
     cdef bint is_own_host(self, const Message* message, const Uri* uri, int* listener) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
-    cdef uint64_t route_cookie(self, const Message* message) noexcept nogil
+    cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil

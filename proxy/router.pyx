@@ -86,16 +86,20 @@ cdef class Router:
                 if parse_hex(message.data + cookie.start, 2, &worker) and parse_hex(
                     message.data + cookie.start + 2, 16, &proof
                 ):
-                    if proof == self.route_cookie(message):
+                    if proof == self.route_cookie(message, message.from_tag) or proof == self.route_cookie(
+                        message, message.to_tag
+                    ):
                         state.has_cookie = True
                         state.worker = <int>worker
             state.rest = next_route(message, state.rest, &value)
 
-    # Proof that a dialog was set up through this node: nobody outside can make one for a Call-ID.
-    cdef uint64_t route_cookie(self, const Message* message) noexcept nogil:
+    # Proof that a dialog was set up through this node: nobody outside can make one for a Call-ID and the tag of the side
+    # that opened it, which is the From-tag of that side's requests and the To-tag of the other's.
+    cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil:
         cdef KeyedHash hash_
         keyed_hash_begin(&hash_, self.secret)
         keyed_hash_add(&hash_, message.data + message.call_id.start, message.call_id.size)
+        keyed_hash_add(&hash_, message.data + tag.start, tag.size)
         return keyed_hash_end(&hash_)
 
     cdef bint is_own_host(self, const Message* message, const Uri* uri, int* listener) noexcept nogil:
@@ -201,7 +205,7 @@ cdef class Router:
 
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
     cdef void write_record_route(self, Writer* lines, Incoming* incoming, uint8_t leaving) noexcept nogil:
-        cdef uint64_t cookie = self.route_cookie(incoming.message)
+        cdef uint64_t cookie = self.route_cookie(incoming.message, incoming.message.from_tag)
         write_route_line(lines, &self.listeners[leaving], self.worker, cookie)
         if leaving != incoming.listener:
             write_route_line(lines, &self.listeners[incoming.listener], self.worker, cookie)

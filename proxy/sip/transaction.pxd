@@ -124,7 +124,7 @@ cdef class Transactions:
     # A client transaction by the branch of a response, 0 = none.
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil
     # Room for a server and a client transaction.
-    cdef bint has_room(self) noexcept nogil
+    cdef bint has_room(self, uint32_t message_size) noexcept nogil
     # 0 = full.
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil

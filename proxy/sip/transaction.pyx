@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from engine._table cimport callsieve_prefetch
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
-from proxy.memory cimport allocate_array, free_array, free_pool, release
+from proxy.memory cimport allocate_array, free_array, free_pool, has_block, release
 from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
@@ -216,10 +216,10 @@ cdef class Transactions:
             return 0
         return <uint32_t>index
 
-    cdef bint has_room(self) noexcept nogil:
+    cdef bint has_room(self, uint32_t message_size) noexcept nogil:
         if self.free_server_count == 0 or self.free_client_count == 0:
             self.reap()
-        return self.free_server_count > 0 and self.free_client_count > 0
+        return self.free_server_count > 0 and self.free_client_count > 0 and has_block(&self.memory, message_size)
 
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil:
         cdef uint32_t index

@@ -230,6 +230,24 @@ def test_invite_of_an_unknown_source_is_dropped_and_counted() -> None:
     assert play.counters["screened"] == 0
 
 
+def test_cookie_of_one_dialog_proves_no_other() -> None:
+    play = Play()
+    _, ok = answered(play)
+    route = [f"Route: {ok.one('Record-Route')}"]
+    fields = {"uri": "sip:other@198.51.100.20", "branch": "z9hG4bK-9", "headers": route}
+    (refused,) = play.receive(request(from_tag="another", to_tag="invented", **fields))  # type: ignore[arg-type]
+    assert refused.status == 481
+    assert play.counters["screened"] == 1
+
+
+def test_route_of_an_untrusted_peer_does_not_choose_the_next_hop() -> None:
+    route = ["Route: <sip:192.0.2.99:5060;lr>"]
+    (refused,) = Play().receive(request(headers=route))
+    assert refused.status == 403
+    (invite,) = Play(_trusting()).receive(request(headers=route))
+    assert invite.to == ("192.0.2.99", 5060)
+
+
 def test_draining_refuses_new_calls_and_finishes_old_ones() -> None:
     play = Play()
     (invite,) = play.receive(request())
