@@ -1,9 +1,10 @@
 """Calls in progress in fixed memory. Dialogs are matched by Call-ID and tags only (RFC 4916: URIs may change)."""
 
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
+from proxy.memory cimport allocate_array, free_array
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 
 
@@ -15,7 +16,7 @@ cdef class Calls:
         if len(secret) < 16 or capacity == 0:
             raise ValueError("a secret of 16 bytes and room for one call are needed")
         self.capacity = capacity
-        self.calls = <Call*>calloc(<size_t>capacity + 1, sizeof(Call))
+        self.calls = <Call*>allocate_array(<size_t>capacity + 1, sizeof(Call))
         self.free_calls = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         if not (self.calls and self.free_calls and create_index(&self.dialogs, capacity)):
             raise MemoryError("no memory for the calls of `capacity.calls`")
@@ -25,7 +26,7 @@ cdef class Calls:
         memcpy(self.secret, <const char*>secret, 16)
 
     def __dealloc__(self):
-        free(self.calls)
+        free_array(self.calls, <size_t>self.capacity + 1, sizeof(Call))
         free_index(&self.dialogs)
         free(self.free_calls)
 

@@ -11,13 +11,24 @@ from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ClientTransaction, ServerTransaction
 
+# One datagram as the first half of its way leaves it for the second.
+cdef struct Received:
+    Message message
+    uint64_t key             # of its server transaction, if it is a request
+    const char* reason
+    int status               # as parse_message says
+
 cdef class ProxyCore(ResponseProcessing):
-    cdef Message message     # the one received
+    cdef Received received
     cdef bint draining
     cdef bint open_on_error
 
     cdef void receive(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
+    ) noexcept nogil
+    cdef void read(self, const uint8_t* data, uint32_t size, Received* received) noexcept nogil
+    cdef void handle(
+        self, Received* received, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil
     cdef void update_gauges(self) noexcept nogil
 

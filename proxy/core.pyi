@@ -38,6 +38,8 @@ class ProxyCore:
         """The one swap point: from the next datagram on, routing and policy are these."""
     def drain(self) -> None:
         """New calls are answered 503 with Retry-After from now on; what is open goes on."""
+    def refresh_gauges(self) -> None:
+        """Brings the gauges among the counters up to date; the edge does it after every batch."""
     def next_deadline(self) -> int:
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
     def handle_timer(self, now_us: int, out: Outbox) -> None:

@@ -44,6 +44,7 @@ from proxy.counters cimport (
     Counters,
 )
 from proxy.forwarding cimport Hop, answer_address, standard_reason, write_request
+from proxy.key_index cimport prefetch_key
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put, put_hex, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_label_headers, write_rejection_headers
 from proxy.router cimport URI_ROOM, Router
@@ -149,6 +150,10 @@ cdef class ProxyCore(ResponseProcessing):
     def open_calls(self):
         return self.router.calls.open_calls
 
+    def refresh_gauges(self):
+        """Brings the gauges among the counters up to date; the edge does it after every batch."""
+        self.update_gauges()
+
     def next_deadline(self):
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
         return self.deadline()
@@ -231,38 +236,58 @@ cdef class ProxyCore(ResponseProcessing):
 
     # -- datagrams ------------------------------------------------------------------------------------------------
 
+    # One datagram from first to last.
     cdef void receive(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil:
+        self.read(data, size, &self.received)
+        self.handle(&self.received, listener, source, now_us)
+
+    # First half: understands the datagram, and has the memory brought in that the second half will look into. A batch
+    # goes through the first half as a whole, so that it waits for memory once.
+    cdef void read(self, const uint8_t* data, uint32_t size, Received* received) noexcept nogil:
+        cdef Message* message = &received.message
+        received.status = parse_message(data, size, message, &received.reason)
+        if received.status == 0 and is_too_large(message):
+            received.status = 513
+            received.reason = standard_reason(513)
+        if received.status:
+            return
+        if message.is_request:
+            received.key = self.transactions.key_of(message)
+            prefetch_key(&self.transactions.keys, received.key)
+        else:
+            self.transactions.prefetch_client(data + message.via.branch.start, message.via.branch.size)
+
+    # Second half: decides and acts.
+    cdef void handle(
+        self, Received* received, uint8_t listener, const Address* source, int64_t now_us
+    ) noexcept nogil:
+        cdef Message* message = &received.message
         cdef Incoming incoming
-        cdef const char* reason
-        cdef int status
         self.count(RECEIVED)
-        status = parse_message(data, size, &self.message, &reason)
-        if status == 0 and is_too_large(&self.message):
-            status = 513
-            reason = standard_reason(513)
-        if status < 0:
-            self.count(KEEPALIVES if is_keepalive(data, size) else NOT_SIP)
+        if received.status < 0:
+            self.count(KEEPALIVES if is_keepalive(message.data, message.size) else NOT_SIP)
             return
-        if not self.message.is_request:
-            if status:
+        if not message.is_request:
+            if received.status:
                 self.count(BAD_MESSAGES)
-                return
-            self.on_response(&self.message, now_us)
+            else:
+                self.on_response(message, now_us)
             return
-        incoming.message = &self.message
+        incoming.message = message
         incoming.source = source
         incoming.listener = listener
         incoming.now_us = now_us
+        incoming.key = received.key
         incoming.peer = self.router.routing.peer_of(source)
-        if status:
-            self.count(BAD_MESSAGES)
-            if incoming.peer.kind != PEER_UNKNOWN and self.message.method != METHOD_ACK:
-                incoming.key = 0
-                self.answer(&incoming, <uint16_t>status, reason)
+        if received.status == 0:
+            self.on_request(&incoming)
             return
-        self.on_request(&incoming)
+        self.count(BAD_MESSAGES)
+        if incoming.peer.kind != PEER_UNKNOWN and message.method != METHOD_ACK:
+            incoming.key = 0
+            self.answer(&incoming, <uint16_t>received.status, received.reason)
 
     cdef void on_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
@@ -274,7 +299,6 @@ cdef class ProxyCore(ResponseProcessing):
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
             return
-        incoming.key = self.transactions.key_of(message)
         if message.method == METHOD_ACK:
             self.on_ack(incoming)
         elif message.method == METHOD_CANCEL:
@@ -335,7 +359,8 @@ cdef class ProxyCore(ResponseProcessing):
         if status == 0 and incoming.route.malformed:
             status = 400
         if status:
-            self.count(BAD_MESSAGES)
+            if status >= 300:
+                self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
         if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):

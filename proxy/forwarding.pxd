@@ -37,6 +37,8 @@ cdef struct Answer:
     uint32_t server_size
 
 cdef void write_request(Writer* writer, const Message* message, const Hop* hop) noexcept nogil
+# False: nobody is named whom this response could go on to.
+cdef bint has_lower_via(const Message* message) noexcept nogil
 # The response without its top Via.
 cdef void write_response(Writer* writer, const Message* message) noexcept nogil
 cdef void write_answer(Writer* writer, const Message* request, const Answer* answer) noexcept nogil

@@ -21,7 +21,7 @@ from proxy.sip.message cimport (
     HEADER_VIA,
     Header,
 )
-from proxy.sip.via cimport Via
+from proxy.sip.via cimport Via, parse_via
 
 
 cdef inline void literal(Writer* writer, const char* text) noexcept nogil:
@@ -142,6 +142,20 @@ cdef void write_received_via(Writer* writer, const Message* message, const Addre
         literal(writer, b";rport=")
         put_decimal(writer, source.port)
     put_range(writer, message, via.whole.start + via.whole.size, header.end)
+
+
+cdef bint has_lower_via(const Message* message) noexcept nogil:
+    cdef Via lower
+    cdef uint32_t end = message.headers[message.via_header].value_end
+    cdef int i
+    if not message.via.is_last:
+        return parse_via(
+            message.data, skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, end), end, &lower
+        )
+    for i in range(message.via_header + 1, message.header_count):
+        if message.headers[i].name == HEADER_VIA:
+            return parse_via(message.data, message.headers[i].value, message.headers[i].value_end, &lower)
+    return False
 
 
 cdef void write_response(Writer* writer, const Message* message) noexcept nogil:

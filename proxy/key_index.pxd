@@ -13,6 +13,7 @@ cdef struct KeyIndex:
 # Room for `capacity` keys at half load. False: no memory.
 cdef bint create_index(KeyIndex* index, uint64_t capacity) noexcept nogil
 cdef void free_index(KeyIndex* index) noexcept nogil
+cdef void prefetch_key(const KeyIndex* index, uint64_t key) noexcept nogil
 # 0 = unknown.
 cdef uint32_t find_key(const KeyIndex* index, uint64_t key) noexcept nogil
 # The key must be neither 0 nor in the index.

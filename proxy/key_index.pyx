@@ -1,20 +1,25 @@
 """Keys to pool entries: linear probing; what stands behind a hole moves up, so that no tombstone is ever left."""
 
-from libc.stdlib cimport calloc, free
+from engine._table cimport callsieve_prefetch
+from proxy.memory cimport allocate_array, free_array
 
 
 cdef bint create_index(KeyIndex* index, uint64_t capacity) noexcept nogil:
-    cdef uint64_t slots = 16
+    cdef uint64_t slots = 256
     while slots < capacity * 2:
         slots *= 2
     index.mask = slots - 1
-    index.slots = <KeySlot*>calloc(slots, sizeof(KeySlot))
+    index.slots = <KeySlot*>allocate_array(slots, sizeof(KeySlot))
     return index.slots != NULL
 
 
 cdef void free_index(KeyIndex* index) noexcept nogil:
-    free(index.slots)
+    free_array(index.slots, index.mask + 1, sizeof(KeySlot))
     index.slots = NULL
+
+
+cdef void prefetch_key(const KeyIndex* index, uint64_t key) noexcept nogil:
+    callsieve_prefetch(&index.slots[key & index.mask])
 
 
 cdef uint32_t find_key(const KeyIndex* index, uint64_t key) noexcept nogil:

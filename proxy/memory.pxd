@@ -1,4 +1,4 @@
-# Memory for messages kept by open transactions: blocks of a few sizes, recycled, within one budget.
+# Memory of the call path: large arrays made once, and recycled blocks for the messages of open transactions.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -19,3 +19,8 @@ cdef struct MemoryPool:
 cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil
 cdef void release(MemoryPool* pool, Block* block) noexcept nogil
 cdef void free_pool(MemoryPool* pool) noexcept nogil
+
+# Zeroed memory for an array that lives as long as its owner, on huge pages where the system has them: a look-up in it
+# then costs one cache miss and no walk of page tables. NULL: no memory. `size` is needed again to free it.
+cdef void* allocate_array(size_t count, size_t record) noexcept nogil
+cdef void free_array(void* array, size_t count, size_t record) noexcept nogil

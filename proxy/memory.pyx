@@ -1,7 +1,18 @@
-"""Recycled memory blocks within a budget, so that nothing an attacker sends makes the process grow."""
+"""Memory that is taken once or recycled within a budget, so that nothing an attacker sends makes the process grow."""
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+
+cdef extern from "<sys/mman.h>" nogil:
+    void* mmap(void* address, size_t size, int protection, int flags, int fd, long offset)
+    int munmap(void* address, size_t size)
+    int madvise(void* address, size_t size, int advice)
+    int PROT_READ
+    int PROT_WRITE
+    int MAP_PRIVATE
+    int MAP_ANONYMOUS
+    void* MAP_FAILED
+    int MADV_HUGEPAGE
 
 
 cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil:
@@ -57,3 +68,21 @@ cdef void trim(MemoryPool* pool) noexcept nogil:
 
 cdef void free_pool(MemoryPool* pool) noexcept nogil:
     trim(pool)
+
+
+cdef void* allocate_array(size_t count, size_t record) noexcept nogil:
+    cdef size_t size = whole_pages(count, record)
+    cdef void* array = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if array == MAP_FAILED:
+        return NULL
+    madvise(array, size, MADV_HUGEPAGE)
+    return array
+
+
+cdef void free_array(void* array, size_t count, size_t record) noexcept nogil:
+    if array != NULL:
+        munmap(array, whole_pages(count, record))
+
+
+cdef inline size_t whole_pages(size_t count, size_t record) noexcept nogil:
+    return (count * record + 4095) & ~<size_t>4095

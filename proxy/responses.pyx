@@ -8,7 +8,7 @@ from engine._fastpath cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, O
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport ANSWERED, ENDED, FAILOVERS, HANDED_OVER, RESPONSES, STRAY_RESPONSES, TIMEOUTS
 from proxy.events cimport EVENT_ENDED, Event
-from proxy.forwarding cimport write_retarget
+from proxy.forwarding cimport has_lower_via, write_retarget
 from proxy.memory cimport release
 from proxy.outbox cimport Writer
 from proxy.router cimport URI_ROOM
@@ -77,6 +77,10 @@ cdef class ResponseProcessing(TransactionLayer):
                 c.cancel = 0
             return
         if c.method != message.method or c.flags & CLIENT_CANCEL:
+            self.count(STRAY_RESPONSES)
+            return
+        # RFC 3261 section 16.7 step 3: without another Via it is for nobody but us; only probes and CANCELs are ours.
+        if not c.flags & CLIENT_PROBE and not has_lower_via(message):
             self.count(STRAY_RESPONSES)
             return
         if message.status < 200:

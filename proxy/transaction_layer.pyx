@@ -173,12 +173,13 @@ cdef class TransactionLayer:
     ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef const char* reason = standard_reason(status)
+        cdef const char* fault
         cdef Answer answer
         cdef Writer writer
         cdef OutMessage* sent
         if client.message.data == NULL:
             return
-        if parse_message(client.message.data, client.message.size, &self.kept, &reason) != 0:
+        if parse_message(client.message.data, client.message.size, &self.kept, &fault) != 0:
             self.count(INTERNAL_ERRORS)
             return
         memset(&answer, 0, sizeof(Answer))

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from proxy.core cimport ProxyCore
+from proxy.core cimport ProxyCore, Received
 from proxy.outbox cimport Outbox
 
 cdef class UdpEdge:
@@ -15,6 +15,7 @@ cdef class UdpEdge:
     cdef int socket_count
     cdef void* receiving     # Batch
     cdef void* sending       # Batch
+    cdef Received* received       # of the batch in hand
     cdef int64_t clock_offset_us
     cdef object hand_over_socket
     cdef dict hand_over_paths

@@ -13,6 +13,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+
 from proxy.counters cimport SEND_FAILED, SENT
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
@@ -109,9 +110,10 @@ cdef class UdpEdge:
         cdef int i
         self.receiving = receiving
         self.sending = sending
+        self.received = <Received*>calloc(BATCH, sizeof(Received))
         self.fds = <int*>calloc(max(1, len(sockets)), sizeof(int))
         self.families = <uint8_t*>calloc(max(1, len(sockets)), 1)
-        if not (receiving and sending and self.fds and self.families):
+        if not (receiving and sending and self.received and self.fds and self.families):
             raise MemoryError("no memory for datagrams")
         receiving.buffers = <unsigned char*>malloc(<size_t>BATCH * STRIDE)
         if not receiving.buffers:
@@ -128,6 +130,7 @@ cdef class UdpEdge:
             free(receiving.buffers)
         free(self.receiving)
         free(self.sending)
+        free(self.received)
         free(self.fds)
         free(self.families)
 
@@ -189,10 +192,12 @@ cdef class UdpEdge:
             batch.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         count = recvmmsg(self.fds[index], batch.headers, BATCH, MSG_DONTWAIT, NULL)
         for i in range(count):
-            read_name(&batch.names[i], &source)
-            self.core.receive(
-                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, <uint8_t>index, &source, now_us
+            self.core.read(
+                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, &self.received[i]
             )
+        for i in range(count):
+            read_name(&batch.names[i], &source)
+            self.core.handle(&self.received[i], <uint8_t>index, &source, now_us)
         self.send_all()
         return count
 

@@ -12,7 +12,8 @@ from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, SCHEME_TEL, Uri, parse_uri
 cdef void caller_identity(const Message* message, bint trusted, Identity* identity) noexcept nogil:
     cdef Slice from_user
     cdef bint from_anonymous
-    read_user(message, message.from_.uri, &from_user, &from_anonymous)
+    if not read_user(message, message.from_.uri, &from_user, &from_anonymous):
+        from_user = message.from_.uri        # what is no URI is no number either: invalid, not withheld
     identity.user = from_user
     identity.anonymous = from_anonymous
     identity.mismatch = False
@@ -43,13 +44,14 @@ cdef bint asserted_user(const Message* message, Slice* user) noexcept nogil:
     return False
 
 
-cdef void read_user(const Message* message, Slice whole, Slice* user, bint* anonymous) noexcept nogil:
+# False: no URI. `user` is empty for one that names nobody.
+cdef bint read_user(const Message* message, Slice whole, Slice* user, bint* anonymous) noexcept nogil:
     cdef Uri uri
     user.start = whole.start
     user.size = 0
     anonymous[0] = False
     if not parse_uri(message.data, whole.start, whole.start + whole.size, &uri):
-        return
+        return False
     if uri.scheme == SCHEME_TEL:
         user[0] = uri.user
     elif uri.scheme == SCHEME_SIP or uri.scheme == SCHEME_SIPS:
@@ -58,6 +60,7 @@ cdef void read_user(const Message* message, Slice whole, Slice* user, bint* anon
             equal_literal(message.data + uri.host.start, uri.host.size, b"anonymous.invalid")
             or equal_literal(message.data + uri.user.start, uri.user.size, b"anonymous")
         )
+    return True
 
 
 cdef bint asks_privacy(const Message* message) noexcept nogil:

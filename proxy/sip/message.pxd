@@ -42,7 +42,7 @@ cdef enum HeaderName:
     HEADER_PRIVACY = 14
     HEADER_USER_AGENT = 15
     HEADER_REASON = 16
-    HEADER_CALLSIEVE = 17            # X-Callsieve-*
+    HEADER_CALLSIEVE = 17            # X-Callsieve*
     HEADER_TIMESTAMP = 18
 
 cdef enum:

@@ -26,7 +26,7 @@ from proxy.sip.via cimport parse_via
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
     cdef uint32_t start = 0
     cdef int status
-    reason[0] = b"Bad Request"
+    reason[0] = NULL
     reset(message)
     while start < size and (data[start] == 13 or data[start] == 10):
         start += 1
@@ -89,13 +89,11 @@ cdef int parse_start_line(Message* message, uint32_t start, const char** reason)
         return -1
     if not (end - at == 7 and sip_equal_nocase(data + at, b"sip/2.0", 7)):
         if end - at > 4 and sip_equal_nocase(data + at, b"sip/", 4):
-            reason[0] = b"Version Not Supported"
+            fault(reason, b"Version Not Supported")
             return 505
-        reason[0] = b"Bad Start Line"
-        return 400
+        return fault(reason, b"Bad Start Line")
     if not parse_uri(data, uri, at - 1, &message.request_uri) or message.request_uri.has_headers:
-        reason[0] = b"Bad Request-URI"
-        return 400
+        return fault(reason, b"Bad Request-URI")
     return 0
 
 
@@ -118,21 +116,21 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
     cdef uint32_t lf, name_end, value
     cdef int status = 0
     cdef int outcome
+    cdef bint is_open
     cdef Header* header
     while True:
         lf = line_end(data, at, size) if at < size else 0
         if lf == 0:
-            reason[0] = b"Bad Line End"
             message.head_end = message.body = size
-            return status or 400
+            return status or fault(reason, b"Bad Line End")
         if lf == at + 1:
             message.head_end = at
             message.body = lf + 1
             return status
         if message.header_count == MAX_HEADERS:
-            reason[0] = b"Too Many Headers"
+            fault(reason, b"Too Many Headers")
             message.head_end = message.body = size
-            return 513
+            return status or 513
         header = &message.headers[message.header_count]
         header.start = at
         value = at
@@ -142,15 +140,15 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
         while name_end > at and sip_is(data[name_end - 1], CLASS_BLANK):
             name_end -= 1
         header.name = header_name_of(data + at, name_end - at) if name_end > at else <uint8_t>HEADER_OTHER
-        if value == lf or (header.name == HEADER_OTHER and not is_token(data, at, name_end)):
-            reason[0] = b"Bad Header Name"
-            return status or 400
+        # Any other name has been compared whole.
+        is_open = header.name == HEADER_OTHER or header.name == HEADER_CALLSIEVE
+        if value == lf or (is_open and not is_token(data, at, name_end)):
+            return status or fault(reason, b"Bad Header Name")
         while lf + 1 < size and sip_is(data[lf + 1], CLASS_BLANK):
             lf = line_end(data, lf + 1, size)
             if lf == 0:
-                reason[0] = b"Bad Line End"
                 message.head_end = message.body = size
-                return status or 400
+                return status or fault(reason, b"Bad Line End")
         header.end = lf + 1
         header.value = skip_blank(data, value + 1, lf + 1)
         header.value_end = lf - 1
@@ -220,8 +218,10 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
     return 0
 
 
+# The first fault found is the one named.
 cdef int fault(const char** reason, const char* text) noexcept nogil:
-    reason[0] = text
+    if reason[0] == NULL:
+        reason[0] = text
     return 400
 
 
@@ -267,8 +267,7 @@ cdef int read_cseq(Message* message, Header* header, int index, const char** rea
     number = parse_decimal(data + header.value, blank - header.value, 0xFFFFFFFF)
     message.cseq_method.start = skip_blank(data, blank, header.value_end)
     message.cseq_method.size = header.value_end - message.cseq_method.start
-    cdef bint is_token = skip_token(data, message.cseq_method.start, header.value_end) == header.value_end
-    if number < 0 or message.cseq_method.size == 0 or not is_token:
+    if number < 0 or not is_token(data, message.cseq_method.start, header.value_end):
         message.cseq_method.size = 0
         return fault(reason, b"Bad CSeq")
     message.cseq = <uint32_t>number
@@ -313,7 +312,7 @@ cdef int check_mandatory(Message* message, const char** reason) noexcept nogil:
     if message.is_request:
         if not same_method(message, method):
             if message.method == METHOD_OTHER:
-                reason[0] = b"CSeq Names Another Method"
+                fault(reason, b"CSeq Names Another Method")
                 return 501
             return fault(reason, b"CSeq Names Another Method")
     else:
@@ -423,7 +422,7 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
         return name_with_p(name, size)
     if first == 117:
         return HEADER_USER_AGENT if equal_token(name, size, b"user-agent") else HEADER_OTHER
-    if first == 120 and size > 11 and sip_equal_nocase(name, b"x-callsieve", 11):
+    if first == 120 and size >= 11 and sip_equal_nocase(name, b"x-callsieve", 11):
         return HEADER_CALLSIEVE
     return HEADER_OTHER
 
@@ -464,7 +463,7 @@ cdef class SipMessage:
         cdef const char* reason = b""
         self.data = data
         self.status = parse_message(data, <uint32_t>len(data), &self.message, &reason)
-        self.fault = "" if self.status == 0 else reason.decode("ascii")
+        self.fault = "" if reason == NULL else reason.decode("ascii")
 
     @property
     def is_request(self):

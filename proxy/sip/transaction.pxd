@@ -119,6 +119,7 @@ cdef class Transactions:
 
     # Key under which a request finds its server transaction. ACK and CANCEL find their INVITE's (section 17.2.3, 9.2).
     cdef uint64_t key_of(self, const Message* message) noexcept nogil
+    cdef void prefetch_client(self, const uint8_t* branch, uint32_t size) noexcept nogil
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil
     # A client transaction by the branch of a response, 0 = none.
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil

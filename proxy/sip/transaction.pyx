@@ -4,11 +4,12 @@ A machine is rows of (state, input) -> (next state, actions), to be laid beside 
 table does nothing. Only `step` reads it; only ProxyCore acts on it.
 """
 
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from engine._table cimport callsieve_prefetch
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
-from proxy.memory cimport free_pool, release
+from proxy.memory cimport allocate_array, free_array, free_pool, release
 from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
@@ -132,9 +133,9 @@ cdef class Transactions:
         if len(secret) < 16 or lengths_us.shape[0] != LENGTH_COUNT or capacity < 16:
             raise ValueError("secret of 16 bytes, a length for every timer and room for 16 transactions are needed")
         self.capacity = capacity
-        self.servers = <ServerTransaction*>calloc(capacity + 1, sizeof(ServerTransaction))
-        self.clients = <ClientTransaction*>calloc(capacity + 1, sizeof(ClientTransaction))
-        self.timers.nodes = <TimerNode*>calloc(<size_t>capacity * 4 + 8, sizeof(TimerNode))
+        self.servers = <ServerTransaction*>allocate_array(capacity + 1, sizeof(ServerTransaction))
+        self.clients = <ClientTransaction*>allocate_array(capacity + 1, sizeof(ClientTransaction))
+        self.timers.nodes = <TimerNode*>allocate_array(<size_t>capacity * 4 + 8, sizeof(TimerNode))
         self.free_servers = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         self.free_clients = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         if not (self.servers and self.clients and self.timers.nodes and self.free_servers and self.free_clients
@@ -155,9 +156,9 @@ cdef class Transactions:
                 release(&self.memory, &self.servers[i].response)
                 release(&self.memory, &self.clients[i].message)
         free_pool(&self.memory)
-        free(self.servers)
-        free(self.clients)
-        free(self.timers.nodes)
+        free_array(self.servers, self.capacity + 1, sizeof(ServerTransaction))
+        free_array(self.clients, self.capacity + 1, sizeof(ClientTransaction))
+        free_array(self.timers.nodes, <size_t>self.capacity * 4 + 8, sizeof(TimerNode))
         free_index(&self.keys)
         free(self.free_servers)
         free(self.free_clients)
@@ -194,6 +195,12 @@ cdef class Transactions:
             keyed_hash_word(&hash_, message.cseq)
         key = keyed_hash_end(&hash_)
         return key if key else 1
+
+    # Brings in what `find_client` will read, so that a batch waits for memory once and not for each message.
+    cdef void prefetch_client(self, const uint8_t* branch, uint32_t size) noexcept nogil:
+        cdef uint64_t index
+        if size == BRANCH_SIZE and parse_hex(branch + 9, 8, &index) and 0 < index <= self.capacity:
+            callsieve_prefetch(&self.clients[index])
 
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil:
         return find_key(&self.keys, key)
