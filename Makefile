@@ -41,16 +41,18 @@ bench: deps
 
 debug: deps
 	@scripts/debug-tree.sh $(DEBUG)
-	@cd $(DEBUG) && CALLSIEVE_BUILD=debug ../../scripts/build.sh ../../$(PYTHON)
+	@cd $(DEBUG) && CALLSIEVE_BUILD=debug ../../scripts/build.sh ../../$(PYTHON) engine proxy tests
 	@echo 'callsieve: running the tests on the debug build'
 	@cd $(DEBUG) && PYTHONPATH=$(CURDIR)/$(DEBUG) ../../$(PYTHON) -m pytest
 
 # build.sh compares times itself, so that asking again costs a moment.
 build: $(STAMPS)/packages
-	@scripts/build.sh $(PYTHON)
+	@scripts/build.sh $(PYTHON) engine proxy
 	@scripts/link-command.sh $(PYTHON) $(STAMPS)/command
 
-deps: build $(STAMPS)/test-packages
+deps: $(STAMPS)/test-packages
+	@scripts/build.sh $(PYTHON) engine proxy tests
+	@scripts/link-command.sh $(PYTHON) $(STAMPS)/command
 	@scripts/debian-packages.sh test
 
 $(STAMPS)/venv:

@@ -3,6 +3,7 @@
 CALLSIEVE_BUILD selects the flavour:
   release (default)  -O3, no bounds checks
   debug              bounds checks, overflow checks, line tracing, -O0 -g
+CALLSIEVE_TREES says what to build, with spaces between.
 """
 
 import os
@@ -17,7 +18,9 @@ if FLAVOUR not in ("release", "debug"):
     raise SystemExit(f"CALLSIEVE_BUILD={FLAVOUR}: expected release or debug")
 DEBUG = FLAVOUR == "debug"
 # The native modules of the tests are built in place, never into a wheel.
-TREES = ("engine", "proxy", "tests") if "--inplace" in sys.argv else ("engine", "proxy")
+TREES = os.environ.get("CALLSIEVE_TREES", "engine proxy tests" if "--inplace" in sys.argv else "engine proxy").split()
+# Cython's own support code for typed memory, once instead of in every module: a third less to compile.
+SHARED = "engine._cyutility"
 
 DIRECTIVES = {
     "language_level": 3,
@@ -39,8 +42,8 @@ WARNINGS = ["-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
 
 
 def extensions() -> list[Extension]:
-    sources = sorted(p for top in ("engine", "proxy", "tests/load", "tests/bench") for p in Path(top).rglob("*.pyx"))
-    return [
+    sources = sorted(p for tree in TREES for p in Path(tree).rglob("*.pyx"))
+    modules = [
         Extension(
             ".".join(p.with_suffix("").parts),
             [str(p)],
@@ -49,11 +52,13 @@ def extensions() -> list[Extension]:
         )
         for p in sources
     ]
+    return [*modules, Extension(SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=CFLAGS + WARNINGS)]
 
 
 setup(
     ext_modules=cythonize(
         extensions(),
+        shared_utility_qualified_name=SHARED,
         compiler_directives=DIRECTIVES,
         build_dir=f"build/cython-{FLAVOUR}",
         nthreads=os.cpu_count() or 1,
