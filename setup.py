@@ -3,7 +3,7 @@
 CALLSIEVE_BUILD selects the flavour:
   release (default)  -O3, no bounds checks
   debug              bounds checks, overflow checks, line tracing, -O0 -g
-CALLSIEVE_TREES says what to build, with spaces between.
+CALLSIEVE_TREES says what to build, with spaces between; "" = nothing.
 """
 
 import os
@@ -56,7 +56,8 @@ def extensions() -> list[Extension]:
 
 
 setup(
-    ext_modules=cythonize(
+    ext_modules=TREES
+    and cythonize(
         extensions(),
         shared_utility_qualified_name=SHARED,
         compiler_directives=DIRECTIVES,

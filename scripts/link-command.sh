@@ -5,6 +5,7 @@
 set -euo pipefail
 python=$1 stamp=$2
 [ -e "$stamp" ] && [ ! pyproject.toml -nt "$stamp" ] && [ -x "$(dirname "$python")/callsieve" ] && exit 0
-"$python" -m pip install -qq --disable-pip-version-check --no-input --no-build-isolation --no-deps \
+# Nothing to build: an editable install would compile every module once more.
+CALLSIEVE_TREES='' "$python" -m pip install -qq --disable-pip-version-check --no-input --no-build-isolation --no-deps \
     --config-settings editable_mode=compat --editable .
 touch "$stamp"
