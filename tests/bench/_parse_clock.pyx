@@ -4,18 +4,12 @@ from array import array
 
 from cpython cimport array as c_array
 from libc.stdint cimport int64_t, uint32_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from proxy.sip.message cimport Message, parse_message
+from tests.bench._clock cimport monotonic_ns
 
 cdef enum:
     ROUND = 16               # messages between two readings of the clock
-
-
-cdef int64_t monotonic_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 def parse_ns(list messages, Py_ssize_t rounds):

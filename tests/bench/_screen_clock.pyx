@@ -4,16 +4,10 @@ from array import array
 
 from cpython cimport array as c_array
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from engine._decision cimport Attempt, Verdict
 from engine._fastpath cimport Screener
-
-
-cdef int64_t monotonic_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
+from tests.bench._clock cimport monotonic_ns
 
 
 def decision_ns(Screener screener, const uint8_t[::1] attempts, int64_t now_us):
