@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -158,26 +157,40 @@ def loopback(name: str, text: str, *, any_port: bool = False) -> HostPort:
 
 
 def watch(run: LoadRun, calls: CallsFile | None) -> bool:
-    """Shows how it goes until the run is over; Ctrl-C ends it early. Whether that was so."""
-    interrupted = False
+    """Shows how it goes until the run is over; Ctrl-C ends it early, a second one at once. Whether that was so."""
     columns = (TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Interruption() as interruption, Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=1.0)
         run.start()
+        stopped = False
         while True:
-            try:
-                ended = run.wait(PROGRESS_STEP_S)
-                progress.update(task, completed=share_done(run), description=in_short(run))
-                if calls:
-                    calls.drain()
-                if ended:
-                    return interrupted
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                with suppress(KeyboardInterrupt):
-                    run.stop()
+            ended = run.wait(PROGRESS_STEP_S)
+            progress.update(task, completed=share_done(run), description=in_short(run))
+            if calls:
+                calls.drain()
+            if ended:
+                return interruption.asked
+            if interruption.asked and not stopped:
+                stopped = True
+                run.stop()
+
+
+class Interruption:
+    """Takes Ctrl-C as a wish, wherever the program just is; the second one is taken as usual."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interruption:
+        self._usual = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._usual)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, self._usual)
 
 
 def share_done(run: LoadRun) -> float:
