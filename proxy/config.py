@@ -149,7 +149,6 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     verdict: bool = True  # X-Callsieve-Verdict
     call_info: bool = False  # Call-Info ;purpose=info;call-reason (RFC 9796)
     call_info_url: str = "https://labels.invalid/"
-    display_name: bool = False  # label before the caller's display name in P-Asserted-Identity only
 
 
 class Gateway(Struct, frozen=True, kw_only=True):

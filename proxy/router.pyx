@@ -202,6 +202,8 @@ cdef class Router:
             incoming.peer.kind == PEER_GATEWAY
             or (incoming.peer.kind == PEER_TRUNK and self.routing.trunks[incoming.peer.index].trusted)
         )
+        if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
+            hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
 
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
     cdef void write_record_route(self, Writer* lines, Incoming* incoming, uint8_t leaving) noexcept nogil:

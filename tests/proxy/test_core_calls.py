@@ -206,6 +206,14 @@ def test_identity_of_a_trusted_peer_counts_and_stays() -> None:
     assert play.counters["received"] == 0
 
 
+def test_gateway_that_is_not_trusted_sees_neither_identities_nor_labels() -> None:
+    play = Play(_trusting().replace("targets = ", "trusted = false\ntargets = "))
+    asserted = ["P-Asserted-Identity: <sip:+8616512345678@x>"]
+    (invite,) = play.receive(request(headers=asserted))
+    assert invite.all("P-Asserted-Identity") == []
+    assert invite.all("X-Callsieve-Verdict") == []
+
+
 def test_anonymous_caller_is_labelled_as_the_policy_says() -> None:
     play = Play()
     data = request().replace(b"<sip:+8613800138000@192.0.2.10>", b'"Anonymous" <sip:anonymous@anonymous.invalid>')
