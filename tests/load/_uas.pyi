@@ -5,7 +5,8 @@ class Uas:
 
     contact: host:port written into Contact, where the caller sends what follows (the socket's own, unless a forwarder
     stands before it). ring_ms: between 180 and 200. reject_status: answers every `reject_every`-th call with it.
-    drop_every: takes no notice of every N-th datagram received. t1_ms: RFC 3261's T1. capacity: calls at once.
+    drop_every: takes no notice of one in N datagrams received, by their place and not every N-th exactly. t1_ms: RFC
+    3261's T1. capacity: calls at once.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--ring-ms", type=float, default=0.0, metavar="MS", help="from 180 to 200 (default 0)")
     parser.add_argument("--talk-ms", type=float, metavar="MS", help="from 200 to BYE (default: as the mix says)")
     parser.add_argument("--reject", type=int, default=0, metavar="STATUS", help="the answering side rejects every call")
-    parser.add_argument("--drop-every", type=int, default=0, metavar="N", help="the answering side drops every N-th")
+    parser.add_argument("--drop-every", type=int, default=0, metavar="N", help="the answering side drops one in N")
     parser.add_argument("--trunk", default="carrier", metavar="NAME", help="of --calls rows (default carrier)")
     parser.add_argument("--calls", type=Path, metavar="FILE", help="write every finished call as a row of calls.csv")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
