@@ -4,9 +4,7 @@ A forwarded message is the received bytes with a few edits in order of offset: r
 whole, so that every header a proxy does not own leaves byte for byte as it came (RFC 3261 section 16.6 step 1).
 """
 
-from libc.string cimport strlen
-
-from proxy.outbox cimport put, put_decimal, put_hex
+from proxy.outbox cimport literal, put, put_decimal, put_hex
 from proxy.sip.address cimport parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
@@ -17,15 +15,10 @@ from proxy.sip.message cimport (
     HEADER_REASON,
     HEADER_REMOTE_PARTY_ID,
     HEADER_ROUTE,
-    HEADER_TIMESTAMP,
     HEADER_VIA,
     Header,
 )
 from proxy.sip.via cimport Via, parse_via
-
-
-cdef inline void literal(Writer* writer, const char* text) noexcept nogil:
-    put(writer, text, <uint32_t>strlen(text))
 
 
 cdef inline void put_slice(Writer* writer, const Message* message, Slice part) noexcept nogil:

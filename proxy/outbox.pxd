@@ -1,7 +1,7 @@
 # What the core wants sent: datagrams built in one arena, with their destinations, until the edge has sent them.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strlen
 
 from proxy.sip.address cimport Address
 
@@ -55,6 +55,10 @@ cdef inline void put(Writer* writer, const void* data, uint32_t size) noexcept n
         return
     memcpy(writer.at, data, size)
     writer.at += size
+
+
+cdef inline void literal(Writer* writer, const char* text) noexcept nogil:
+    put(writer, text, <uint32_t>strlen(text))
 
 
 cdef inline void put_decimal(Writer* writer, uint64_t value) noexcept nogil:

@@ -1,7 +1,6 @@
 """Datagrams on their way out: built once, in an arena that lives for one batch."""
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
 from proxy.sip.address cimport address_text
 

@@ -4,8 +4,6 @@ Nothing here takes a byte from the network: headers are made of enumerations, ch
 configuration, so that no caller can put a header into them.
 """
 
-from libc.string cimport strlen
-
 from engine._decision cimport (
     ACTION_TAG,
     BASIS_ANALYTICS,
@@ -17,12 +15,8 @@ from engine._decision cimport (
     BASIS_SUBSCRIBER,
 )
 from proxy.forwarding cimport standard_reason
-from proxy.outbox cimport put, put_base32, put_decimal
+from proxy.outbox cimport literal, put, put_base32, put_decimal
 from proxy.routing_table cimport FORM_NETWORK_BLOCKED, FORM_REJECTED
-
-
-cdef inline void literal(Writer* writer, const char* text) noexcept nogil:
-    put(writer, text, <uint32_t>strlen(text))
 
 
 # The trunk's own status for a basis wins; 603 by analytics is written in the trunk's form.

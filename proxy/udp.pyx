@@ -9,7 +9,7 @@ import os
 import socket as socket_module
 import struct
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EINTR, errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 

@@ -9,7 +9,6 @@ from libc.string cimport memchr
 
 from proxy.sip.grammar cimport (
     CLASS_BLANK,
-    CLASS_TOKEN,
     equal_token,
     parse_decimal,
     sip_equal_nocase,
