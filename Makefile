@@ -7,7 +7,7 @@ DEBUG  := .cache/debug
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live lint bench debug build deps docker-prove clean
+.PHONY: help run test live abuse lint bench debug build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         one line of figures for each part of the call path'
 	@echo 'make live          only the tests with real programs'
+	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
 	@echo 'make build         only build'
 	@echo 'make deps          only install what tests and benchmarks need'
@@ -30,6 +31,9 @@ test: deps
 
 live: deps
 	@$(PYTEST) tests/live
+
+abuse: deps
+	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse
 
 lint: $(STAMPS)/test-packages
 	@$(VENV)/bin/ruff check
