@@ -99,7 +99,7 @@ ERRORS = {
         "gateway[softswitch].retry_on",
         "credentials",
     ),
-    "retry after a 6xx": (edited("targets =", "retry_on = [603]\ntargets ="), "gateway[softswitch].retry_on", "<= 599"),
+    "retry on 6xx": (edited("targets =", "retry_on = [603]\ntargets ="), "gateway[softswitch].retry_on[0]", "<= 599"),
     "weight 0": (edited('.20"', '.20", weight = 0'), "gateway[softswitch].targets[0].weight", ">= 1"),
     "probe": (
         edited("targets =", "probe = { interval_s = 1, timeout_s = 2 }\ntargets ="),
