@@ -120,7 +120,10 @@ class Redress(Struct, frozen=True, kw_only=True):
 
 
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
-    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
+    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
+
+    methods_denied, methods_allowed: what it may not, and may, use outside a dialog, beside the list of proxy.trunks.
+    """
 
     name: str
     trunk_class: TrunkClass = TrunkClass.CARRIER
@@ -131,6 +134,8 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     route: str  # name of a [[gateway]]
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
+    methods_denied: tuple[str, ...] = ()
+    methods_allowed: tuple[str, ...] = ()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
 
 

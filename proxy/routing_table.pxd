@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._numbers cimport DialPlanRules
+from proxy.methods cimport DeniedMethods
 from proxy.sip.address cimport Address
 
 cdef enum PeerKind:
@@ -26,6 +27,7 @@ cdef struct TrunkEntry:
     uint8_t trusted
     uint8_t screen
     uint8_t analytics        # Form
+    DeniedMethods denied     # outside a dialog
 
 cdef struct TargetEntry:
     Address address

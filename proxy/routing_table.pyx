@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from engine._numbers cimport DialPlan
+from proxy.methods cimport deny_method
 from proxy.sip.address cimport address_from_python
 
 MAX_TARGETS = 64             # `tried` is one 64-bit word
@@ -117,6 +118,9 @@ cdef class RoutingTable:
             self.trunks[i].trusted = trunk.trusted
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
+            for method in trunk.denied_methods:
+                self.keep.append(method)
+                deny_method(&self.trunks[i].denied, method)
             rows += [(network, PEER_TRUNK, i) for network in trunk.networks]
         self.add_networks(rows)
 

@@ -11,9 +11,16 @@ from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
 
+# What a call gateway has no use for outside a dialog.
+_DENIED = frozenset({"REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "INFO", "NOTIFY"})
+
+
 @dataclass(frozen=True, slots=True)
 class TrunkRoute:
-    """A peer that sends calls. gateway: index into Routing.gateways. policy_trunk: index into the policy's trunks."""
+    """A peer that sends calls. gateway: index into Routing.gateways. policy_trunk: index into the policy's trunks.
+
+    denied_methods: answered 403 outside a dialog.
+    """
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
@@ -23,6 +30,7 @@ class TrunkRoute:
     gateway: int
     analytics: str
     policy_trunk: int
+    denied_methods: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,11 @@ def build_routing(configuration: Configuration, generation: int) -> Routing:
     )
 
 
+def denied_methods(trunk: Trunk) -> frozenset[str]:
+    """Methods that this trunk may not use outside a dialog."""
+    return (_DENIED | set(trunk.methods_denied)) - set(trunk.methods_allowed)
+
+
 def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> TrunkRoute:
     return TrunkRoute(
         name=trunk.name,
@@ -63,4 +76,5 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> Trunk
         gateway=gateway,
         analytics=trunk.analytics.value,
         policy_trunk=index,
+        denied_methods=tuple(sorted(name.encode() for name in denied_methods(trunk))),
     )
