@@ -16,8 +16,10 @@ class StreamFramer:
         """Takes what was received; nothing is kept once the framing is lost. MemoryError if there is no room."""
     def next_message(self) -> bytes | None:
         """The next whole message; None if it has not come yet, or `status` says that none will."""
-    def take_keepalives(self) -> int:
-        """How many pings have come since it was last asked; each is answered by one CRLF (RFC 5626 section 5.4)."""
+    def take_replies(self) -> bytes:
+        """What the transport itself answers to the bytes it was fed: one CRLF a ping (RFC 5626 section 5.4)."""
+    def encode(self, message: bytes) -> bytes:
+        """A message as it goes onto the wire."""
     @property
     def under_way(self) -> bool:
         """Whether a message has begun and is not complete."""

@@ -184,11 +184,15 @@ cdef class StreamFramer:
         free_framer(&self.framer)
         return None
 
-    def take_keepalives(self):
-        """How many pings have come since it was last asked; each is answered by one CRLF (RFC 5626 section 5.4)."""
+    def take_replies(self):
+        """What the transport itself answers to the bytes it was fed: one CRLF a ping (RFC 5626 section 5.4)."""
         cdef uint32_t count = self.framer.keepalives
         self.framer.keepalives = 0
-        return count
+        return b"\r\n" * count if count else b""
+
+    def encode(self, bytes message):
+        """A message as it goes onto the wire."""
+        return message
 
     @property
     def under_way(self):
