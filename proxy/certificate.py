@@ -1,7 +1,7 @@
 """Certificates as an operator's files hold them: how long each of a PEM file is valid.
 
-Python's ssl says that a certificate has expired only once a peer refuses it, and shows no dates of one's own. They stand
-at a fixed place of the DER form (RFC 5280 section 4.1), which is all that is read here.
+Python's ssl says that a certificate has expired only once a peer refuses it, and shows no dates of one's own. They
+stand at a fixed place of the DER form (RFC 5280 section 4.1), which is all that is read here.
 """
 
 from __future__ import annotations

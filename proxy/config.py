@@ -70,7 +70,7 @@ class Transport(StrEnum):
 class Listener(Struct, frozen=True, kw_only=True):
     """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route.
 
-    tls: name of a [[tls]] table, for tls and wss.
+    tls: name of a [[tls]] table, for tls and wss. origins: pages that may connect by WebSocket, none = all of them.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Listener(Struct, frozen=True, kw_only=True):
     transport: Transport = Transport.UDP
     advertise: str | None = None
     tls: str | None = None
+    origins: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True):

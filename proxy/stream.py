@@ -1,7 +1,8 @@
 """The stream edge: connections between the core and its peers over TCP, TLS and WebSocket.
 
-  accept ─▶ framer ─▶ receive_stream ─▶ core ─▶ outbox ─▶ send ─▶ the flow a request came by, or a connection to its peer,
-                                                                  or a new one (RFC 3261 section 18, RFC 5923)
+  accept ─▶ framer ─▶ receive_stream ─▶ core ─▶ outbox ─▶ send ─▶ the flow a request came by
+                                                                  or a connection to that peer (RFC 5923)
+                                                                  or a new one (RFC 3261 section 18)
 
 A connection has a flow number, by which the core names it. Each gets a turn of a few messages, so that none that sends
 without end keeps the others waiting.
@@ -68,7 +69,7 @@ class StreamListener:
 
 
 class StreamEdge:
-    """One worker's connections. after_batch: called whenever the core was given something."""
+    """One worker's connections."""
 
     def __init__(
         self,
@@ -77,13 +78,12 @@ class StreamEdge:
         limits: Streams,
         counters: Counters,
         worker: int,
-        after_batch: Callable[[], None],
     ) -> None:
         self.receive_buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self._core = core
         self._limits = limits
         self._counters = counters
-        self._after_batch = after_batch
+        self._after_batch: Callable[[], None] = _nothing
         self._worker = worker
         self._last_flow = 0
         self._listeners = {listener.index: listener for listener in listeners}
@@ -103,7 +103,9 @@ class StreamEdge:
         self._server_names: dict[tuple[str, int], set[str]] = {}
         self._sweeping: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
+    def start(self, after_batch: Callable[[], None]) -> None:
+        """Serves from now on. after_batch: called whenever the core was given something."""
+        self._after_batch = after_batch
         for accepting in self._accepting:
             accepting.start()
         self._sweep()
@@ -186,28 +188,28 @@ class StreamEdge:
         )
         self._flows[connection.flow] = connection
         self._by_destination[destination] = connection
+        self._counters.add("connections_opened")
         self._run(self._connect(row, connection, destination))
         return connection
 
     async def _connect(self, row: StreamListener, connection: Connection, destination: Destination) -> None:
         _, ip, port = destination
-        secure: dict[str, object] = {}
-        if row.tls is not None:
-            names = sorted(self._server_names.get((ip, port), ()))
-            secure = {
-                "ssl": row.tls.contexts.client,
-                "server_hostname": names[0] if names else ip,
-                "ssl_handshake_timeout": self._limits.handshake_timeout_s,
-            }
+        name = min(self._server_names.get((ip, port), {ip}))
         own = row.socket.getsockname()[0]
         local = None if ip_address(own).is_unspecified else (own, 0)
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, ip, port, local_addr=local, **secure  # type: ignore[arg-type]
+                    lambda: connection,
+                    ip,
+                    port,
+                    local_addr=local,
+                    ssl=row.tls.contexts.client if row.tls else None,
+                    server_hostname=name if row.tls else None,
+                    ssl_handshake_timeout=self._limits.handshake_timeout_s if row.tls else None,
                 )
         except (OSError, TimeoutError) as why:  # ssl.SSLError and a refused connection are OSErrors
-            self._counters.add("tls_failures" if isinstance(why, ssl.SSLError) else "connect_failures")
+            self._counters.add("tls_failures" if isinstance(why, ssl.SSLError) else "connection_failures")
             connection.abort()
             self._remove(connection)
 
@@ -272,17 +274,13 @@ class StreamEdge:
         framer = connection.framer
         taken = 0
         while taken < _MESSAGES_PER_TURN and (message := framer.next_message()) is not None:
-            self._core.receive_stream(
-                message, connection.peer, connection.listener, connection.flow, connection.tls_trunk, 0
-            )
+            self._give(connection, message)
             self._note_alias(connection, message)
             taken += 1
         connection.write(framer.take_replies())
         if framer.status:
             self._counters.add("framing_errors")
-            self._core.receive_stream(
-                framer.refused, connection.peer, connection.listener, connection.flow, connection.tls_trunk, framer.status
-            )
+            self._give(connection, framer.refused, framer.status)
         self._batch_done()
         self._time(connection, taken)
         if framer.status:
@@ -294,6 +292,11 @@ class StreamEdge:
         elif connection.waits:
             connection.waits = False
             connection.resume_reading()
+
+    def _give(self, connection: Connection, message: bytes, refusal: int = 0) -> None:
+        self._core.receive_stream(
+            message, connection.peer, connection.listener, connection.flow, connection.tls_trunk, refusal
+        )
 
     def _wait_for_turn(self, connection: Connection) -> None:
         if not connection.waits:
@@ -382,3 +385,7 @@ class StreamEdge:
             connection.abort()
         for connection in self._idle.take_due(now_s):
             connection.close()
+
+
+def _nothing() -> None:
+    """What follows a batch before the edge is started."""

@@ -1,7 +1,7 @@
-"""Who may connect: caps on connections in all and of one source, on new ones a second, and bans for who knocks too often.
+"""Who may connect: caps on connections in all and of one source, on new ones a second, bans for who knocks too often.
 
-Without I/O; the time is an argument, in seconds of any clock that never goes back. A source is an IPv4 address or an IPv6
-network of 64 bits, which one peer has whole.
+Without I/O; the time is an argument, in seconds of any clock that never goes back. A source is an IPv4 address or an
+IPv6 network of 64 bits, which one peer has whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Timeouts of one length: first put, first due, so that setting, moving and firing one costs the same for any number."""
+"""Timeouts of one length: first put, first due, so that setting, moving and firing cost the same for any number."""
 
 from __future__ import annotations
 

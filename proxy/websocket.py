@@ -1,7 +1,7 @@
 """SIP over WebSocket, the server's side (RFC 7118): one SIP message a WebSocket message, subprotocol `sip`.
 
-Without I/O: bytes in, messages out, and bytes that the protocol itself wants sent. The library knows RFC 6455; here stands
-what RFC 7118 and the limits ask of it. The interface is that of `proxy.sip.framing.StreamFramer`.
+Without I/O: bytes in, messages out, and bytes that the protocol itself wants sent. The library knows RFC 6455; here
+stands what RFC 7118 and the limits ask of it. The interface is that of `proxy.sip.framing.StreamFramer`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class WebSocketFramer:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come: refused, failed or closed by the peer. What `take_replies` holds is still to be sent."""
+        """Nothing more will come: refused, failed or closed by the peer; `take_replies` has what is to be sent."""
         return self._protocol.state in (State.CLOSING, State.CLOSED) or self._protocol.handshake_exc is not None
 
     @property

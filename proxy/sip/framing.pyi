@@ -24,5 +24,10 @@ class StreamFramer:
     def under_way(self) -> bool:
         """Whether a message has begun and is not complete."""
     @property
+    def ended(self) -> bool:
+        """Never: a stream of SIP has no end of its own."""
+    def ping(self) -> bytes:
+        """Nothing: who opened the connection keeps it alive (RFC 5626 section 3.5.1)."""
+    @property
     def memory(self) -> int:
         """Bytes held."""

@@ -200,6 +200,15 @@ cdef class StreamFramer:
         return self.framer.used > self.framer.start and not self.status
 
     @property
+    def ended(self):
+        """Never: a stream of SIP has no end of its own."""
+        return False
+
+    def ping(self):
+        """Nothing: who opened the connection keeps it alive (RFC 5626 section 3.5.1)."""
+        return b""
+
+    @property
     def memory(self):
         """Bytes held."""
         return self.framer.room

@@ -558,6 +558,10 @@ cdef class SipMessage:
         return bool(self.message.via.rport_empty)
 
     @property
+    def wants_alias(self):
+        return any(part.strip().lower() == "alias" for part in text_of(&self.message, self.message.via.whole).split(";"))
+
+    @property
     def body(self):
         return self.data[self.message.body : self.message.size]
 
