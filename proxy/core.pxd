@@ -41,6 +41,7 @@ cdef class ProxyCore(ResponseProcessing):
     cdef void on_bye(self, Incoming* incoming) noexcept nogil
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil
     cdef bint steers(self, Incoming* incoming) noexcept nogil
+    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
     cdef void stay_silent(self, Incoming* incoming) noexcept nogil
