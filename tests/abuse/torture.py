@@ -12,7 +12,17 @@ from typing import Literal
 from tests.proxy.playbook import CONFIGURATION
 
 DATA = Path(__file__).parents[1] / "data"
-TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true\nscreen = false')
+LISTENERS = """
+[[listener]]
+name = "outside-ipv6"
+address = "[2001:db8::5]:5060"
+
+[[listener]]
+name = "outside-tcp"
+address = "203.0.113.5:5060"
+transport = "tcp"
+"""
+TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true\nscreen = false') + LISTENERS
 
 # A status, or: passed on; passed on from a trunk that opens its method; not answered at all.
 Outcome = int | Literal["forward", "open", "drop"]
