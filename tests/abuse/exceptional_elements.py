@@ -1,5 +1,5 @@
-"""Invalid INVITEs in the spirit of the PROTOS c07-sip suite: each field of a message, one at a time, takes each of a list
-of exceptional elements. The cases are our own; the suite itself is not part of this repository.
+"""Invalid INVITEs in the spirit of the PROTOS c07-sip suite: each field of a message, one at a time, takes each of a
+list of exceptional elements. The cases are our own; the suite itself is not part of this repository.
 """
 
 from __future__ import annotations
