@@ -16,6 +16,7 @@ from engine import numbers
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
+from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
 
@@ -42,6 +43,7 @@ def _names(configuration: Configuration) -> Findings:
     """Names go into headers, metrics and log records as they are."""
     tables: dict[str, tuple[Any, ...]] = {
         "listener": configuration.listeners,
+        "tls": configuration.tls_tables,
         "trunk": configuration.trunks,
         "gateway": configuration.gateways,
         "policy": configuration.policies,
@@ -157,7 +159,7 @@ def _sources(configuration: Configuration) -> Findings:
         yield error("trunk", "there is none, so every call would be dropped")
     known: list[tuple[IPv4Network | IPv6Network, str]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources:
+        if not trunk.sources and not trunk.tls_names:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -333,6 +335,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _unused,
     _node,
     _listeners,
+    check_tls,
     _admin,
     _sources,
     _methods,

@@ -120,9 +120,7 @@ cdef class RequestProcessing(CallAttempts):
             self.answer(incoming, status, standard_reason(status))
             return
         if message.to_tag.size and self.needs_dialog(incoming) and not self.is_known_dialog(incoming):
-            # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened, or a
-            # way around the denied methods.
-            self.answer(incoming, 481, standard_reason(481))
+            self.on_request_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
             if message.method == METHOD_BYE:
@@ -165,6 +163,17 @@ cdef class RequestProcessing(CallAttempts):
 
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
         return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
+
+    # To-tags are free to invent: without proof of a dialog an INVITE would be a call that nobody has screened, and any
+    # other that needs one a way around the denied methods. A trusted trunk, which may choose next hops, has an INVITE
+    # screened as the new call that it is here; all else is refused.
+    cdef void on_request_of_no_dialog(self, Incoming* incoming) noexcept nogil:
+        if incoming.message.method == METHOD_INVITE and incoming.peer.kind == PEER_TRUNK and (
+            self.router.routing.trunks[incoming.peer.index].trusted
+        ):
+            self.on_invite(incoming)
+        else:
+            self.answer(incoming, 481, standard_reason(481))
 
     # RFC 3261 section 16.3: the status that refuses this request, 0 = none.
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil:

@@ -10,7 +10,6 @@ from proxy.config import Configuration, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
-
 # What a call gateway has no use for outside a dialog.
 _DENIED = frozenset({"REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "INFO", "NOTIFY"})
 
@@ -24,6 +23,7 @@ class TrunkRoute:
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
+    tls_names: tuple[str, ...]
     trusted: bool
     screen: bool
     dial_plan: DialPlan
@@ -70,6 +70,7 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> Trunk
     return TrunkRoute(
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
+        tls_names=trunk.tls_names,
         trusted=trunk.trusted,
         screen=trunk.screen,
         dial_plan=dial_plan,
