@@ -25,11 +25,20 @@ from proxy.counters cimport (
 from proxy.forwarding cimport standard_reason
 from proxy.key_index cimport prefetch_key
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
+from proxy.quoted_request cimport quoted_via
 from proxy.router cimport ListenerEntry, Router
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
-from proxy.sip.transaction cimport BRANCH_SIZE, CLIENT_PROBE, NON_INVITE_CLIENT, STATE_PROCEEDING, STATE_TRYING
+from proxy.sip.transaction cimport (
+    BRANCH_SIZE,
+    CLIENT_PROBE,
+    NON_INVITE_CLIENT,
+    STATE_PROCEEDING,
+    STATE_TRYING,
+    branch_worker,
+)
+from proxy.sip.via cimport Via
 
 
 cdef class ProxyCore(RequestProcessing):
@@ -250,6 +259,20 @@ cdef class ProxyCore(RequestProcessing):
         if incoming.peer.kind != PEER_UNKNOWN and message.method != METHOD_ACK:
             incoming.key = 0
             self.answer(&incoming, <uint16_t>received.status, received.reason)
+
+    cdef int datagram_lost(self, const uint8_t* data, uint32_t size, int64_t now_us) noexcept nogil:
+        cdef Via via
+        cdef uint32_t client
+        cdef int worker
+        if not quoted_via(data, size, &via):
+            return -1
+        worker = branch_worker(data + via.branch.start, via.branch.size)
+        if worker != self.worker:
+            return worker if worker < self.workers else -1
+        client = self.transactions.find_client(data + via.branch.start, via.branch.size)
+        if client:
+            self.on_transport_failed(client, now_us)
+        return -1
 
     cdef void update_gauges(self) noexcept nogil:
         cdef uint64_t* values = self.counts

@@ -94,7 +94,7 @@ class Worker:
         self._configure(generation, self._prepare(generation))
         for index, bound in enumerate(self._sockets):
             if bound.type == socket.SOCK_DGRAM:
-                loop.add_reader(bound.fileno(), self._readable, index)
+                loop.add_reader(self._edge.poll_fileno(index), self._readable, index)
         self._streams.start(self._batch_done)
         if self._edge.hand_over_fileno >= 0:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
