@@ -42,6 +42,14 @@ class TrunkClass(StrEnum):
     TEST = "test"
 
 
+class Acceptance(StrEnum):
+    """What a trunk may say although it is not trusted."""
+
+    IDENTITY = "identity"  # Identity: its calls may be signed (RFC 8224)
+    DIVERSION = "diversion"  # Diversion, History-Info: it may say that a call was forwarded to us
+    RESOURCE_PRIORITY = "resource-priority"  # Resource-Priority (RFC 4412)
+
+
 class AnalyticsForm(StrEnum):
     """How a rejection by analytics is written on a trunk."""
 
@@ -111,8 +119,11 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
 
     name: str
     trunk_class: TrunkClass = TrunkClass.CARRIER
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     trusted: bool = False
+    accepts: tuple[Acceptance, ...] = ()
+    group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
+    context: str | None = None
     dial_plan: str
     policy: str
     route: str  # name of a [[gateway]]
@@ -147,6 +158,7 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     """How a tagged or accepted call is labelled toward a gateway."""
 
     verdict: bool = True  # X-Callsieve-Verdict
+    display_name: str = ""  # stands before the caller's name in P-Asserted-Identity; "" = off
     call_info: bool = False  # Call-Info ;purpose=info;call-reason (RFC 9796)
     call_info_url: str = "https://labels.invalid/"
 

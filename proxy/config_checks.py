@@ -16,6 +16,7 @@ from engine import numbers
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
+from proxy.config_identity import check_identities
 
 Findings = Iterator[ConfigFinding]
 
@@ -154,7 +155,7 @@ def _sources(configuration: Configuration) -> Findings:
         yield error("trunk", "there is none, so every call would be dropped")
     known: list[tuple[IPv4Network | IPv6Network, str]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources:
+        if not trunk.sources and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -307,4 +308,5 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _targets,
     _redress,
     _statuses,
+    check_identities,
 )

@@ -42,6 +42,7 @@ cdef class ProxyCore(ResponseProcessing):
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil
     cdef bint steers(self, Incoming* incoming) noexcept nogil
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil
+    cdef const TrunkEntry* trunk_of(self, Incoming* incoming) noexcept nogil
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
     cdef void stay_silent(self, Incoming* incoming) noexcept nogil
     cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil

@@ -50,7 +50,7 @@ from proxy.rejection cimport rejection_reason, rejection_status, write_label_hea
 from proxy.router cimport URI_ROOM, Router
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
 from proxy.sip.address cimport address_from_python
-from proxy.sip.grammar cimport sip_equal_nocase
+from proxy.sip.grammar cimport Slice, sip_equal_nocase
 from proxy.sip.message cimport (
     HEADER_PROXY_REQUIRE,
     HEADER_REASON,
@@ -72,6 +72,7 @@ from proxy.sip.message cimport (
     OWN_HEADERS,
     parse_message,
 )
+from proxy.sip.trunk_group cimport originating_group
 from proxy.sip.timers cimport LENGTH_LATE_TRYING, LENGTH_LINGER_64T1, LENGTH_TRYING
 from proxy.sip.transaction cimport (
     BRANCH_SIZE,
@@ -279,6 +280,7 @@ cdef class ProxyCore(ResponseProcessing):
         incoming.source = source
         incoming.listener = listener
         incoming.now_us = now_us
+        incoming.tagged = False
         incoming.key = received.key
         incoming.peer = self.router.routing.peer_of(source)
         if received.status == 0:
@@ -406,7 +408,7 @@ cdef class ProxyCore(ResponseProcessing):
     # -- calls ----------------------------------------------------------------------------------------------------
 
     cdef void on_invite(self, Incoming* incoming) noexcept nogil:
-        cdef const TrunkEntry* trunk = &self.router.routing.trunks[incoming.peer.index]
+        cdef const TrunkEntry* trunk = self.trunk_of(incoming)
         cdef uint32_t index, evicted
         cdef Call* call
         self.count(INVITES)
@@ -457,10 +459,24 @@ cdef class ProxyCore(ResponseProcessing):
             self.screening.tell(&call.event)
             self.router.calls.close(index)
         else:
-            self.count(TAGGED if call.event.verdict.action == ACTION_TAG else ACCEPTED)
+            incoming.tagged = call.event.verdict.action == ACTION_TAG
+            self.count(TAGGED if incoming.tagged else ACCEPTED)
             call.event.gateway = trunk.gateway
             self.screening.tell(&call.event)
             self.forward_stateful(incoming, index)
+
+    # A trusted peer may bring the calls of another trunk and say so in Contact (RFC 4904): they are that trunk's in every
+    # respect from here on.
+    cdef const TrunkEntry* trunk_of(self, Incoming* incoming) noexcept nogil:
+        cdef Slice group, context
+        cdef int named = -1
+        if self.router.routing.trunks[incoming.peer.index].trusted and originating_group(
+            incoming.message, &group, &context
+        ):
+            named = self.router.routing.trunk_of_group(incoming.message, group, context)
+        if named >= 0:
+            incoming.peer.index = <uint16_t>named
+        return &self.router.routing.trunks[incoming.peer.index]
 
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil:
         cdef Writer lines = writer_over(self.extra, sizeof(self.extra))

@@ -12,6 +12,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.route cimport RouteCursor
 from proxy.sip.transaction cimport ClientTransaction
 from proxy.sip.uri cimport Uri
+from proxy.trust_border cimport Border
 
 cdef enum:
     MAX_LISTENERS = 16
@@ -48,6 +49,7 @@ cdef struct Incoming:
     Peer peer
     RouteState route
     uint8_t listener
+    bint tagged              # its verdict is a label
 
 cdef class Router:
     cdef RoutingTable routing
@@ -68,6 +70,13 @@ cdef class Router:
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil
+    # False: everything may cross.
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, const Address* receiver, Border* border
+    ) noexcept nogil
     cdef void write_record_route(self, Writer* lines, Incoming* incoming, uint8_t leaving) noexcept nogil
     cdef uint32_t write_new_uri(self, const Message* message, const NextHop* next_hop, uint8_t* out) noexcept nogil
     cdef uint32_t retarget_uri(

@@ -4,6 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._numbers cimport DialPlanRules
 from proxy.sip.address cimport Address
+from proxy.sip.grammar cimport Slice
+from proxy.sip.message cimport Message
 
 cdef enum PeerKind:
     PEER_UNKNOWN = 0
@@ -24,8 +26,13 @@ cdef struct TrunkEntry:
     uint16_t gateway
     uint16_t policy_trunk
     uint8_t trusted
+    uint8_t rights           # Right, as bits
     uint8_t screen
     uint8_t analytics        # Form
+    const uint8_t* group     # tgrp of the calls that another trusted peer brings for this trunk (RFC 4904); NULL = none
+    uint32_t group_size
+    const uint8_t* context   # its trunk-context
+    uint32_t context_size
 
 cdef struct TargetEntry:
     Address address
@@ -46,6 +53,8 @@ cdef struct GatewayEntry:
     uint8_t trusted
     uint8_t rewrite_host
     uint8_t tag_verdict
+    const uint8_t* display   # put before display names of tagged callers, escaped; NULL = off
+    uint32_t display_size
     const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
     uint32_t call_info_size
 
@@ -86,7 +95,12 @@ cdef class RoutingTable:
     cdef readonly object routing
 
     cdef Peer peer_of(self, const Address* source) noexcept nogil
+    # What a peer may say that others have to believe: bits of Right.
+    cdef uint8_t rights_of(self, Peer peer) noexcept nogil
+    # The trunk that a trunk group belongs to, -1 = none.
+    cdef int trunk_of_group(self, const Message* message, Slice group, Slice context) noexcept nogil
     # Index of the target to try next among those not in `tried`; -1 = none is left. Targets that are down come last.
     cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil
     cdef Text text(self, bytes value)
+    cdef int set_group(self, TrunkEntry* entry, trunk) except -1
     cdef int add_networks(self, list rows) except -1

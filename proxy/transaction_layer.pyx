@@ -70,6 +70,7 @@ from proxy.sip.transaction cimport (
     Step,
     step,
 )
+from proxy.trust_border cimport Border
 
 from array import array
 
@@ -270,12 +271,17 @@ cdef class TransactionLayer:
     cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
+        cdef Border border
+        cdef bint crosses
         cdef Writer writer
         cdef OutMessage* sent
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
+        crosses = self.router.open_response_border(
+            message, &self.transactions.clients[s.client].destination, &s.peer, &border
+        )
         self.out.begin(&writer)
-        write_response(&writer, message)
+        write_response(&writer, message, &border if crosses else NULL)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)

@@ -18,6 +18,9 @@ class TrunkRoute:
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
     trusted: bool
+    accepts: tuple[str, ...]
+    group: str | None
+    context: str | None
     screen: bool
     dial_plan: DialPlan
     gateway: int
@@ -58,6 +61,9 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> Trunk
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
         trusted=trunk.trusted,
+        accepts=tuple(right.value for right in trunk.accepts),
+        group=trunk.group,
+        context=trunk.context,
         screen=trunk.screen,
         dial_plan=dial_plan,
         gateway=gateway,
