@@ -16,6 +16,14 @@ from proxy.counters cimport (
     UNSCREENED,
 )
 from proxy.outbox cimport Writer, writer_over
+from proxy.redirect cimport (
+    REDIRECT_BLOCK,
+    REDIRECT_GO_ON,
+    Redirect,
+    redirect_of,
+    redirect_status,
+    write_contacts,
+)
 from proxy.rejection cimport rejection_reason, rejection_status, write_rejection_headers
 from proxy.sip.grammar cimport Slice
 from proxy.sip.message cimport OWN_BYTES
@@ -53,6 +61,7 @@ cdef class CallAttempts(RequestForwarding):
             return
         call = &self.router.calls.calls[index]
         self.screening.screen(incoming.message, trunk, incoming.source, incoming.now_us, &call.event)
+        incoming.judged = True
         call.event.trunk = incoming.peer.index
         call.event.generation = self.router.routing.generation
         call.event.gateway = NO_GATEWAY
@@ -69,7 +78,10 @@ cdef class CallAttempts(RequestForwarding):
                 self.router.calls.close(index)
                 return
             call.event.verdict.action = ACTION_ACCEPT
-        if call.event.verdict.action == ACTION_REJECT:
+        if self.router.is_redirected(incoming.peer.index):
+            self.redirect(incoming, trunk, call)
+            self.router.calls.close(index)
+        elif call.event.verdict.action == ACTION_REJECT:
             self.count(REJECTED)
             self.reject(incoming, trunk, call)
             self.router.calls.close(index)
@@ -94,9 +106,25 @@ cdef class CallAttempts(RequestForwarding):
             incoming.message, &group, &context
         ):
             named = self.router.routing.trunk_of_group(incoming.message, group, context)
-        if named >= 0:
+        if named >= 0 and self.router.is_redirected(<uint16_t>named) == self.router.is_redirected(incoming.peer.index):
             incoming.peer.index = <uint16_t>named
         return &self.router.routing.trunks[incoming.peer.index]
+
+    # The verdict as the answer of a redirect server.
+    cdef void redirect(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil:
+        cdef const Verdict* verdict = &call.event.verdict
+        cdef Writer lines = writer_over(self.extra, sizeof(self.extra))
+        cdef Redirect redirect = redirect_of(&trunk.redirection, incoming.message, verdict)
+        cdef uint16_t status = redirect_status(&trunk.redirection, redirect)
+        write_contacts(&lines, &trunk.redirection, incoming.message, verdict, redirect)
+        if redirect == REDIRECT_BLOCK:
+            write_rejection_headers(&lines, self.router.routing, trunk, verdict, status)
+        self.count(ACCEPTED if redirect == REDIRECT_GO_ON else REJECTED if redirect == REDIRECT_BLOCK else TAGGED)
+        call.event.status = status
+        self.screening.tell(&call.event)
+        self.answer_with(
+            incoming, status, rejection_reason(trunk, verdict, status), <uint32_t>(lines.at - lines.start)
+        )
 
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil:
         cdef Writer lines = writer_over(self.extra, sizeof(self.extra))

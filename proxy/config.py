@@ -127,6 +127,31 @@ class Redress(Struct, frozen=True, kw_only=True):
     card_url: str | None = None  # https URL of the signed contact card of a 608 (RFC 8688 section 3.2)
 
 
+class Compat(StrEnum):
+    """Whose answers a trunk in redirect mode understands."""
+
+    CLEARIP = "clearip"
+    RIBBON = "ribbon"
+
+
+class RedirectMode(StrEnum):
+    REPORT_ONLY = "report-only"  # every call goes on, the decision log has the verdict
+    INDICATE = "indicate"  # suspected and rejected calls go on under another name
+    DIVERT = "divert"  # rejected calls go to divert_to
+    BLOCK = "block"  # rejected calls are answered 603
+
+
+class Redirect(Struct, frozen=True, kw_only=True):
+    """Answers of a trunk with `compat`: its calls are judged, and never forwarded."""
+
+    mode: RedirectMode = RedirectMode.BLOCK
+    act_at: Annotated[int, Meta(ge=0, le=100)] = 80  # a tagged call with this score (0..100) counts as rejected
+    clean: int | None = None  # status that means "take the next route": 404 or 503
+    display_name: str = "<SPAM>"  # of a call that is only indicated
+    contacts: tuple[str, ...] = ()  # host[:port] where an indicated call goes on
+    divert_to: tuple[str, ...] = ()  # sip URIs
+
+
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
 
@@ -139,7 +164,9 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     context: str | None = None
     dial_plan: str
     policy: str
-    route: str  # name of a [[gateway]]
+    route: str | None = None  # name of a [[gateway]]; none in redirect mode
+    compat: Compat | None = None  # redirect mode
+    redirect: Redirect = Redirect()
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)

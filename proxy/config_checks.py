@@ -17,6 +17,7 @@ from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transpo
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
 from proxy.config_identity import check_identities
+from proxy.config_redirect import check_redirects
 
 Findings = Iterator[ConfigFinding]
 
@@ -61,7 +62,8 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        if trunk.route is not None:
+            yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -310,4 +312,5 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _redress,
     _statuses,
     check_identities,
+    check_redirects,
 )

@@ -291,6 +291,10 @@ cdef const char* standard_reason(uint16_t status) noexcept nogil:
         return b"Trying"
     if status == 200:
         return b"OK"
+    if status == 300:
+        return b"Multiple Choices"
+    if status == 302:
+        return b"Moved Temporarily"
     if status == 400:
         return b"Bad Request"
     if status == 403:

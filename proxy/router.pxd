@@ -54,6 +54,7 @@ cdef struct Incoming:
     Peer peer
     RouteState route
     uint8_t listener
+    bint judged              # an INVITE that the engine has seen: its repeats get the same answer
     bint tagged              # its verdict is a label
 
 cdef class Router:
@@ -74,6 +75,8 @@ cdef class Router:
     cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
+    # Whether a trunk is in redirect mode.
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil

@@ -5,7 +5,7 @@ RFC 3261 sections 16.4 to 16.6, RFC 3263 section 4.3 for the targets of a gatewa
 
 from libc.string cimport memcpy, memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
-from proxy.routing_table cimport PEER_TRUNK, GatewayEntry, TargetEntry
+from proxy.routing_table cimport COMPAT_NONE, PEER_TRUNK, GatewayEntry, TargetEntry
 from proxy.sip.address cimport address_from_python, is_unicast, parse_ip, same_address, same_host
 from proxy.sip.grammar cimport Slice, parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end
@@ -175,6 +175,9 @@ cdef class Router:
                 return i
         return -1
 
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil:
+        return self.routing.trunks[trunk].redirection.compat != COMPAT_NONE
+
     # False: there is no way to go.
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil:
         cdef const Message* message = incoming.message
@@ -182,6 +185,8 @@ cdef class Router:
         cdef Uri uri
         hop.gateway = NO_GATEWAY
         hop.target = 0
+        if incoming.peer.kind == PEER_TRUNK and self.is_redirected(incoming.peer.index):
+            return False         # it is answered, and nothing of it is forwarded
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)

@@ -10,6 +10,7 @@ from proxy.sip.address cimport address_from_python
 from proxy.sip.grammar cimport sip_equal_nocase
 from proxy.trust_border cimport RIGHTS_OF_TRUSTED, RIGHT_DIVERT, RIGHT_PRIORITY, RIGHT_SIGN
 
+REDIRECT_MODES = ("report-only", "indicate", "divert", "block")   # in the order of RedirectMode
 MAX_TARGETS = 64             # `tried` is one 64-bit word
 
 
@@ -120,6 +121,7 @@ cdef class RoutingTable:
             self.trunks[i].trusted = trunk.trusted
             self.trunks[i].rights = trunk_rights(trunk)
             self.set_group(&self.trunks[i], trunk)
+            self.set_redirection(&self.trunks[i].redirection, trunk.redirect)
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
             rows += [(network, PEER_TRUNK, i) for network in trunk.networks]
@@ -133,6 +135,29 @@ cdef class RoutingTable:
         entry.group, entry.group_size = text.data, text.size
         text = self.text(trunk.context.lower().encode("ascii"))
         entry.context, entry.context_size = text.data, text.size
+        return 0
+
+    cdef const char* zero_ended(self, str value) except NULL:
+        cdef bytes text = value.encode()
+        self.keep.append(text)
+        return <const char*>text
+
+    cdef int set_redirection(self, Redirection* entry, redirect) except -1:
+        cdef int i
+        if redirect is None:
+            return 0
+        self.redirects = True
+        entry.compat = {"clearip": COMPAT_CLEARIP, "ribbon": COMPAT_RIBBON}[redirect.compat]
+        entry.mode = REDIRECT_MODES.index(redirect.mode)
+        entry.act_at = redirect.act_at * 10
+        entry.clean_status = redirect.clean
+        entry.contact_count, entry.divert_count = len(redirect.contacts), len(redirect.divert_to)
+        name = quotable(redirect.display_name.encode()).decode()
+        entry.contact_start = self.zero_ended(f'Contact: "{name}" <sip:' if name else "Contact: <sip:")
+        for i, host in enumerate(redirect.contacts):
+            entry.contacts[i] = self.zero_ended(host)
+        for i, uri in enumerate(redirect.divert_to):
+            entry.diverts[i] = self.zero_ended(uri)
         return 0
 
     # Longest network first; a trunk before a gateway.

@@ -19,7 +19,7 @@ cdef class TransactionLayer:
     cdef Text server_header
     cdef uint64_t secret[2]
     cdef Message kept        # one of our own, read again
-    cdef uint8_t extra[2048] # header lines to add
+    cdef uint8_t extra[4096] # header lines to add
 
     cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil
     cdef void on_target_silent(self, uint32_t client, int64_t now_us) noexcept nogil

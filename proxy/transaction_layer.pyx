@@ -163,7 +163,9 @@ cdef class TransactionLayer:
         self.out.begin(&writer)
         write_answer(&writer, message, &answer)
         sent = self.out.commit(&writer, incoming.listener, &to)
-        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE or status == 503:
+        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE:
+            return
+        if status == 503 and not incoming.judged:
             return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER)
         if server == 0:
