@@ -43,7 +43,7 @@ class RateLimiterOracle:
 
 
 LANDMARK_US = 1_767_225_600_000_000  # 2026-01-01T00:00Z
-HOUR_US = 3_600_000_000
+DAY_US = 86_400_000_000
 MAX_POINTS = 1_000_000
 
 
@@ -53,15 +53,15 @@ class StandingOracle:
 
     half_life_us: int
     events: list[tuple[int, int]] = field(default_factory=list)  # (time, points)
-    label: int | None = None
+    category: int = 0
     complaints: int = 0
     pinned: bool = False
 
-    def add(self, now_us: int, points: int, complaint: bool, label: int | None) -> None:
+    def add(self, now_us: int, points: int, complaint: bool, category: int) -> None:
         self.events.append((max(now_us, LANDMARK_US), min(points, MAX_POINTS)))
         self.complaints = min(self.complaints + complaint, 255)
-        if label is not None:
-            self.label = label
+        if category:
+            self.category = category
 
     def points(self, now_us: int) -> float:
         """Decayed to `now_us`, not rounded; an event that is still to come is worth more than its points."""
