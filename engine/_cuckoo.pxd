@@ -13,6 +13,7 @@
 
 from libc.stdint cimport uint64_t
 
+from engine._siphash cimport SipKey, siphash
 from engine._table cimport (
     BUCKET_RECORDS,
     TABLE_TRIES,
@@ -36,6 +37,17 @@ cdef extern from *:
 
 cdef enum:
     NEST_RECORDS = 2 * BUCKET_RECORDS
+
+# A key for what is known of two numbers together: 63 bits of a keyed hash. Among 100 million such keys one look-up in
+# 10^11 finds another pair's record, and nobody without the table's secret can make two pairs meet.
+cdef inline uint64_t paired_key(const TableView* view, uint64_t one, uint64_t other) noexcept nogil:
+    cdef SipKey secret = SipKey(view.secret0, view.secret1)
+    cdef uint64_t words[2]
+    cdef uint64_t key
+    words[0] = one
+    words[1] = other
+    key = siphash(&secret, words, 2) & ~KEY_MOVING
+    return key if key else 1
 
 cdef struct Nest:            # where a key may stand
     Record* first
@@ -95,5 +107,8 @@ cdef void nest_look(const TableView* view, const Nest* nest, uint64_t key, NestS
 cdef int nest_free(const NestSeen* seen) noexcept nogil
 # Tries to free a record by moving others, each at most `depth` times one after the other (1 or 2); true if one is free.
 cdef bint nest_make_room(const TableView* view, const Nest* nest, int depth) noexcept nogil
+# Sets the key's value and evicts nothing: false if there is no room for a new key. Two writers of one key at once: the
+# value of either may stay.
+cdef bint nest_put(const TableView* view, uint64_t key, uint64_t value) noexcept nogil
 # Takes every record of the key away; false if there was none.
 cdef bint nest_remove(const TableView* view, uint64_t key) noexcept nogil

@@ -14,6 +14,9 @@ from engine._table cimport (
     callsieve_swap,
 )
 
+cdef enum:
+    DISPLACED = 2            # records moved one after the other before a new key is refused
+
 
 cdef void nest_look(const TableView* view, const Nest* nest, uint64_t key, NestSeen* seen) noexcept nogil:
     cdef uint64_t moves
@@ -114,6 +117,24 @@ cdef bint nest_make_room(const TableView* view, const Nest* nest, int depth) noe
         other = other_bucket(view, seen.key, nest.first if i < BUCKET_RECORDS else nest.second)
         if move_any(view, other) and move(view, record, seen.key, seen.value, other):
             return True
+    return False
+
+
+cdef bint nest_put(const TableView* view, uint64_t key, uint64_t value) noexcept nogil:
+    cdef Nest nest = nest_of(view, key)
+    cdef NestSeen seen
+    cdef int place, _
+    for _ in range(TABLE_TRIES):
+        nest_look(view, &nest, key, &seen)
+        if seen.twin >= 0:
+            nest_replace(&nest, &seen, seen.twin, 0, 0)
+            continue
+        place = seen.found if seen.found >= 0 else nest_free(&seen)
+        if place < 0 and not nest_make_room(view, &nest, DISPLACED):
+            return False
+        if place >= 0 and nest_replace(&nest, &seen, place, key, value):
+            return True
+    callsieve_count(view.lost)
     return False
 
 

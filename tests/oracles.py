@@ -68,3 +68,49 @@ class StandingOracle:
         now_us = max(now_us, LANDMARK_US)
         ages = [((now_us - time_us) / self.half_life_us, points) for time_us, points in self.events]
         return min(math.fsum(points * 2.0 ** min(-age, 64) for age, points in ages), MAX_POINTS)
+
+
+class SubscriberOracle:
+    """Preferences of subscribers, none of whom is ever forgotten."""
+
+    def __init__(self) -> None:
+        self.words: dict[int, int] = {}
+
+    def set(self, callee: int, word: int) -> None:
+        if word:
+            self.words[callee] = word
+        else:
+            self.words.pop(callee, None)
+
+    def read(self, callee: int) -> int:
+        return self.words.get(callee, 0)
+
+
+@dataclass(frozen=True)
+class QuietHoursOracle:
+    """Half hours in which a subscriber does not want to be called, written down one by one."""
+
+    quiet: tuple[int, int]
+
+    def half_hours(self) -> set[int]:
+        start, end = self.quiet
+        length = (end - start) % 48 or 48
+        return {(start + i) % 48 for i in range(length)}
+
+
+@dataclass
+class OwnListOracle:
+    """What is in force of one subscriber's entry for one caller."""
+
+    allow: bool = False
+    deny: bool = False
+    consent: bool = False
+    categories: int = 0
+    last_day: int = 0
+    consent_last_day: int = 0
+
+    def in_force(self, now_us: int) -> tuple[bool, bool, bool, int]:
+        day = now_us // DAY_US
+        listed = self.last_day == 0 or day <= self.last_day
+        consented = self.consent and (self.consent_last_day == 0 or day <= self.consent_last_day)
+        return self.allow and listed, self.deny and listed, consented, self.categories if consented else 0
