@@ -112,7 +112,8 @@ def test_a_build_agrees_with_the_oracle(rows: list[tuple[int, int]], chunk: int)
         assert SubscriberTable.build(path, 256, chunks, len(rows)) == len(oracle.words)
         subscribers = SubscriberTable(path, 256)
         assert not subscribers.table.fresh
-        assert list(subscribers.read_many(array("Q", range(CALLEE, CALLEE + 41)))) == [oracle.read(c) for c in range(41)]
+        read = subscribers.read_many(array("Q", range(CALLEE, CALLEE + 41)))
+        assert list(read) == [oracle.read(callee) for callee in range(41)]
 
 
 @pytest.mark.parametrize("regions", [1, 3])
