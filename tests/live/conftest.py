@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.baresip import BaresipFactory
-from tests.live.node import Node
+from tests.live.node import USUAL, Node, Setup
 from tests.live.programs import Ports
 from tests.live.sipp import SippFactory
 
@@ -37,8 +37,8 @@ def start_node(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Node]]:
     """Starts the proxy in front of a softswitch on `gateway_port`."""
     started: list[Node] = []
 
-    def start(gateway_port: int, workers: int = 1) -> Node:
-        node = Node(tmp_path, ports, workers=workers, gateway_port=gateway_port)
+    def start(gateway_port: int, setup: Setup = USUAL) -> Node:
+        node = Node(tmp_path, ports, gateway_port, setup)
         started.append(node)
         return node
 
