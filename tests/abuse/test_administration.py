@@ -15,7 +15,7 @@ from proxy.config import Admin
 from proxy.control.access import BODY_BYTES, BODY_S
 from proxy.control.admin_site import CONNECTIONS, FIRST_REQUEST_S
 from tests.abuse.size import size
-from tests.live.node import LISTED, Node, Setup
+from tests.live.node import LISTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import SippFactory
 
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 @pytest.fixture
 def guarded(start_node: Callable[..., Node], ports: Ports) -> Node:
-    return start_node(ports.udp(), Setup(token=TOKEN))
+    return start_node(ports.udp(), token=TOKEN)
 
 
 def ask(node: Node, method: str = "GET", path: str = "/v1/status", *headers: str, token: str | None = TOKEN) -> Answer:
@@ -184,11 +184,13 @@ def test_h9_many_requests_leave_memory_and_descriptors_flat(guarded: Node) -> No
             for _ in pool.map(lambda turn: raw(guarded, kinds[turn % len(kinds)]), range(requests)):
                 pass
 
+    open_before = guarded.open_files(control)
     flood(500)
-    before, open_before = guarded.resident_bytes(control), guarded.open_files(control)
+    before = guarded.resident_bytes(control)
     flood(size(2000, 1_000_000))
     assert guarded.resident_bytes(control) - before < 4 * MEBIBYTE
     wait_until(lambda: guarded.open_files(control) <= open_before + 4, "descriptors to be given back", 20)
+    wait_until(guarded.healthy, "the next answer")
     assert guarded.metric("callsieve_reloads_total") == 0
 
 

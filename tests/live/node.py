@@ -104,13 +104,14 @@ name = "burst-caller"
 key = "caller"
 calls = {calls_a_minute}
 period_s = 60
-{more}"""
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a test wants otherwise. token: what the admin address asks for. more: TOML for the end of the file.
+    """What a test wants otherwise. token: what the admin address asks for.
 
+    more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port.
     prepare: called with the state directory, which is not there yet, before the node starts.
     """
 
@@ -139,7 +140,7 @@ class Node(Program):
         if setup.token is not None:
             (directory / "admin.token").write_text(f"{setup.token}\n")
         self.configuration.write_text(
-            CONFIGURATION.format(
+            (CONFIGURATION + setup.more).format(
                 state=self.state,
                 workers=setup.workers,
                 host=LOOPBACK,
@@ -151,7 +152,6 @@ class Node(Program):
                 suspected=SUSPECTED,
                 admin_keys="" if setup.token is None else 'token_file = "admin.token"',
                 calls_a_minute=setup.calls_a_minute,
-                more=setup.more,
             )
         )
         if setup.prepare is not None:

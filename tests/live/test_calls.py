@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.live.node import LISTED, PROTECTED_CALLEE, STRANGER, SUSPECTED, TRANSIT, Node, Setup
+from tests.live.node import LISTED, PROTECTED_CALLEE, STRANGER, SUSPECTED, TRANSIT, Node
 from tests.live.programs import Ports
 from tests.live.sipp import CALLEE, CALLER, Sipp, SippFactory
 
@@ -138,7 +138,7 @@ def test_a_lossy_path_loses_no_call(
     start_node: Callable[..., Node], sipp: SippFactory, ports: Ports, workers: int
 ) -> None:
     calls = 30
-    node = start_node(ports.udp(), Setup(workers=workers))
+    node = start_node(ports.udp(), workers=workers)
     softswitch = sipp.callee(port=node.gateway_port)
     caller = sipp.caller(node.port, callee=PROTECTED_CALLEE, calls=calls, rate=20, lost_percent=10)
     assert caller.wait(60) == 0, caller.tail()
@@ -154,7 +154,7 @@ def test_a_rejection_survives_a_lossy_path(node: Node, softswitch: Sipp, sipp: S
 
 
 def test_two_workers_share_limits_and_calls(start_node: Callable[..., Node], sipp: SippFactory, ports: Ports) -> None:
-    node = start_node(ports.udp(), Setup(workers=2))
+    node = start_node(ports.udp(), workers=2)
     sipp.callee(port=node.gateway_port)
     for _ in range(5):  # each from a port of its own, so that either worker has some
         caller = sipp.caller(node.port)
