@@ -12,7 +12,6 @@ from proxy.sip.message cimport (
     HEADER_CALLSIEVE,
     HEADER_MAX_FORWARDS,
     HEADER_PREFERRED_IDENTITY,
-    HEADER_REASON,
     HEADER_RECORD_ROUTE,
     HEADER_REMOTE_PARTY_ID,
     HEADER_ROUTE,
@@ -242,13 +241,11 @@ cdef void write_ack(Writer* writer, const Message* request, const Message* respo
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 
-cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil:
-    cdef int i
+cdef void write_cancel(
+    Writer* writer, const Message* request, const uint8_t* reason, uint32_t reason_size
+) noexcept nogil:
     write_sibling(writer, request, b"CANCEL", request)
-    if received != NULL:
-        for i in range(received.header_count):
-            if received.headers[i].name == HEADER_REASON:
-                put_header(writer, received, i)
+    put(writer, reason, reason_size)
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 

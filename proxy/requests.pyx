@@ -39,10 +39,8 @@ from proxy.sip.transaction cimport (
     DO_RESEND,
     INPUT_ACK,
     INPUT_REQUEST,
-    SERVER_CANCELLED,
     SERVER_SILENT,
     STATE_ACCEPTED,
-    STATE_PROCEEDING,
     step,
 )
 from proxy.sip.uri cimport SCHEME_OTHER
@@ -104,20 +102,14 @@ cdef class RequestProcessing(CallAttempts):
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
     cdef void on_cancel(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
-        cdef ServerTransaction* s
         self.count(CANCELS)
         if server == 0:
             self.forward_stateless(incoming)
             return
-        s = &self.transactions.servers[server]
-        if s.flags & SERVER_SILENT:
+        if self.transactions.servers[server].flags & SERVER_SILENT:
             return
         self.answer(incoming, 200, b"OK")
-        if s.state != STATE_PROCEEDING or s.flags & SERVER_CANCELLED:
-            return
-        s.flags |= SERVER_CANCELLED
-        if s.client:
-            self.cancel_client(s.client, incoming.message, incoming.now_us)
+        self.cancel_request(server, incoming.message, incoming.now_us)
 
     cdef void on_new_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
