@@ -6,7 +6,7 @@ set -euo pipefail
 # What must be there -> the package that brings it. A name with a slash is a file, any other a program.
 case "${1:?build, test, bench or prove}" in
     build) needs="gcc=gcc /usr/include/stdio.h=libc6-dev" ;;
-    test) needs="sipp=sip-tester baresip=baresip-core /usr/lib/baresip/modules/aufile.so=baresip-core sipsak=sipsak" ;;
+    test) needs="sipp=sip-tester baresip=baresip-core /usr/lib/baresip/modules/aufile.so=baresip-core sipsak=sipsak openssl=openssl" ;;
     bench) needs="kamailio=kamailio" ;;
     prove) needs="debootstrap=debootstrap unshare=util-linux" ;;
     *) echo "debian-packages.sh: unknown task $1" >&2; exit 2 ;;
