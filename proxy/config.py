@@ -217,7 +217,10 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
-    """A group of targets that calls are sent to. listener: which one to send from (default: the first)."""
+    """A group of targets that calls are sent to. listener: which one to send from (default: the first).
+
+    retry_on: final responses after which the next target is tried, as it always is after silence or failed transport.
+    """
 
     name: str
     targets: tuple[Target, ...]
@@ -225,6 +228,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    retry_on: tuple[Annotated[int, Meta(ge=400, le=599)], ...] = (503,)
     rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
 
 

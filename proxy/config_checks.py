@@ -207,6 +207,7 @@ def _targets(configuration: Configuration) -> Findings:
                 yield error(f"{key}.address", "is this proxy's own listener, so calls would go round in circles")
             yield from _ips(key, address, target.ips)
         yield from _probe(gateway)
+        yield from _retry_on(gateway)
         if not _HTTPS.match(gateway.tags.call_info_url):
             yield error(f"gateway[{gateway.name}].tags.call_info_url", "must be an https:// address")
 
@@ -232,6 +233,19 @@ def _ips(key: str, address: HostPort, ips: tuple[str, ...]) -> Findings:
 def _probe(gateway: Gateway) -> Findings:
     if gateway.probe.timeout_s > gateway.probe.interval_s:
         yield error(f"gateway[{gateway.name}].probe.timeout_s", "is longer than interval_s")
+
+
+def _retry_on(gateway: Gateway) -> Findings:
+    for status in gateway.retry_on:
+        if status in _NEVER_RETRIED:
+            yield error(f"gateway[{gateway.name}].retry_on", f"{status} {_NEVER_RETRIED[status]}")
+
+
+_NEVER_RETRIED = {
+    401: "asks the caller for credentials; no other target can answer it",
+    407: "asks the caller for credentials; no other target can answer it",
+    487: "says that the caller has given up",
+}
 
 
 def _redress(configuration: Configuration) -> Findings:
