@@ -8,6 +8,7 @@ from proxy.outbox cimport literal, put, put_decimal, put_hex
 from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
+    CONTENT_LENGTH_ABSENT,
     HEADER_ASSERTED_IDENTITY,
     HEADER_CALLSIEVE,
     HEADER_MAX_FORWARDS,
@@ -40,6 +41,7 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
     put(writer, hop.extra, hop.extra_size)
     if message.max_forwards_header < 0:
         literal(writer, b"Max-Forwards: 70\r\n")
+    write_missing_length(writer, message)
     cdef uint32_t run = message.headers_start
     cdef const Header* header
     cdef int i
@@ -51,6 +53,15 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
         run = header.end
         write_edited_header(writer, message, hop, i)
     put_range(writer, message, run, message.size)
+
+
+# What came in a datagram or a WebSocket message may do without a length, and may leave by a stream, where it may not
+# (RFC 3261 sections 18.3, 20.14).
+cdef void write_missing_length(Writer* writer, const Message* message) noexcept nogil:
+    if message.content_length == CONTENT_LENGTH_ABSENT:
+        literal(writer, b"Content-Length: ")
+        put_decimal(writer, message.size - message.body)
+        literal(writer, b"\r\n")
 
 
 # METHOD URI SIP/2.0, the received spelling of everything that stays.
@@ -170,6 +181,7 @@ cdef void write_response(Writer* writer, const Message* message) noexcept nogil:
     cdef const Header* header = &message.headers[message.via_header]
     put_range(writer, message, message.start, header.start)
     write_lower_vias(writer, message, header)
+    write_missing_length(writer, message)
     put_range(writer, message, header.end, message.size)
 
 
