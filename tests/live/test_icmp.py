@@ -155,7 +155,7 @@ def test_no_call_waits_for_a_gateway_that_was_killed(
 ) -> None:
     """SIPp through a node whose first target is killed in the middle."""
     first, second = ports.udp(), ports.udp()
-    node = start_node(first, workers)
+    node = start_node(gateway_port=first, workers=workers)
     text = node.configuration.read_text()
     spare = f'}}, {{ address = "127.0.0.1:{second}", priority = 2 }}]'
     text = text.replace(f':{first}" }}]', f':{first}" {spare}')
