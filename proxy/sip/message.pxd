@@ -44,6 +44,7 @@ cdef enum HeaderName:
     HEADER_REASON = 16
     HEADER_CALLSIEVE = 17            # X-Callsieve*
     HEADER_TIMESTAMP = 18
+    HEADER_MAX_BREADTH = 27          # RFC 5393
 
 cdef enum:
     MAX_HEADERS = 256

@@ -86,6 +86,7 @@ cdef struct ClientTransaction:
     uint32_t generation
     uint32_t server          # 0 = none; of a CANCEL: its INVITE's client transaction
     uint32_t server_generation
+    uint32_t loop            # loop part of its branch (RFC 5393 section 4.2.1), 0 = of no forwarded request
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway
@@ -131,7 +132,7 @@ cdef class Transactions:
     cdef void end_server(self, uint32_t server) noexcept nogil
     cdef void end_client(self, uint32_t client) noexcept nogil
     cdef void reap(self) noexcept nogil
-    # Writes "z9hG4bK" + worker, index and generation; returns the length (BRANCH_SIZE).
+    # Writes "z9hG4bK" + worker, index, generation and loop part; returns the length (BRANCH_SIZE).
     cdef uint32_t write_branch(self, uint32_t client, uint8_t worker, uint8_t* out) noexcept nogil
     # Timers: slot 0 retransmission and 100 Trying, slot 1 time-out, lingering, timer C, failover.
     cdef void arm_server(self, uint32_t server, int which, uint8_t length, int64_t now_us) noexcept nogil
@@ -140,7 +141,8 @@ cdef class Transactions:
     cdef void disarm_client(self, uint32_t client, int which) noexcept nogil
 
 cdef enum:
-    BRANCH_SIZE = 25         # z9hG4bK, worker 2, index 8, generation 8
+    BRANCH_SIZE = 33         # z9hG4bK, worker 2, index 8, generation 8, loop part 8
+    LOOP_SIZE = 8
 
 # The worker that made this branch; -1 if it is none of ours.
 cdef int branch_worker(const uint8_t* branch, uint32_t size) noexcept nogil

@@ -306,6 +306,7 @@ cdef class Transactions:
         write_hex(out + 7, worker, 2)
         write_hex(out + 9, client, 8)
         write_hex(out + 17, self.clients[client].generation, 8)
+        write_hex(out + 25, self.clients[client].loop, LOOP_SIZE)
         return BRANCH_SIZE
 
     # A timer node's number: transaction << 2 | client << 1 | which.
