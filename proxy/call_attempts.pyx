@@ -8,6 +8,7 @@ from proxy.counters cimport (
     DROPPED,
     INTERNAL_ERRORS,
     INVITES,
+    REFUSED_CAPPED,
     REFUSED_DRAINING,
     REFUSED_OVERLOAD,
     REJECTED,
@@ -15,6 +16,7 @@ from proxy.counters cimport (
     TAGGED,
     UNSCREENED,
 )
+from proxy.next_hop cimport HOP_CAPPED, HOP_FOUND, HopOutcome, NextHop
 from proxy.outbox cimport Writer, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_rejection_headers
 from proxy.sip.message cimport OWN_BYTES
@@ -22,7 +24,7 @@ from proxy.sip.timers cimport LENGTH_LINGER_64T1
 from proxy.sip.transaction cimport INVITE_SERVER, NO_GATEWAY, SERVER_SILENT, STATE_ACCEPTED
 
 
-cdef class CallAttempts(RequestForwarding):
+cdef class CallAttempts(WaitingRequests):
     """New INVITEs of trunks."""
 
     cdef void on_invite(self, Incoming* incoming) noexcept nogil:
@@ -78,9 +80,27 @@ cdef class CallAttempts(RequestForwarding):
             self.router.calls.close(index)
         else:
             self.count(TAGGED if call.event.verdict.action == ACTION_TAG else ACCEPTED)
-            call.event.gateway = trunk.gateway
-            self.screening.tell(&call.event)
-            self.forward_stateful(incoming, index)
+            self.accept(incoming, trunk, index)
+
+    # The way is looked for before the decision is told, which says where the call goes, or that a cap keeps it out.
+    cdef void accept(self, Incoming* incoming, const TrunkEntry* trunk, uint32_t call) noexcept nogil:
+        cdef Call* c = &self.router.calls.calls[call]
+        cdef HopOutcome outcome = HOP_CAPPED
+        cdef NextHop next_hop
+        if self.router.calls.limits.admit(trunk.limit, incoming.now_us):
+            c.trunk_limit = trunk.limit
+            outcome = self.router.find_next_hop(incoming, c, &next_hop)
+        if outcome == HOP_CAPPED:
+            self.count(REFUSED_CAPPED)
+            c.event.status = 503
+            self.screening.tell(&c.event)
+            self.answer(incoming, 503, b"Service Unavailable")
+            self.router.calls.close(call)
+            return
+        if outcome == HOP_FOUND:
+            c.event.gateway = next_hop.gateway
+        self.screening.tell(&c.event)
+        self.forward_to(incoming, call, outcome, &next_hop)
 
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil:
         cdef Writer lines = writer_over(self.extra, sizeof(self.extra))

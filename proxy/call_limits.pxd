@@ -23,6 +23,7 @@ cdef class CallLimits:
 
     # Counts one call in, unless the limit is reached. `index` may be NO_LIMIT.
     cdef bint admit(self, uint16_t index, int64_t now_us) noexcept nogil
+    cdef uint16_t count_in(self, uint16_t index) noexcept nogil
     cdef void leave(self, uint16_t index) noexcept nogil
     cdef bint take_rate(self, uint32_t index, int64_t now_us) noexcept nogil
     cdef int32_t calls_of(self, uint32_t index) noexcept nogil

@@ -4,6 +4,9 @@ Each worker writes its own column of counts and reads the row, so a worker that 
 begins its column at zero. Two workers that admit a call in the same microsecond may pass a cap by one.
 """
 
+import mmap
+import os
+
 from libc.stdlib cimport calloc, free
 
 cdef extern from *:
@@ -19,14 +22,27 @@ cdef extern from *:
 
 BURST_S = 1                  # a second's calls may come at once
 
+cdef int64_t CLOCK_SLACK_US = 1_000_000      # a time further ahead is none of this clock's
+
 
 def bytes_needed(int limits, int workers):
     """Size of the shared memory for so many limits."""
     return max(8, limits * 8 + limits * workers * 4)
 
 
+def open_limits(path, limits, worker, workers):
+    """The caps of a generation in the file that its workers share; whoever comes first makes it."""
+    size = bytes_needed(len(limits), workers)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.ftruncate(fd, size)
+        return CallLimits(limits, worker, workers, mmap.mmap(fd, size))
+    finally:
+        os.close(fd)
+
+
 cdef class CallLimits:
-    """limits: (name, calls a second or 0, calls at the same time or 0) each. memory: of `bytes_needed`, shared by workers."""
+    """limits: (name, calls a second or 0, calls at once or 0) each. memory: of `bytes_needed`, shared by the workers."""
 
     def __cinit__(self, limits, int worker=0, int workers=1, memory=None):
         cdef unsigned char[::1] view
@@ -49,15 +65,16 @@ cdef class CallLimits:
             self.limits[i].interval_us = round(1_000_000 / calls_per_s) if calls_per_s else 0
             self.limits[i].burst_us = max(0, BURST_S * 1_000_000 - self.limits[i].interval_us)
             self.limits[i].concurrent = concurrent
-            self.open[i * workers + worker] = 0
 
     def __dealloc__(self):
         free(self.limits)
 
     def take_over(self, CallLimits previous):
-        """Goes on where the limits of the same names stood: the new index of each old one, NO_LIMIT for those that went."""
+        """These limits begin to count, those of known names where they stood: new index of each old one, or NO_LIMIT."""
         cdef int64_t seen, before
         cdef uint32_t old, new
+        for new in range(self.count):
+            self.open[new * self.workers + self.worker] = 0
         indexes = {name: index for index, name in enumerate(self.names)}
         moved = [indexes.get(name, NO_LIMIT) for name in previous.names]
         for old, index in enumerate(moved):
@@ -86,6 +103,12 @@ cdef class CallLimits:
         self.open[index * self.workers + self.worker] += 1
         return True
 
+    # A call that is in progress already. Returns the index.
+    cdef uint16_t count_in(self, uint16_t index) noexcept nogil:
+        if index < self.count:
+            self.open[index * self.workers + self.worker] += 1
+        return index
+
     cdef void leave(self, uint16_t index) noexcept nogil:
         if index < self.count:
             self.open[index * self.workers + self.worker] -= 1
@@ -96,7 +119,7 @@ cdef class CallLimits:
         cdef int64_t seen, due
         while True:
             seen = callsieve_load_time(&self.arrivals[index])
-            due = seen if seen > now_us else now_us
+            due = seen if now_us < seen <= now_us + limit.burst_us + limit.interval_us + CLOCK_SLACK_US else now_us
             if due - now_us > limit.burst_us:
                 return False
             if callsieve_replace_time(&self.arrivals[index], seen, due + limit.interval_us):

@@ -119,8 +119,16 @@ class Redress(Struct, frozen=True, kw_only=True):
     card_url: str | None = None  # https URL of the signed contact card of a 608 (RFC 8688 section 3.2)
 
 
+CallsPerSecond = Annotated[float, Meta(ge=0, le=100_000)]
+ConcurrentCalls = Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
-    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
+    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
+
+    listeners: names of those that its calls come in by; none = any. route: [[gateway]]s in the order in which they are
+    tried. Caps of 0 are none; they hold for all workers together.
+    """
 
     name: str
     trunk_class: TrunkClass = TrunkClass.CARRIER
@@ -128,16 +136,35 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     trusted: bool = False
     dial_plan: str
     policy: str
-    route: str  # name of a [[gateway]]
+    route: str | tuple[str, ...]
+    listeners: tuple[str, ...] = ()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        return (self.route,) if isinstance(self.route, str) else self.route
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Where calls to numbers that begin with `prefix` go; the longest prefix wins, then one that names the trunk.
+
+    prefix: as numbers are written canonically: "+8620", "CN:955". trunks: names; none = all of them.
+    """
+
+    prefix: str
+    trunks: tuple[str, ...] = ()
+    gateways: tuple[str, ...]
 
 
 class Target(Struct, frozen=True, kw_only=True):
     """address: host[:port], numeric or a name. Lower priority number is tried first, weight shares within a priority.
 
-    ips: where to send to; left out, a numeric address itself or what the name resolves to when the file is loaded.
+    ips: where to send to, so that the name is never looked up. found_ips: what it led to when the file was loaded; not
+    for operators.
     """
 
     address: str
@@ -145,6 +172,7 @@ class Target(Struct, frozen=True, kw_only=True):
     weight: Annotated[int, Meta(ge=1, le=65_535)] = 1
     transport: Transport = Transport.UDP
     ips: tuple[str, ...] = ()
+    found_ips: tuple[str, ...] = ()
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -174,6 +202,8 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
     rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
 
 
@@ -185,6 +215,7 @@ class Configuration(
         "listeners": "listener",
         "trunks": "trunk",
         "gateways": "gateway",
+        "routes": "route",
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
@@ -206,6 +237,7 @@ class Configuration(
     listeners: tuple[Listener, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any
 from engine import numbers
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
+from proxy.config_checks_routes import check_routes
 from proxy.config_errors import ConfigFinding, error, warning
 
 Findings = Iterator[ConfigFinding]
@@ -60,7 +61,10 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        for name in trunk.gateways:
+            yield from _reference(f"trunk[{trunk.name}].route", name, gateways, "gateway")
+        for name in trunk.listeners:
+            yield from _reference(f"trunk[{trunk.name}].listeners", name, listeners, "listener")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -72,7 +76,8 @@ def _reference(key: str, name: str, known: set[str], table: str) -> Findings:
 
 
 def _unused(configuration: Configuration) -> Findings:
-    routes = {trunk.route for trunk in configuration.trunks}
+    routes = {name for trunk in configuration.trunks for name in trunk.gateways}
+    routes |= {name for route in configuration.routes for name in route.gateways}
     for gateway in configuration.gateways:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
@@ -153,7 +158,7 @@ def _host(key: str, text: str) -> Findings:
 def _sources(configuration: Configuration) -> Findings:
     if not configuration.trunks:
         yield error("trunk", "there is none, so every call would be dropped")
-    known: list[tuple[IPv4Network | IPv6Network, str]] = []
+    known: list[tuple[IPv4Network | IPv6Network, Trunk]] = []
     for trunk in configuration.trunks:
         if not trunk.sources:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
@@ -165,15 +170,18 @@ def _sources(configuration: Configuration) -> Findings:
                 yield error(key, str(why))
                 continue
             yield from _overlaps(key, trunk, network, known)
-            known.append((network, trunk.name))
+            known.append((network, trunk))
 
 
 def _overlaps(
-    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, str]]
+    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, Trunk]]
 ) -> Findings:
     if network.prefixlen == 0:
         yield warning(key, "any address may place calls on this trunk")
-    for other, owner in known:
+    for other, other_trunk in known:
+        owner = other_trunk.name
+        if trunk.listeners and other_trunk.listeners and not set(trunk.listeners) & set(other_trunk.listeners):
+            continue  # never by the same listener
         if network == other:
             yield error(key, f"{network} is a source of trunk[{owner}] already")
         elif network.version == other.version and network.overlaps(other):
@@ -306,6 +314,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _admin,
     _sources,
     _targets,
+    check_routes,
     _redress,
     _statuses,
 )

@@ -8,7 +8,7 @@ import aiodns
 from pycares import AAAARecordData, ARecordData, DNSRecord, NAPTRRecordData, SRVRecordData
 
 from proxy.record_cache import NEGATIVE_S, QueryError, RecordSet
-from proxy.sip.server_location import Naptr, Srv
+from proxy.server_location import Naptr, Srv
 
 MAX_RECORDS = 1024  # of one answer; the rest is not looked at
 # Tries at 0, 0.7 and 2.1 s: one lost datagram does not cost the resolver's deadline, and a late answer fills its cache.

@@ -1,8 +1,9 @@
 # Requests whose next hop is a name that nobody has looked up yet: kept aside, a bounded number for a bounded time.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from proxy.memory cimport Block
+from proxy.routing_table cimport Peer
 from proxy.sip.address cimport Address
 
 cdef struct ParkedRequest:
@@ -13,7 +14,8 @@ cdef struct ParkedRequest:
     uint32_t server          # its server transaction, open so that repeats are absorbed
     uint32_t generation
     uint32_t call            # of an initial INVITE, 0 = none
-    int32_t tls_trunk
+    uint32_t routing         # generation of the routing that `peer` is of
+    Peer peer
     uint8_t listener
 
 cdef class ParkingLot:

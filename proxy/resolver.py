@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from proxy.record_cache import MIN_TTL_S, NEGATIVE_S, Query, QueryError, RecordCache, RecordSet
-from proxy.sip.server_location import (
+from proxy.server_location import (
     Choose,
     Destination,
     Naptr,

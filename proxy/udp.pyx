@@ -167,6 +167,12 @@ cdef class UdpEdge:
         """True if that probe is still unanswered: it then counts against its target."""
         return self.core.probe_timeout(probe)
 
+    def resolved(self, question, destinations, ttl_s):
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
+        self.core.resolved(question, destinations, ttl_s, self.now(), self.out)
+        self.send_all()
+        self.finish()
+
     def now_us(self):
         """The node's time: Unix microseconds that never go back."""
         return self.now()

@@ -66,7 +66,9 @@ cdef struct ServerTransaction:
     uint32_t routing         # generation of the routing that `gateway` and `tried` are of
     uint16_t status          # of `response`
     uint16_t failed_status   # of attempts that were given up for another target: 503 or 408, 0 = none
-    uint16_t gateway         # NO_GATEWAY = routed by the message itself
+    uint16_t route           # NO_ROUTE = routed by the message itself
+    uint16_t gateway         # of `tried`; NO_GATEWAY = routed by the message itself
+    uint8_t position         # of the gateway in the route
     uint8_t state            # State
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER
     uint8_t listener
@@ -99,6 +101,7 @@ cdef struct ClientTransaction:
     uint8_t listener
     uint8_t retransmit
     uint8_t reliable         # went out over a stream
+    uint8_t secure           # may go by TLS only
     uint8_t flags            # ClientFlag
 
 cdef enum:

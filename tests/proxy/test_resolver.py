@@ -11,7 +11,7 @@ import pytest
 from proxy.dns_servers import DnsServers
 from proxy.record_cache import FAILURE_S, NEGATIVE_S, QueryError, RecordCache, RecordSet
 from proxy.resolver import Resolver
-from proxy.sip.server_location import Destination
+from proxy.server_location import Destination
 from tests.dns_server import DnsServer
 
 REACH = [("udp", 4), ("tcp", 4), ("tls", 4)]

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from proxy.sip.server_location import Naptr, Service, Srv, order_srv, services_by_name, services_by_naptr
+from proxy.server_location import Naptr, Service, Srv, order_srv, services_by_name, services_by_naptr
 
 ALL = ("udp", "tcp", "tls", "ws", "wss")
 
