@@ -53,6 +53,7 @@ class GatewayRoute:
     tags: TagHeaders
     rewrite_host: bool
     probe: Probe
+    retry_on: tuple[int, ...]
 
     def with_names(self, names: Iterable[NamedTarget]) -> tuple[TargetRoute, ...]:
         """Every target of the gateway, given where its names lead now."""
@@ -111,6 +112,7 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
         tags=gateway.tags,
         rewrite_host=gateway.rewrite_host,
         probe=gateway.probe,
+        retry_on=gateway.retry_on,
     )
     return replace(route, targets=route.with_names(names))
 

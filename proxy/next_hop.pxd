@@ -47,7 +47,8 @@ cdef class NextHops(RouteReading):
 
     # call: of an initial INVITE, NULL = none; it counts toward the caps of the gateway that is chosen.
     cdef HopOutcome find_next_hop(self, Incoming* incoming, Call* call, NextHop* hop) noexcept nogil
-    cdef HopOutcome hop_by_message(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil
+    cdef HopOutcome hop_by_message(self, Incoming* incoming, Uri* uri, Call* call, NextHop* hop) noexcept nogil
+    cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
     cdef HopOutcome hop_by_uri(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil
     cdef HopOutcome hop_by_name(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil

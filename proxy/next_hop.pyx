@@ -38,23 +38,39 @@ cdef class NextHops(RouteReading):
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
-            return self.hop_by_message(incoming, &uri, hop)
+            return self.hop_by_message(incoming, &uri, call, hop)
         if message.to_tag.size:
             uri = message.request_uri
-            return self.hop_by_message(incoming, &uri, hop)
+            return self.hop_by_message(incoming, &uri, call, hop)
         if incoming.peer.kind != PEER_TRUNK:
             return HOP_NONE
         hop.route = self.routing.route_of(incoming.peer.index, call.event.callee if call != NULL else 0)
         return self.next_target(call, 0, incoming.now_us, hop)
 
-    # The other side of the call is where its signalling came from or went to, should its Contact lead nowhere.
-    cdef HopOutcome hop_by_message(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil:
+    # The topmost Route, or the Request-URI within a dialog. The other side of a call is where its signalling came from
+    # or went to, should its Contact lead nowhere.
+    cdef HopOutcome hop_by_message(
+        self, Incoming* incoming, Uri* uri, Call* call, NextHop* hop
+    ) noexcept nogil:
         cdef HopOutcome outcome = self.hop_by_uri(incoming, uri, hop)
+        cdef bint secure
         if outcome != HOP_NONE:
             return outcome
-        if not self.hop_by_call(incoming, hop):
+        if self.hop_by_call(incoming, hop):
+            secure = is_secure(self.listeners[hop.listener].transport)
+            return HOP_FOUND if secure or not hop.secure else HOP_INSECURE
+        # The network behind the gateway knows its own names (RFC 3261 section 16.6 step 6, local policy).
+        if incoming.peer.kind != PEER_TRUNK or not self.is_foreign_name(incoming.message, uri):
             return HOP_NONE
-        return HOP_FOUND if not hop.secure or is_secure(self.listeners[hop.listener].transport) else HOP_INSECURE
+        hop.route = self.routing.trunks[incoming.peer.index].route
+        return self.next_target(call, 0, incoming.now_us, hop)
+
+    cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil:
+        cdef Address address
+        cdef int listener
+        if uri.host.size == 0 or parse_ip(message.data + uri.host.start, uri.host.size, &address):
+            return False
+        return not self.is_own_host(message, uri, &listener)
 
     cdef HopOutcome hop_by_uri(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil:
         cdef const Message* message = incoming.message

@@ -5,7 +5,7 @@ A request goes to the next hop that the router names. What dies on the way is an
 
 from libc.string cimport memcpy
 from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, UNROUTABLE
-from proxy.forwarding cimport Hop, answer_address, standard_reason, write_request
+from proxy.forwarding cimport Hop, answer_address, write_request
 from proxy.loops cimport breadth_of, loop_part
 from proxy.next_hop cimport HOP_FOUND, HOP_INSECURE, HOP_WAIT
 from proxy.outbox cimport Writer, literal, put, put_hex, writer_over
@@ -44,20 +44,19 @@ cdef class RequestForwarding(ResponseProcessing):
     ) noexcept nogil:
         if outcome == HOP_FOUND:
             self.send_on(incoming, call, next_hop)
-        elif outcome == HOP_WAIT and self.park(incoming, call, next_hop.name):
-            pass
-        else:
+        elif outcome != HOP_WAIT:
             self.give_up(incoming, call, outcome)
+        elif not self.park(incoming, call, next_hop.name):
+            incoming.waited = True
+            self.forward_stateful(incoming, call)
 
     # A class above keeps it until the name is known; here nobody does.
     cdef bint park(self, Incoming* incoming, uint32_t call, uint64_t name) noexcept nogil:
         return False
 
-    # There is no next hop. RFC 5630 section 5.3: a SIPS request goes by TLS or not at all. One whose name nobody looks
-    # up is as good as answered 503, which is ours to answer with 500 (RFC 3261 section 16.7 step 6).
+    # There is no next hop. RFC 5630 section 5.3: a SIPS request goes by TLS or not at all.
     cdef void give_up(self, Incoming* incoming, uint32_t call, HopOutcome outcome) noexcept nogil:
         cdef Writer lines = writer_over(self.extra, sizeof(self.extra))
-        cdef uint16_t status = 500 if outcome == HOP_WAIT else 480
         self.count(UNROUTABLE)
         if outcome == HOP_INSECURE:
             literal(&lines, b"Warning: 380 ")
@@ -66,8 +65,8 @@ cdef class RequestForwarding(ResponseProcessing):
                 self.router.listeners[incoming.listener].sent_by.size
             )
             literal(&lines, b' "SIPS Not Allowed"\r\n')
-        self.answer_with(incoming, status, standard_reason(status), <uint32_t>(lines.at - lines.start))
-        self.end_calls_of(incoming, call, status)
+        self.answer_with(incoming, 480, b"Temporarily Unavailable", <uint32_t>(lines.at - lines.start))
+        self.end_calls_of(incoming, call, 480)
 
     cdef void send_on(self, Incoming* incoming, uint32_t call, NextHop* next_hop) noexcept nogil:
         cdef const Message* message = incoming.message

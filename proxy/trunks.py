@@ -22,6 +22,7 @@ class TrunkRoute:
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
     listeners: tuple[int, ...]
+    tls_names: tuple[str, ...]
     trusted: bool
     screen: bool
     dial_plan: DialPlan
@@ -74,6 +75,7 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: 
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
         listeners=tuple(listeners[name] for name in trunk.listeners),
+        tls_names=trunk.tls_names,
         trusted=trunk.trusted,
         screen=trunk.screen,
         dial_plan=dial_plan,

@@ -11,5 +11,5 @@ cdef class WaitingRequests(RequestForwarding):
     cdef Message waiting     # a parked one, read again
 
     cdef void name_known(self, uint64_t name, int64_t now_us) noexcept nogil
-    cdef void resume(self, ParkedRequest* parked, bint in_time, int64_t now_us) noexcept nogil
-    cdef void go_on(self, ParkedRequest* parked, bint in_time, bint cancelled, int64_t now_us) noexcept nogil
+    cdef void resume(self, ParkedRequest* parked, int64_t now_us) noexcept nogil
+    cdef void go_on(self, ParkedRequest* parked, bint cancelled, int64_t now_us) noexcept nogil

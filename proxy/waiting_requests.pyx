@@ -7,7 +7,7 @@ transaction ends and the request is handled as if it had come just now, its name
 from proxy.counters cimport INTERNAL_ERRORS, PARKED
 from proxy.forwarding cimport standard_reason
 from proxy.memory cimport keep, release
-from proxy.next_hop cimport HOP_WAIT, Incoming
+from proxy.next_hop cimport Incoming
 from proxy.sip.message cimport METHOD_INVITE, parse_message
 from proxy.sip.transaction cimport (
     INVITE_SERVER,
@@ -57,23 +57,23 @@ cdef class WaitingRequests(RequestForwarding):
         cdef uint32_t cursor = 0
         cdef ParkedRequest* parked = self.parked.next_for(name, &cursor)
         while parked != NULL:
-            self.resume(parked, True, now_us)
+            self.resume(parked, now_us)
             parked = self.parked.next_for(name, &cursor)
 
-    cdef void resume(self, ParkedRequest* parked, bint in_time, int64_t now_us) noexcept nogil:
+    cdef void resume(self, ParkedRequest* parked, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[parked.server]
         cdef bint cancelled = s.flags & SERVER_CANCELLED
         cdef const char* reason
         if s.generation == parked.generation and s.state != STATE_FREE:
             self.transactions.end_server(parked.server)
             if parse_message(parked.message.data, parked.message.size, &self.waiting, &reason) == 0:
-                self.go_on(parked, in_time, cancelled, now_us)
+                self.go_on(parked, cancelled, now_us)
             else:
                 self.count(INTERNAL_ERRORS)
         release(&self.transactions.memory, &parked.message)
         self.parked.leave(parked)
 
-    cdef void go_on(self, ParkedRequest* parked, bint in_time, bint cancelled, int64_t now_us) noexcept nogil:
+    cdef void go_on(self, ParkedRequest* parked, bint cancelled, int64_t now_us) noexcept nogil:
         cdef Incoming incoming
         incoming.message = &self.waiting
         incoming.source = &parked.source
@@ -88,10 +88,8 @@ cdef class WaitingRequests(RequestForwarding):
         if cancelled:
             self.answer(&incoming, 487, standard_reason(487))
             self.end_calls_of(&incoming, parked.call, 487)
-        elif in_time:
-            self.forward_stateful(&incoming, parked.call)
         else:
-            self.give_up(&incoming, parked.call, HOP_WAIT)
+            self.forward_stateful(&incoming, parked.call)
 
     cdef int64_t deadline(self) noexcept nogil:
         cdef int64_t timers = RequestForwarding.deadline(self)
@@ -101,6 +99,6 @@ cdef class WaitingRequests(RequestForwarding):
     cdef void fire_timers(self, int64_t now_us) noexcept nogil:
         cdef ParkedRequest* parked = self.parked.next_due(now_us)
         while parked != NULL and self.out.count < self.out.limit - 8:
-            self.resume(parked, False, now_us)
+            self.resume(parked, now_us)
             parked = self.parked.next_due(now_us)
         RequestForwarding.fire_timers(self, now_us)

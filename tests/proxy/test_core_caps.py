@@ -81,7 +81,8 @@ def test_calls_a_second_of_a_gateway() -> None:
 
 
 def test_cap_of_every_gateway() -> None:
-    play = Play(with_gateway("concurrent_calls = 1").replace('"other"\ntargets', '"other"\nconcurrent_calls = 1\ntargets'))
+    text = with_gateway("concurrent_calls = 1")
+    play = Play(text.replace('"other"\ntargets', '"other"\nconcurrent_calls = 1\ntargets'))
     assert [call(play, n)[0].to for n in range(2)] == [SOFTSWITCH, OTHER]
     (refusal,) = call(play, 2)
     assert (refusal.status, refusal.all("Retry-After")) == (503, [])

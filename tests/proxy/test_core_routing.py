@@ -18,7 +18,8 @@ name = "outside-tls"
 address = "203.0.113.5:5061"
 transport = "tls"
 """
-TWO_SIDES = CONFIGURATION.replace('name = "softswitch"\n', 'name = "softswitch"\nlistener = "inside"\n') + INSIDE_LISTENER
+TWO_SIDES = CONFIGURATION.replace('name = "softswitch"\n', 'name = "softswitch"\nlistener = "inside"\n')
+TWO_SIDES += INSIDE_LISTENER
 BY_TLS = TWO_SIDES.replace('listener = "inside"\n', "").replace("priority = 1 }", 'priority = 1, transport = "tls" }')
 BY_TLS += TLS_LISTENER
 STRICT = ("198.51.100.77", 5060)
