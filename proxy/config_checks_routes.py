@@ -17,7 +17,8 @@ _PREFIX = re.compile(r"(\+[0-9]{0,15}|[A-Z]{2}:[0-9]{0,8})\Z")
 def check_routes(configuration: Configuration) -> Findings:
     gateways = {gateway.name: gateway for gateway in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _in_turn(f"trunk[{trunk.name}].route", trunk.gateways, gateways)
+        if trunk.route is not None:
+            yield from _in_turn(f"trunk[{trunk.name}].route", trunk.gateways, gateways)
     trunks = {trunk.name for trunk in configuration.trunks}
     seen: set[tuple[str, str | None]] = set()
     for route in configuration.routes:

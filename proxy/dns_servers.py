@@ -21,13 +21,11 @@ _TYPES = {"A": 1, "AAAA": 28, "SRV": 33, "NAPTR": 35}
 class DnsServers:
     """c-ares, which goes on to TCP where an answer is too long for a datagram.
 
-    servers: numeric addresses (default: those of /etc/resolv.conf). port: the same for all. Made in the running loop.
+    servers: address[:port], IPv6 in brackets; none = those of /etc/resolv.conf. Made within the running loop.
     """
 
-    def __init__(self, servers: Sequence[str] | None = None, port: int = 53) -> None:
-        self._resolver = aiodns.DNSResolver(
-            nameservers=servers, timeout=_TRY_S, tries=_TRIES, udp_port=port, tcp_port=port
-        )
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        self._resolver = aiodns.DNSResolver(nameservers=list(servers) or None, timeout=_TRY_S, tries=_TRIES)
 
     async def query(self, name: str, kind: str) -> RecordSet:
         """The records of a name, kind "A", "AAAA", "SRV" or "NAPTR"; QueryError if no server answers."""

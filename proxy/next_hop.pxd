@@ -38,6 +38,8 @@ cdef struct Incoming:
     Peer peer
     RouteState route
     uint8_t listener
+    bint judged              # an INVITE that the engine has seen: its repeats get the same answer
+    bint tagged              # its verdict is a label
     uint8_t waited           # the name of its next hop has been asked for: it waits no more
 
 cdef class NextHops(RouteReading):
@@ -45,6 +47,8 @@ cdef class NextHops(RouteReading):
     cdef Calls calls
     cdef readonly NameCache names
 
+    # Whether a trunk is in redirect mode.
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     # call: of an initial INVITE, NULL = none; it counts toward the caps of the gateway that is chosen.
     cdef HopOutcome find_next_hop(self, Incoming* incoming, Call* call, NextHop* hop) noexcept nogil
     cdef HopOutcome hop_by_message(self, Incoming* incoming, Uri* uri, Call* call, NextHop* hop) noexcept nogil

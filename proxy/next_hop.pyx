@@ -4,10 +4,10 @@ A name is looked up in the cache of names and never waited for: what is not know
 to wait. A contact that leads nowhere gives way to the address that the call's other side has.
 """
 
-from proxy.routing_table cimport MAX_TARGETS, PEER_TRUNK, GatewayEntry, RouteEntry
+from proxy.prefix_routes cimport NO_ROUTE, RouteEntry
+from proxy.routing_table cimport COMPAT_NONE, PEER_TRUNK
 from proxy.call_limits cimport NO_LIMIT
 from proxy.name_cache cimport ANY_TRANSPORT, MAX_NAME, NameEntry, NameQuery
-from proxy.prefix_routes cimport NO_ROUTE
 from proxy.sip.address cimport is_unicast, parse_ip, same_host
 from proxy.sip.grammar cimport Slice, sip_equal_nocase
 from proxy.sip.name_addr cimport NameAddr
@@ -36,6 +36,8 @@ cdef class NextHops(RouteReading):
         hop.position = 0
         hop.secure = message.request_uri.scheme == SCHEME_SIPS
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
+        if incoming.peer.kind == PEER_TRUNK and self.is_redirected(incoming.peer.index):
+            return HOP_NONE      # it is answered, and nothing of it is forwarded
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
             return self.hop_by_message(incoming, &uri, call, hop)
@@ -46,6 +48,9 @@ cdef class NextHops(RouteReading):
             return HOP_NONE
         hop.route = self.routing.route_of(incoming.peer.index, call.event.callee if call != NULL else 0)
         return self.next_target(call, 0, incoming.now_us, hop)
+
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil:
+        return self.routing.trunks[trunk].redirection.compat != COMPAT_NONE
 
     # The topmost Route, or the Request-URI within a dialog. The other side of a call is where its signalling came from
     # or went to, should its Contact lead nowhere.

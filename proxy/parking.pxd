@@ -16,6 +16,8 @@ cdef struct ParkedRequest:
     uint32_t call            # of an initial INVITE, 0 = none
     uint32_t routing         # generation of the routing that `peer` is of
     Peer peer
+    uint8_t judged           # as in Incoming
+    uint8_t tagged
     uint8_t listener
 
 cdef class ParkingLot:

@@ -7,12 +7,22 @@ from proxy.next_hop cimport Incoming, NextHop, NextHops
 from proxy.outbox cimport Writer
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ClientTransaction
+from proxy.sip.address cimport Address
+from proxy.trust_border cimport Border
 
 cdef enum:
     URI_ROOM = 1024          # of a Request-URI that we write
 
 cdef class Router(NextHops):
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil
+    # False: everything may cross. The listeners are those of the sender's and the receiver's side.
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, uint8_t arriving, const Address* receiver, uint8_t leaving,
+        Border* border
+    ) noexcept nogil
     # uri: URI_ROOM bytes for a Request-URI of our own.
     cdef void fill_uri(self, Incoming* incoming, const NextHop* next_hop, uint8_t* uri, Hop* hop) noexcept nogil
     cdef void fill_strict(self, Incoming* incoming, Hop* hop) noexcept nogil

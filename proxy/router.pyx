@@ -6,13 +6,14 @@ RFC 3261 sections 16.5 and 16.6, RFC 5658 for Record-Route.
 from libc.string cimport memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
 from proxy.own_addresses cimport ListenerEntry
-from proxy.routing_table cimport PEER_GATEWAY, PEER_TRUNK, GatewayEntry, TargetEntry
+from proxy.routing_table cimport GatewayEntry, TargetEntry
 from proxy.sip.address cimport same_address
 from proxy.sip.grammar cimport Slice, sip_equal_nocase
 from proxy.sip.name_addr cimport NameAddr
 from proxy.sip.route cimport next_route, read_route
 from proxy.sip.transaction cimport CLIENT_MOVED, NO_GATEWAY
 from proxy.sip.uri cimport Uri, find_parameter, parse_uri
+from proxy.trust_border cimport RIGHT_ASSERT, open_border
 
 from typing import NamedTuple
 
@@ -40,12 +41,38 @@ cdef class Router(NextHops):
         hop.source = incoming.source
         hop.route_edit = incoming.route.edit
         hop.max_forwards = message.max_forwards - 1 if message.max_forwards > 0 else 70
-        hop.strip_untrusted = not (
-            incoming.peer.kind == PEER_GATEWAY
-            or (incoming.peer.kind == PEER_TRUNK and self.routing.trunks[incoming.peer.index].trusted)
+        self.open_request_border(incoming, next_hop, &hop.border)
+
+    # A tagged call is known by its name, where the gateway wants that.
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil:
+        cdef uint8_t rights = self.routing.rights_of(incoming.peer)
+        cdef const GatewayEntry* gateway
+        if next_hop.gateway == NO_GATEWAY:
+            open_border(
+                border, incoming.message, rights,
+                self.routing.rights_of(self.routing.peer_of(&next_hop.destination, next_hop.listener)) & RIGHT_ASSERT,
+                NULL, 0
+            )
+            return
+        gateway = &self.routing.gateways[next_hop.gateway]
+        open_border(
+            border, incoming.message, rights, gateway.trusted, gateway.display if incoming.tagged else NULL,
+            gateway.display_size
         )
-        if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
-            hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
+
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, uint8_t arriving, const Address* receiver, uint8_t leaving,
+        Border* border
+    ) noexcept nogil:
+        if not message.at_border:
+            return False
+        open_border(
+            border, message, self.routing.rights_of(self.routing.peer_of(sender, arriving)),
+            self.routing.rights_of(self.routing.peer_of(receiver, leaving)) & RIGHT_ASSERT, NULL, 0
+        )
+        return True
 
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
     cdef int write_record_route(

@@ -298,7 +298,7 @@ def build_resolver(configuration: Configuration) -> Resolver:
     reach = [
         (row.transport.value, ip_address(parse_host_port(row.address).host).version) for row in configuration.listeners
     ]
-    return Resolver(reach, DnsServers().query)
+    return Resolver(reach, DnsServers(configuration.dns.servers).query)
 
 
 def build_core(
@@ -355,6 +355,9 @@ def main() -> None:
         reputation=configuration.capacity.reputation,
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
+        pairs=configuration.capacity.pairs,
+        subscribers=configuration.capacity.subscribers,
+        subscriber_lists=configuration.capacity.subscriber_lists,
     )
     counters = Counters.open(state.counters(options.worker))
     core = build_core(configuration, sockets, counters, options.worker, options.workers, state)

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from engine.rules import DialPlan
-from proxy.config import Configuration, Redress, Trunk
+from proxy.config import Compat, Configuration, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectRoute:
+    """How a trunk in redirect mode is answered; act_at 0..100."""
+
+    compat: str
+    mode: str
+    act_at: int
+    clean: int
+    display_name: str
+    contacts: tuple[str, ...]
+    divert_to: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,10 @@ class TrunkRoute:
     listeners: tuple[int, ...]
     tls_names: tuple[str, ...]
     trusted: bool
+    accepts: tuple[str, ...]
+    group: str | None
+    redirect: RedirectRoute | None  # None = calls are forwarded
+    context: str | None
     screen: bool
     dial_plan: DialPlan
     route: int
@@ -77,6 +94,10 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: 
         listeners=tuple(listeners[name] for name in trunk.listeners),
         tls_names=trunk.tls_names,
         trusted=trunk.trusted,
+        accepts=tuple(right.value for right in trunk.accepts),
+        group=trunk.group,
+        redirect=_redirect(trunk),
+        context=trunk.context,
         screen=trunk.screen,
         dial_plan=dial_plan,
         route=index,
@@ -100,3 +121,18 @@ def _limits(configuration: Configuration) -> Iterator[tuple[str, float, int]]:
         yield f"trunk {trunk.name}", trunk.calls_per_s, trunk.concurrent_calls
     for gateway in configuration.gateways:
         yield f"gateway {gateway.name}", gateway.calls_per_s, gateway.concurrent_calls
+
+
+def _redirect(trunk: Trunk) -> RedirectRoute | None:
+    if trunk.compat is None:
+        return None
+    redirect = trunk.redirect
+    return RedirectRoute(
+        compat=trunk.compat.value,
+        mode=redirect.mode.value,
+        act_at=redirect.act_at,
+        clean=redirect.clean or (503 if trunk.compat is Compat.RIBBON else 404),
+        display_name=redirect.display_name,
+        contacts=redirect.contacts,
+        divert_to=redirect.divert_to,
+    )

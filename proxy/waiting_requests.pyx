@@ -46,6 +46,7 @@ cdef class WaitingRequests(RequestForwarding):
         parked.source = incoming.source[0]
         parked.peer = incoming.peer
         parked.listener = incoming.listener
+        parked.judged, parked.tagged = incoming.judged, incoming.tagged
         parked.call = call
         parked.server = server
         parked.generation = self.transactions.servers[server].generation
@@ -80,6 +81,7 @@ cdef class WaitingRequests(RequestForwarding):
         incoming.now_us = now_us
         incoming.key = self.transactions.key_of(&self.waiting)
         incoming.listener = parked.listener
+        incoming.judged, incoming.tagged = parked.judged, parked.tagged
         incoming.waited = True
         incoming.peer = parked.peer
         if parked.routing != self.router.routing.generation:

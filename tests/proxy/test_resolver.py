@@ -41,7 +41,7 @@ def play(
 ) -> None:
     async def run() -> None:
         async with DnsServer(records, ttl_s) as server:
-            servers = DnsServers(["127.0.0.1"], server.port)
+            servers = DnsServers([f"127.0.0.1:{server.port}"])
             resolver = Resolver(reach, servers.query, deadline_s=deadline_s)
             try:
                 await scene(server, resolver)
