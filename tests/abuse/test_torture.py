@@ -15,12 +15,16 @@ REFUSED = [name for name, outcome in ROWS.items() if isinstance(outcome, int)]
 CLOSED_METHOD = [name for name, outcome in ROWS.items() if outcome == "open"]
 DROPPED = [name for name, outcome in ROWS.items() if outcome == "drop"]
 TCP, FLOW = 2, 7  # the listener in TRUSTED, and a connection to it
-OWN_HEADERS = ("via", "max-forwards", "record-route")
+OWN_HEADERS = ("via", "max-forwards", "max-breadth", "record-route")
 
 
 def play_of(name: str, text: str = TRUSTED) -> tuple[Play, list[Datagram]]:
+    """What a message leads to where no name of it is known to the resolver."""
     play = Play(text)
-    return play, play.receive(message(name))
+    sent = play.receive(message(name))
+    for question, *_ in play.questions():
+        sent += play.resolve(question)
+    return play, sent
 
 
 def test_p1_every_message_of_the_archives_has_its_row() -> None:
