@@ -37,7 +37,9 @@ cdef enum:
 cdef class ResponseContext(TransactionLayer):
     """Keeps the best final response of a request, sends it, and cancels branches."""
 
-    cdef void note_final(self, uint32_t server, uint16_t status, const Message* message) noexcept nogil:
+    cdef void note_final(
+        self, uint32_t server, uint32_t client, uint16_t status, const Message* message
+    ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Writer writer
         if not is_better(status, s.best_status):
@@ -49,7 +51,7 @@ cdef class ResponseContext(TransactionLayer):
         if message == NULL:
             return
         self.out.begin(&writer)
-        self.write_passed(&writer, server, message)
+        self.write_passed(&writer, server, client, message)
         if not writer.full:
             keep(&self.transactions.memory, writer.start, <uint32_t>(writer.at - writer.start), &s.best)
 
@@ -173,6 +175,7 @@ cdef class ResponseContext(TransactionLayer):
         next_hop.listener = c.listener
         next_hop.gateway = NO_GATEWAY
         next_hop.target = 0
+        next_hop.secure = False
         cancelling = &self.transactions.clients[cancel]
         cancelling.flags = CLIENT_CANCEL
         if self.start_client(0, &next_hop, sent, cancel, METHOD_CANCEL, now_us):

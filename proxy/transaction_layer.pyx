@@ -241,6 +241,7 @@ cdef class TransactionLayer:
         c.gateway = next_hop.gateway
         c.target = next_hop.target
         c.method = method
+        c.secure = next_hop.secure
         c.retransmit = LENGTH_T1
         c.reliable = is_reliable(self.router.listeners[next_hop.listener].transport)
         sent.token = <uint64_t>client << 32 | c.generation
@@ -248,9 +249,7 @@ cdef class TransactionLayer:
             self.transactions.attach(client, server)
             if next_hop.gateway != NO_GATEWAY:
                 s.tried |= <uint64_t>1 << next_hop.target
-                if method == METHOD_INVITE and has_untried(
-                    s.tried, self.router.routing.gateways[next_hop.gateway].target_count
-                ):
+                if method == METHOD_INVITE and self.router.has_alternative(next_hop, s.tried):
                     timeout = LENGTH_FAILOVER
         if not c.reliable:
             self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
@@ -274,7 +273,9 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &c.message)
 
     # The response without its top Via, to where the request came from. False: the server transaction is past it.
-    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil:
+    cdef bint pass_response(
+        self, uint32_t server, uint32_t client, const Message* message, int64_t now_us
+    ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
         cdef Writer writer
@@ -282,7 +283,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        self.write_passed(&writer, server, message)
+        self.write_passed(&writer, server, client, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -291,11 +292,15 @@ cdef class TransactionLayer:
         self.apply_server(server, input, now_us)
         return True
 
-    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
-        cdef ServerTransaction* s = &self.transactions.servers[server]
+    # As it goes from this branch to the caller.
+    cdef void write_passed(
+        self, Writer* writer, uint32_t server, uint32_t client, const Message* message
+    ) noexcept nogil:
+        cdef const ServerTransaction* s = &self.transactions.servers[server]
+        cdef const ClientTransaction* c = &self.transactions.clients[client]
         cdef Border border
         cdef bint crosses = self.router.open_response_border(
-            message, &self.transactions.clients[s.client].destination, &s.peer, &border
+            message, &c.destination, c.listener, &s.peer, s.listener, &border
         )
         write_response(writer, message, &border if crosses else NULL)
 
@@ -394,8 +399,3 @@ cdef class TransactionLayer:
             self.on_target_silent(client, now_us)
         else:
             self.on_client_timeout(client, now_us)
-
-
-cdef inline bint has_untried(uint64_t tried, uint16_t targets) noexcept nogil:
-    cdef uint64_t all_ = <uint64_t>-1 if targets >= 64 else (<uint64_t>1 << targets) - 1
-    return (tried & all_) != all_
