@@ -17,6 +17,7 @@ from proxy.counters cimport (
     TIMEOUTS,
     TRANSPORT_FAILURES,
 )
+from proxy.early_dialogs cimport early_dialog
 from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
@@ -135,6 +136,7 @@ cdef class ResponseProcessing(ResponseContext):
         if c.flags & (CLIENT_ABANDONED | CLIENT_CANCEL_WANTED) or server == 0:
             self.cancel_client(client, now_us)
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
+            c.early = early_dialog(message) if message.status != 199 else 0
             self.pass_response(server, client, message, now_us)
 
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
@@ -210,6 +212,8 @@ cdef class ResponseProcessing(ResponseContext):
             s.flags |= SERVER_SETTLED
         elif not c.flags & CLIENT_ABANDONED and self.try_next_target(server, client, now_us):
             self.note_final(server, client, status, message)
+            if message != NULL:
+                self.tell_early_end(server, client, message)
             return
         is_only = s.best_status == 0 and message != NULL and status != 503 and status != 408
         if is_only and not self.transactions.has_pending(server):
@@ -219,6 +223,8 @@ cdef class ResponseProcessing(ResponseContext):
             if status >= 600:
                 self.cancel_branches(server, now_us)
             if self.transactions.has_pending(server):
+                if message != NULL:
+                    self.tell_early_end(server, client, message)
                 return
             status = self.send_best(server, client, now_us)
         if s.call:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
 
 OPEN = CONFIGURATION.replace(
     'route = "softswitch"', 'route = "softswitch"\nmethods_allowed = ["SUBSCRIBE", "MESSAGE", "REGISTER"]'
@@ -93,6 +93,37 @@ def test_199_is_a_provisional_like_any_other() -> None:
     play.receive(response(invite, 180, tag="a"), SOFTSWITCH)
     (ended,) = play.receive(response(invite, 199, tag="a", headers=["Reason: SIP;cause=486"]), SOFTSWITCH)
     assert (ended.status, ended.to, ended.tag("To"), ended.one("Reason")) == (199, CARRIER, "a", "SIP;cause=486")
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        (["Supported: timer, 199"], True),
+        (["k: 199", "Require: timer"], True),
+        (["Supported: 1999, x199"], False),
+        (["Supported: 199", "Require: timer,100REL"], False),
+        ([], False),
+    ],
+)
+def test_early_dialog_that_another_target_takes_over_from_is_ended_by_199(headers: list[str], told: bool) -> None:
+    play = Play(CONFIGURATION.replace('name = "softswitch"\n', 'name = "softswitch"\nretry_on = [486]\n'))
+    (invite,) = play.receive(request(headers=headers))
+    play.receive(response(invite, 180, tag="a"), SOFTSWITCH)
+    sent = play.receive(response(invite, 486, tag="a"), SOFTSWITCH)
+    ended = [d for d in sent if d.to == CARRIER]
+    assert [d.status for d in ended] == ([199] if told else [])
+    if told:
+        assert (ended[0].tag("To"), ended[0].one("Reason")) == ("a", "SIP;cause=486")
+        assert ended[0].one("Via").startswith("SIP/2.0/UDP 192.0.2.10:5060")
+    assert [d.method for d in sent if d.to == SPARE] == ["INVITE"]
+
+
+def test_199_is_not_sent_for_a_dialog_that_the_caller_does_not_know() -> None:
+    play = Play(CONFIGURATION.replace('name = "softswitch"\n', 'name = "softswitch"\nretry_on = [486]\n'))
+    (invite,) = play.receive(request(headers=["Supported: 199"]))
+    play.receive(response(invite, 180, tag="a"), SOFTSWITCH)
+    play.receive(response(invite, 199, tag="a"), SOFTSWITCH)
+    assert [d.status for d in play.receive(response(invite, 486, tag="a"), SOFTSWITCH) if d.to == CARRIER] == []
 
 
 # SUBSCRIBE dialogs (RFC 6665)
