@@ -45,6 +45,7 @@ from proxy.counters cimport (
 )
 from proxy.forwarding cimport Hop, answer_address, standard_reason, write_request
 from proxy.key_index cimport prefetch_key
+from proxy.memory cimport taken
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put, put_hex, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_label_headers, write_rejection_headers
 from proxy.router cimport URI_ROOM, Router
@@ -423,7 +424,7 @@ cdef class ProxyCore(ResponseProcessing):
                 self.end_call(evicted, 200, 0, incoming.now_us)
                 index = self.router.calls.open()
         # No room for the call or its transaction: refused before the engine has counted it.
-        if index == 0 or not self.transactions.has_room(incoming.message.size + OWN_BYTES):
+        if index == 0 or not self.transactions.has_room(incoming.message.size + OWN_BYTES, False):
             self.count(REFUSED_OVERLOAD)
             self.answer(incoming, 503, b"Service Unavailable")
             if index:
@@ -616,7 +617,7 @@ cdef class ProxyCore(ResponseProcessing):
         values[<int>CLIENT_TRANSACTIONS] = self.transactions.capacity - self.transactions.free_client_count
         values[<int>TRANSACTIONS_REAPED] = self.transactions.reaped
         values[<int>CALLS] = self.router.calls.capacity - self.router.calls.free_count
-        values[<int>MEMORY_TAKEN] = self.transactions.memory.taken
+        values[<int>MEMORY_TAKEN] = taken(&self.transactions.memory)
         values[<int>EVENTS_LOST] = self.screening.lost
 
 

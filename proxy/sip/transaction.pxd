@@ -123,8 +123,11 @@ cdef class Transactions:
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil
     # A client transaction by the branch of a response, 0 = none.
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil
-    # Room for a server and a client transaction.
-    cdef bint has_room(self, uint32_t message_size) noexcept nogil
+    # Room for a server and a client transaction; the last eighth of it is for requests of priority.
+    cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil
+    cdef bint has_free(self, uint32_t spare) noexcept nogil
+    # Of the room for requests without priority, what cannot be had by ending what only waits for repeats; 0 to 1 or above.
+    cdef double used_part(self) noexcept nogil
     # 0 = full.
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil
