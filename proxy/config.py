@@ -59,12 +59,25 @@ class Node(Struct, frozen=True, kw_only=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0  # how long SIGTERM waits for open transactions
 
 
+class Transport(StrEnum):
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+    WS = "ws"  # RFC 7118
+    WSS = "wss"
+
+
 class Listener(Struct, frozen=True, kw_only=True):
-    """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route."""
+    """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route.
+
+    tls: name of a [[tls]] table, for tls and wss.
+    """
 
     name: str
     address: str
+    transport: Transport = Transport.UDP
     advertise: str | None = None
+    tls: str | None = None
 
 
 class Admin(Struct, frozen=True, kw_only=True):
@@ -130,6 +143,7 @@ class Target(Struct, frozen=True, kw_only=True):
     address: str
     priority: Annotated[int, Meta(ge=0, le=65_535)] = 1
     weight: Annotated[int, Meta(ge=1, le=65_535)] = 1
+    transport: Transport = Transport.UDP
     ips: tuple[str, ...] = ()
 
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import numbers
-from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Trunk
+from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
 
@@ -97,7 +97,7 @@ def _listeners(configuration: Configuration) -> Findings:
         yield error("listener", "there is none, so nothing would be received")
     if len(configuration.listeners) > _MAX_LISTENERS:
         yield error("listener", f"there are {len(configuration.listeners)}, at most {_MAX_LISTENERS}")
-    bound: list[tuple[str, HostPort]] = []
+    bound: list[tuple[str, HostPort, bool]] = []
     for listener in configuration.listeners:
         key = f"listener[{listener.name}]"
         address = yield from _address(f"{key}.address", listener.address)
@@ -107,10 +107,11 @@ def _listeners(configuration: Configuration) -> Findings:
             continue
         if address.ip.is_unspecified and listener.advertise is None:
             yield error(f"{key}.advertise", f"is required with {listener.address}: peers need an address to answer to")
-        for other, taken in bound:
-            if _clash(address, taken):
+        by_udp = listener.transport is Transport.UDP
+        for other, taken, other_by_udp in bound:
+            if by_udp == other_by_udp and _clash(address, taken):
                 yield error(f"{key}.address", f"{listener.address} is taken by listener[{other}]")
-        bound.append((listener.name, address))
+        bound.append((listener.name, address, by_udp))
 
 
 def _clash(one: HostPort, other: HostPort) -> bool:

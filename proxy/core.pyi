@@ -46,6 +46,19 @@ class ProxyCore:
         """Fires every timer whose deadline has come."""
     def receive_datagram(self, data: bytes, source: tuple[str, int], listener: int, now_us: int, out: Outbox) -> None:
         """One datagram from `source` (ip, port)."""
+    def receive_stream(
+        self,
+        data: bytes,
+        source: tuple[str, int],
+        listener: int,
+        flow: int,
+        now_us: int,
+        out: Outbox,
+        tls_trunk: int = -1,
+    ) -> None:
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+    def transport_failed(self, token: int, now_us: int, out: Outbox) -> None:
+        """The request with this token could not be delivered (RFC 3261 sections 16.9, 18.4)."""
     def take_events(self) -> bytes:
         """The oldest events as concatenated C records, b"" when there are none."""
     def probe(self, gateway: int, target: int, now_us: int, out: Outbox) -> int:

@@ -31,6 +31,7 @@ cdef enum Counter:
     REFUSED_DRAINING
     TIMEOUTS                 # no final response in time
     FAILOVERS
+    TRANSPORT_FAILURES       # requests that could not be delivered
     NO_ACK                   # final response never acknowledged (timer H)
     RESENT                   # retransmissions sent
     UNROUTABLE

@@ -9,7 +9,7 @@ NAMES = (
     "received", "sent", "send_failed", "keepalives", "not_sip", "unknown_source", "bad_messages", "retransmissions",
     "invites", "screened", "accepted", "tagged", "diverted", "rejected", "dropped", "unscreened", "in_dialog", "acks",
     "cancels", "responses", "stray_responses", "answered", "ended", "calls_evicted", "refused_overload",
-    "refused_draining", "timeouts", "failovers", "no_ack", "resent", "unroutable", "method_refused", "internal_errors",
+    "refused_draining", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable", "method_refused", "internal_errors",
     "events_lost", "handed_over", "transactions_reaped", "server_transactions", "client_transactions", "calls",
     "memory_taken",
 )

@@ -11,8 +11,8 @@ from proxy.sip.route cimport RouteCursor
 cdef struct Hop:
     const uint8_t* uri       # new Request-URI, NULL = as received
     uint32_t uri_size
-    const uint8_t* sent_by   # "host:port" of the listener it leaves by
-    uint32_t sent_by_size
+    const uint8_t* via       # "SIP/2.0/UDP host:port" of the listener it leaves by
+    uint32_t via_size
     const uint8_t* branch
     uint32_t branch_size
     const Address* source    # where it came from; NULL = its top Via is complete already
@@ -46,11 +46,10 @@ cdef void write_answer(Writer* writer, const Message* request, const Answer* ans
 cdef void write_ack(Writer* writer, const Message* request, const Message* response) noexcept nogil
 # CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). `received` may be NULL; its Reason goes along.
 cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil
-# The same request for another target: its own top Via gets another branch, and the Request-URI may change.
-cdef void write_retarget(
-    Writer* writer, const Message* sent, const uint8_t* uri, uint32_t uri_size, const uint8_t* branch,
-    uint32_t branch_size
-) noexcept nogil
-# Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581 section 4): always the packet's source address.
-cdef Address answer_address(const Message* request, const Address* source) noexcept nogil
+# The request as we sent it, for another target: hop.via and hop.branch on top, hop.uri if the Request-URI changes. The
+# first `own_routes` Record-Route rows behind our Via give way to hop.extra.
+cdef void write_retarget(Writer* writer, const Message* sent, const Hop* hop, int own_routes) noexcept nogil
+# Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581 section 4): always the packet's source address; over a
+# stream its connection, and if that is gone the port of sent-by.
+cdef Address answer_address(const Message* request, const Address* source, uint8_t transport) noexcept nogil
 cdef const char* standard_reason(uint16_t status) noexcept nogil

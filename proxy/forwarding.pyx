@@ -13,11 +13,13 @@ from proxy.sip.message cimport (
     HEADER_MAX_FORWARDS,
     HEADER_PREFERRED_IDENTITY,
     HEADER_REASON,
+    HEADER_RECORD_ROUTE,
     HEADER_REMOTE_PARTY_ID,
     HEADER_ROUTE,
     HEADER_VIA,
     Header,
 )
+from proxy.sip.transport cimport default_port, is_reliable
 from proxy.sip.via cimport Via, parse_via
 
 
@@ -35,7 +37,7 @@ cdef inline void put_header(Writer* writer, const Message* message, int index) n
 
 cdef void write_request(Writer* writer, const Message* message, const Hop* hop) noexcept nogil:
     write_request_line(writer, message, hop.uri, hop.uri_size)
-    write_own_via(writer, hop.sent_by, hop.sent_by_size, hop.branch, hop.branch_size)
+    write_own_via(writer, hop)
     put(writer, hop.extra, hop.extra_size)
     if message.max_forwards_header < 0:
         literal(writer, b"Max-Forwards: 70\r\n")
@@ -63,13 +65,11 @@ cdef void write_request_line(Writer* writer, const Message* message, const uint8
     literal(writer, b" SIP/2.0\r\n")
 
 
-cdef void write_own_via(
-    Writer* writer, const uint8_t* sent_by, uint32_t sent_by_size, const uint8_t* branch, uint32_t branch_size
-) noexcept nogil:
-    literal(writer, b"Via: SIP/2.0/UDP ")
-    put(writer, sent_by, sent_by_size)
+cdef void write_own_via(Writer* writer, const Hop* hop) noexcept nogil:
+    literal(writer, b"Via: ")
+    put(writer, hop.via, hop.via_size)
     literal(writer, b";rport;branch=")
-    put(writer, branch, branch_size)
+    put(writer, hop.branch, hop.branch_size)
     literal(writer, b"\r\n")
 
 
@@ -262,21 +262,21 @@ cdef void write_sibling(
     literal(writer, b"\r\nMax-Forwards: 70\r\n")
 
 
-cdef void write_retarget(
-    Writer* writer, const Message* sent, const uint8_t* uri, uint32_t uri_size, const uint8_t* branch,
-    uint32_t branch_size
-) noexcept nogil:
-    cdef Slice old = sent.via.branch
-    write_request_line(writer, sent, uri, uri_size)
-    put_range(writer, sent, sent.headers_start, old.start)
-    put(writer, branch, branch_size)
-    put_range(writer, sent, old.start + old.size, sent.size)
+cdef void write_retarget(Writer* writer, const Message* sent, const Hop* hop, int own_routes) noexcept nogil:
+    cdef int first = 1       # behind our Via
+    write_request_line(writer, sent, hop.uri, hop.uri_size)
+    write_own_via(writer, hop)
+    put(writer, hop.extra, hop.extra_size)
+    while own_routes and first < sent.header_count and sent.headers[first].name == HEADER_RECORD_ROUTE:
+        own_routes -= 1
+        first += 1
+    put_range(writer, sent, sent.headers[first - 1].end, sent.size)
 
 
-cdef Address answer_address(const Message* request, const Address* source) noexcept nogil:
+cdef Address answer_address(const Message* request, const Address* source, uint8_t transport) noexcept nogil:
     cdef Address to = source[0]
-    if not request.via.rport_empty:
-        to.port = <uint16_t>request.via.port if request.via.port > 0 else 5060
+    if is_reliable(transport) or not request.via.rport_empty:
+        to.port = <uint16_t>(request.via.port if request.via.port > 0 else default_port(transport))
     return to
 
 

@@ -10,8 +10,8 @@ from ipaddress import ip_address
 
 import msgspec
 
-from proxy.config import Configuration, Gateway, Listener, Probe, TagHeaders, Target
-from proxy.config_address import HostPort, parse_host_port
+from proxy.config import Configuration, Gateway, Listener, Probe, TagHeaders, Target, Transport
+from proxy.config_address import SIP_PORT, HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error
 
 _RESOLVERS = 16
@@ -20,10 +20,11 @@ _MAX_TARGETS = 64  # MAX_TARGETS of routing_table.pyx
 
 @dataclass(frozen=True, slots=True)
 class TargetRoute:
-    """One place to send a request to. text: host[:port] as written, for the Request-URI."""
+    """One place to send a request to. text: host[:port] as written, for the Request-URI. listener: to send from."""
 
     ip: str
     port: int
+    listener: int
     priority: int
     weight: int
     text: str
@@ -31,10 +32,9 @@ class TargetRoute:
 
 @dataclass(frozen=True, slots=True)
 class GatewayRoute:
-    """listener: index of the listener to send from. targets: in order of priority."""
+    """targets: in order of priority."""
 
     name: str
-    listener: int
     targets: tuple[TargetRoute, ...]
     trusted: bool
     tags: TagHeaders
@@ -57,16 +57,24 @@ def resolve_targets(configuration: Configuration) -> tuple[Configuration, list[C
     return msgspec.structs.replace(configuration, gateways=gateways), findings
 
 
+def listener_of(gateway: Gateway, target: Target, listeners: Sequence[Listener]) -> int | None:
+    """The listener a target is sent to from: the gateway's own, else the first that fits; None if there is none."""
+    ip = parse_host_port(target.address).ip
+    for index, listener in enumerate(listeners):
+        named = listener.name == gateway.listener
+        fits = gateway.listener is None and (ip is None or _ip_family(str(ip)) == _family(listener))
+        if listener.transport is target.transport and (named or fits):
+            return index
+    return None
+
+
 def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
-    index = _listener_index(gateway, listeners)
-    family = _family(listeners[index])
     return GatewayRoute(
         name=gateway.name,
-        listener=index,
         targets=tuple(
-            TargetRoute(ip, parse_host_port(target.address).port, target.priority, target.weight, target.address)
+            route
             for target in sorted(gateway.targets, key=lambda target: target.priority)
-            for ip in _target_ips(target, family)
+            for route in _routes(target, _listener_index(gateway, target, listeners), listeners)
         ),
         trusted=gateway.trusted,
         tags=gateway.tags,
@@ -75,11 +83,23 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
     )
 
 
+def _routes(target: Target, listener: int, listeners: Sequence[Listener]) -> list[TargetRoute]:
+    port = parse_host_port(target.address, _default_port(target)).port
+    return [
+        TargetRoute(ip, port, listener, target.priority, target.weight, target.address)
+        for ip in _target_ips(target, _family(listeners[listener]))
+    ]
+
+
 def _resolved(gateway: Gateway, listeners: Sequence[Listener], findings: list[ConfigFinding]) -> Gateway:
-    family = _family(listeners[_listener_index(gateway, listeners)])
     targets = []
     for position, target in enumerate(gateway.targets):
         key = f"gateway[{gateway.name}].targets[{position}]"
+        listener = listener_of(gateway, target, listeners)
+        if listener is None:
+            findings.append(error(f"{key}.transport", _no_listener(gateway, target)))
+            continue
+        family = _family(listeners[listener])
         try:
             ips = _target_ips(target, family)
         except OSError as why:
@@ -108,9 +128,21 @@ def _look_up(address: HostPort, family: socket.AddressFamily) -> tuple[str, ...]
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _listener_index(gateway: Gateway, listeners: Sequence[Listener]) -> int:
-    names = [listener.name for listener in listeners]
-    return names.index(gateway.listener) if gateway.listener is not None else 0
+def _listener_index(gateway: Gateway, target: Target, listeners: Sequence[Listener]) -> int:
+    index = listener_of(gateway, target, listeners)
+    if index is None:
+        raise ValueError(f"gateway {gateway.name}: {_no_listener(gateway, target)}")
+    return index
+
+
+def _no_listener(gateway: Gateway, target: Target) -> str:
+    if gateway.listener is not None:
+        return f"{target.address} is reached by {target.transport}, which listener {gateway.listener} is not for"
+    return f"{target.address} is reached by {target.transport}, and no [[listener]] of that IP version has it"
+
+
+def _default_port(target: Target) -> int:
+    return 5061 if target.transport is Transport.TLS else SIP_PORT
 
 
 def _family(listener: Listener) -> socket.AddressFamily:

@@ -11,6 +11,7 @@ cdef enum:
 cdef struct OutMessage:
     const uint8_t* data
     uint32_t size
+    uint64_t token           # client transaction << 32 | its generation, of a request that has one; 0 = nobody asks
     uint8_t listener
     uint8_t worker           # of a datagram handed over: whom to
     Address destination

@@ -4,6 +4,19 @@ from libc.stdlib cimport free, malloc
 
 from proxy.sip.address cimport address_text
 
+from typing import NamedTuple
+
+
+class OutgoingMessage(NamedTuple):
+    """A message that a core wants sent. flow: the connection it should go by. token: for `transport_failed`."""
+
+    listener: int
+    ip: str
+    port: int
+    data: bytes
+    flow: int
+    token: int
+
 
 cdef class Outbox:
     """Room for `limit` datagrams in `arena_bytes`; what does not fit is dropped and counted in `overflows`."""
@@ -22,17 +35,19 @@ cdef class Outbox:
         free(self.messages)
 
     def drain(self):
-        """Everything collected as (listener, ip, port, bytes), for tests and tools; the outbox is empty afterwards."""
+        """Everything collected, for tests and tools; the outbox is empty afterwards."""
         cdef uint32_t i
         cdef OutMessage* message
         datagrams = []
         for i in range(self.count):
             message = &self.messages[i]
-            datagrams.append((
+            datagrams.append(OutgoingMessage(
                 message.listener,
                 address_text(&message.destination),
                 message.destination.port,
                 (<const char*>message.data)[: message.size],
+                message.destination.flow,
+                message.token,
             ))
         self.clear()
         return datagrams
@@ -53,6 +68,7 @@ cdef class Outbox:
         self.count += 1
         message.data = writer.start
         message.size = <uint32_t>(writer.at - writer.start)
+        message.token = 0
         message.listener = listener
         message.destination = destination[0]
         self.arena_at = writer.at

@@ -22,6 +22,10 @@ cdef class ResponseProcessing(TransactionLayer):
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil
+    cdef bint send_again(
+        self, uint32_t server, uint32_t client, const NextHop* next_hop, int64_t now_us
+    ) noexcept nogil
+    cdef void on_transport_failed(self, uint32_t client, int64_t now_us) noexcept nogil
     cdef void end_call(self, uint32_t index, uint16_t status, uint8_t released_by, int64_t now_us) noexcept nogil
     cdef void hand_over(
         self, const Message* message, uint8_t worker, uint8_t listener, const Address* source

@@ -5,14 +5,24 @@ came were 503 and silence.
 """
 
 from engine._fastpath cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
+from libc.string cimport memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
-from proxy.counters cimport ANSWERED, ENDED, FAILOVERS, HANDED_OVER, RESPONSES, STRAY_RESPONSES, TIMEOUTS
+from proxy.counters cimport (
+    ANSWERED,
+    ENDED,
+    FAILOVERS,
+    HANDED_OVER,
+    RESPONSES,
+    STRAY_RESPONSES,
+    TIMEOUTS,
+    TRANSPORT_FAILURES,
+)
 from proxy.events cimport EVENT_ENDED, Event
-from proxy.forwarding cimport has_lower_via, write_retarget
+from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
-from proxy.outbox cimport Writer
+from proxy.outbox cimport Writer, writer_over
 from proxy.router cimport URI_ROOM
-from proxy.sip.message cimport METHOD_CANCEL, parse_message
+from proxy.sip.message cimport HEADER_RECORD_ROUTE, METHOD_CANCEL, parse_message
 from proxy.sip.timers cimport LENGTH_64T1, LENGTH_C
 from proxy.sip.transaction cimport (
     BRANCH_SIZE,
@@ -20,6 +30,7 @@ from proxy.sip.transaction cimport (
     CLIENT_CANCEL,
     CLIENT_CANCEL_SENT,
     CLIENT_CANCEL_WANTED,
+    CLIENT_MOVED,
     CLIENT_PROBE,
     DO_ACK,
     DO_PASS,
@@ -173,31 +184,78 @@ cdef class ResponseProcessing(TransactionLayer):
     # RFC 3263 section 4.3: the same request on a new branch to the next target. False: there is none left.
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
-        cdef ClientTransaction* old = &self.transactions.clients[client]
-        cdef uint32_t following
         cdef NextHop next_hop
-        cdef Writer writer
-        cdef OutMessage* sent
-        cdef const char* reason
-        cdef uint8_t branch[BRANCH_SIZE]
-        cdef uint8_t uri[URI_ROOM]
-        cdef uint32_t uri_size
         if s.gateway == NO_GATEWAY or s.routing != self.router.routing.generation or s.flags & SERVER_CANCELLED:
             return False
         if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
             return False
+        if not self.send_again(server, client, &next_hop, now_us):
+            return False
+        self.count(FAILOVERS)
+        return True
+
+    # The request of a client transaction to another next hop, in a client transaction of its own.
+    cdef bint send_again(
+        self, uint32_t server, uint32_t client, const NextHop* next_hop, int64_t now_us
+    ) noexcept nogil:
+        cdef ClientTransaction* old = &self.transactions.clients[client]
+        cdef uint32_t following
+        cdef Hop hop
+        cdef Writer writer
+        cdef Writer rows = writer_over(self.extra, sizeof(self.extra))
+        cdef OutMessage* sent
+        cdef const char* reason
+        cdef int own_routes = 0
+        cdef uint8_t branch[BRANCH_SIZE]
+        cdef uint8_t uri[URI_ROOM]
         if parse_message(old.message.data, old.message.size, &self.kept, &reason) != 0:
             return False
         following = self.transactions.open_client(old.machine)
         if following == 0:
             return False
-        self.transactions.write_branch(following, self.worker, branch)
-        uri_size = self.router.retarget_uri(&self.kept, old, &next_hop, uri)
+        memset(&hop, 0, sizeof(Hop))
+        self.router.fill_via(next_hop.listener, &hop)
+        hop.branch = branch
+        hop.branch_size = self.transactions.write_branch(following, self.worker, branch)
+        hop.uri_size = self.router.retarget_uri(&self.kept, old, next_hop, uri)
+        hop.uri = uri if hop.uri_size else NULL
+        if self.router.routed_by(old) != next_hop.listener and self.kept.headers[1].name == HEADER_RECORD_ROUTE:
+            own_routes = 2 if self.router.routed_by(old) != self.transactions.servers[server].listener else 1
+            self.router.write_record_route(
+                &rows, &self.kept, self.transactions.servers[server].listener, next_hop.listener
+            )
+            hop.extra = self.extra
+            hop.extra_size = <uint32_t>(rows.at - rows.start)
         self.out.begin(&writer)
-        write_retarget(&writer, &self.kept, uri if uri_size else NULL, uri_size, branch, BRANCH_SIZE)
+        write_retarget(&writer, &self.kept, &hop, own_routes)
         sent = self.out.commit(&writer, next_hop.listener, &next_hop.destination)
-        self.count(FAILOVERS)
-        return self.start_client(server, &next_hop, sent, following, old.method, now_us)
+        return self.start_client(server, next_hop, sent, following, old.method, now_us)
+
+    # RFC 3261 sections 16.9, 18.4: a request that could not be sent counts as answered 503. One that went by TCP for
+    # its size alone goes by UDP after all (section 18.1.1).
+    cdef void on_transport_failed(self, uint32_t client, int64_t now_us) noexcept nogil:
+        cdef ClientTransaction* c = &self.transactions.clients[client]
+        cdef uint32_t server = self.server_of(c)
+        cdef NextHop by_udp
+        if c.state != STATE_TRYING:
+            return
+        self.count(TRANSPORT_FAILURES)
+        if c.flags & CLIENT_CANCEL:
+            self.on_client_timeout(client, now_us)
+            return
+        if c.flags & CLIENT_MOVED and server:
+            by_udp.destination = c.destination
+            by_udp.gateway, by_udp.target = c.gateway, c.target
+            by_udp.listener = <uint8_t>self.router.listeners[c.listener].datagram
+            if self.send_again(server, client, &by_udp, now_us):
+                self.transactions.end_client(client)
+                return
+        self.router.note_health(c, False)
+        if server and not c.flags & CLIENT_ABANDONED:
+            self.transactions.servers[server].failed_status = 503
+            if not self.try_next_target(server, client, now_us):
+                self.answer_from_kept(server, c, 500, now_us)
+        self.transactions.end_client(client)
 
     # Nothing at all from this target: on to the next. The old branch stays, to cancel what may still ring there.
     cdef void on_target_silent(self, uint32_t client, int64_t now_us) noexcept nogil:

@@ -22,6 +22,11 @@ cdef struct ListenerEntry:
     Address bound
     Text host
     Text sent_by             # host:port
+    Text via                 # SIP/2.0/UDP host:port
+    Text route               # <sip:host:port;...;cs= up to the cookie, as in Record-Route
+    uint8_t transport        # Transport
+    int stream               # of UDP: the TCP listener with the same address (RFC 3261 section 18.2.1), -1 = none
+    int datagram             # of TCP: the UDP listener with the same address, -1 = none
 
 # Where a request goes next.
 cdef struct NextHop:
@@ -60,17 +65,27 @@ cdef class Router:
 
     cdef Text text(self, bytes value)
     cdef void read_routes(self, const Message* message, RouteState* state) noexcept nogil
+    # True if the URI names one of our listeners; the one of its transport if there is one.
     cdef bint is_own_host(self, const Message* message, const Uri* uri, int* listener) noexcept nogil
+    cdef bint is_own_address(self, const Message* message, Slice host, int port, int listener) noexcept nogil
+    # A listener to send by, `preferred` if it will do; -1 = there is none of this transport and IP version.
+    cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil
+    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
-    cdef void write_record_route(self, Writer* lines, Incoming* incoming, uint8_t leaving) noexcept nogil
+    # How many rows were written. arriving, leaving: the listeners of both sides.
+    cdef int write_record_route(
+        self, Writer* lines, const Message* message, uint8_t arriving, uint8_t leaving
+    ) noexcept nogil
     cdef uint32_t write_new_uri(self, const Message* message, const NextHop* next_hop, uint8_t* out) noexcept nogil
     cdef uint32_t retarget_uri(
         self, const Message* sent, const ClientTransaction* old, const NextHop* next_hop, uint8_t* out
     ) noexcept nogil
+    # The listener that Record-Route names for the side that a request went out by.
+    cdef uint8_t routed_by(self, const ClientTransaction* client) noexcept nogil
     cdef void note_health(self, const ClientTransaction* client, bint alive) noexcept nogil

@@ -6,24 +6,28 @@ RFC 3261 sections 16.4 to 16.6, RFC 3263 section 4.3 for the targets of a gatewa
 from libc.string cimport memcpy, memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
 from proxy.routing_table cimport PEER_GATEWAY, PEER_TRUNK, GatewayEntry, TargetEntry
-from proxy.sip.address cimport address_from_python, is_unicast, parse_ip, same_host
+from proxy.sip.address cimport address_from_python, is_unicast, parse_ip, same_address, same_host
 from proxy.sip.grammar cimport Slice, parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end
 from proxy.sip.name_addr cimport NameAddr
 from proxy.sip.route cimport first_route, next_route, read_route
-from proxy.sip.transaction cimport NO_GATEWAY
+from proxy.sip.transaction cimport CLIENT_MOVED, NO_GATEWAY
+from proxy.sip.transport cimport TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_UDP, default_port, transport_of
 from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, find_parameter, parse_uri
 
 from typing import NamedTuple
 
+from proxy.sip.transport import NAMES as TRANSPORT_NAMES
+
 
 class ListenerAddress(NamedTuple):
-    """Where a listener is bound (numeric), and what Via and Record-Route say of it."""
+    """Where a listener is bound (numeric), and what Via and Record-Route say of it. transport: as in a URI."""
 
     ip: str
     port: int
     advertised_host: str
     advertised_port: int
+    transport: str = "udp"
 
 
 cdef class Router:
@@ -42,6 +46,7 @@ cdef class Router:
         self.listener_count = len(listeners)
         for index, listener in enumerate(listeners):
             self.set_listener(index, *listener)
+        self.pair_listeners()
 
     cdef Text text(self, bytes value):
         cdef Text result
@@ -50,14 +55,29 @@ cdef class Router:
         result.size = <uint32_t>len(value)
         return result
 
-    def set_listener(self, int index, ip, port, host, advertised_port):
+    def set_listener(self, int index, ip, port, host, advertised_port, transport="udp"):
         cdef ListenerEntry* entry = &self.listeners[index]
+        sent_by = f"{host}:{advertised_port}"
+        entry.transport = TRANSPORT_NAMES.index(transport)
         entry.host = self.text(host.encode("ascii"))
-        entry.sent_by = self.text(f"{host}:{advertised_port}".encode("ascii"))
+        entry.sent_by = self.text(sent_by.encode("ascii"))
+        entry.via = self.text(f"SIP/2.0/{transport.upper()} {sent_by}".encode("ascii"))
+        entry.route = self.text(route_start(sent_by, transport).encode("ascii"))
         address_from_python(ip, port, &entry.bound)
         memset(&entry.advertised, 0, sizeof(Address))
         parse_ip(entry.host.data, entry.host.size, &entry.advertised)
         entry.advertised.port = advertised_port
+
+    def pair_listeners(self):
+        """Finds for each UDP listener the TCP listener of the same address, and the other way round."""
+        cdef int u, t
+        for u in range(self.listener_count):
+            self.listeners[u].stream = self.listeners[u].datagram = -1
+        for u in range(self.listener_count):
+            for t in range(self.listener_count):
+                if (self.listeners[u].transport == TRANSPORT_UDP and self.listeners[t].transport == TRANSPORT_TCP
+                        and same_address(&self.listeners[u].bound, &self.listeners[t].bound)):
+                    self.listeners[u].stream, self.listeners[t].datagram = t, u
 
     # RFC 3261 section 16.4: our own Route values go; what our Record-Route put into them comes back here.
     cdef void read_routes(self, const Message* message, RouteState* state) noexcept nogil:
@@ -103,38 +123,56 @@ cdef class Router:
         return keyed_hash_end(&hash_)
 
     cdef bint is_own_host(self, const Message* message, const Uri* uri, int* listener) noexcept nogil:
-        cdef Address address
-        cdef const uint8_t* host = message.data + uri.host.start
-        cdef int port = uri.port if uri.port > 0 else 5060
-        cdef ListenerEntry* entry
-        cdef bint numeric
-        cdef int i
+        cdef int transport, i
+        cdef bint secure = uri.scheme == SCHEME_SIPS
         if uri.scheme != SCHEME_SIP and uri.scheme != SCHEME_SIPS:
             return False
-        numeric = parse_ip(host, uri.host.size, &address)
+        transport = transport_of_uri(message, uri)
+        listener[0] = -1
         for i in range(self.listener_count):
-            entry = &self.listeners[i]
-            if numeric:
-                if (port == entry.advertised.port and same_host(&address, &entry.advertised)) or (
-                    port == entry.bound.port and same_host(&address, &entry.bound)
-                ):
-                    listener[0] = i
-                    return True
-            elif port == entry.advertised.port and uri.host.size == entry.host.size and sip_equal_nocase(
-                host, <const char*>entry.host.data, entry.host.size
+            if not self.is_own_address(
+                message, uri.host, uri.port if uri.port > 0 else 5061 if secure else 5060, i
             ):
+                continue
+            if listener[0] < 0 or self.listeners[i].transport == transport:
                 listener[0] = i
+            if self.listeners[i].transport == transport:
                 return True
-        return False
+        return listener[0] >= 0
+
+    cdef bint is_own_address(self, const Message* message, Slice host, int port, int listener) noexcept nogil:
+        cdef const ListenerEntry* entry = &self.listeners[listener]
+        cdef const uint8_t* text = message.data + host.start
+        cdef Address address
+        if parse_ip(text, host.size, &address):
+            return (port == entry.advertised.port and same_host(&address, &entry.advertised)) or (
+                port == entry.bound.port and same_host(&address, &entry.bound)
+            )
+        return port == entry.advertised.port and host.size == entry.host.size and sip_equal_nocase(
+            text, <const char*>entry.host.data, entry.host.size
+        )
 
     # RFC 3261 section 18.1.2: a response whose top Via is not ours is dropped.
     cdef bint is_own_via(self, const Message* message) noexcept nogil:
-        cdef Uri uri
-        cdef int listener
-        uri.scheme = SCHEME_SIP
-        uri.host = message.via.host
-        uri.port = message.via.port
-        return self.is_own_host(message, &uri, &listener)
+        cdef int port = message.via.port
+        cdef int i
+        for i in range(self.listener_count):
+            if self.is_own_address(
+                message, message.via.host, port if port > 0 else default_port(self.listeners[i].transport), i
+            ):
+                return True
+        return False
+
+    cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil:
+        cdef int i
+        if preferred >= 0 and self.listeners[preferred].transport == transport and (
+            self.listeners[preferred].bound.is_ipv4 == is_ipv4
+        ):
+            return preferred
+        for i in range(self.listener_count):
+            if self.listeners[i].transport == transport and self.listeners[i].bound.is_ipv4 == is_ipv4:
+                return i
+        return -1
 
     # False: there is no way to go.
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil:
@@ -155,12 +193,18 @@ cdef class Router:
         return self.hop_by_gateway(self.routing.trunks[incoming.peer.index].gateway, 0, hop)
 
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil:
-        cdef int listener
+        cdef int listener, transport
         if uri.host.size == 0 or not parse_ip(message.data + uri.host.start, uri.host.size, &hop.destination):
             return False
         if self.is_own_host(message, uri, &listener):
             return False         # names us, and not the other side of the dialog
-        hop.destination.port = <uint16_t>uri.port if uri.port > 0 else 5060
+        transport = transport_of_uri(message, uri)
+        listener = self.listener_for(transport, hop.destination.is_ipv4, hop.listener)
+        if transport < 0 or listener < 0:
+            return False
+        hop.listener = <uint8_t>listener
+        hop.destination.flow = 0
+        hop.destination.port = <uint16_t>(uri.port if uri.port > 0 else default_port(<uint8_t>transport))
         return is_unicast(&hop.destination)
 
     # A Contact that is a name: the other side of the call is where its signalling came from or went to.
@@ -185,15 +229,14 @@ cdef class Router:
             return False
         hop.gateway = gateway
         hop.target = <uint16_t>target
-        hop.listener = self.routing.gateways[gateway].listener
+        hop.listener = self.routing.gateways[gateway].targets[target].listener
         hop.destination = self.routing.gateways[gateway].targets[target].address
         return True
 
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil:
         cdef const Message* message = incoming.message
         memset(hop, 0, sizeof(Hop))
-        hop.sent_by = self.listeners[next_hop.listener].sent_by.data
-        hop.sent_by_size = self.listeners[next_hop.listener].sent_by.size
+        self.fill_via(next_hop.listener, hop)
         hop.source = incoming.source
         hop.cut_routes = incoming.route.cut
         hop.routes = incoming.route.rest
@@ -205,12 +248,20 @@ cdef class Router:
         if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
             hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
 
+    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil:
+        hop.via = self.listeners[listener].via.data
+        hop.via_size = self.listeners[listener].via.size
+
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
-    cdef void write_record_route(self, Writer* lines, Incoming* incoming, uint8_t leaving) noexcept nogil:
-        cdef uint64_t cookie = self.route_cookie(incoming.message, incoming.message.from_tag)
+    cdef int write_record_route(
+        self, Writer* lines, const Message* message, uint8_t arriving, uint8_t leaving
+    ) noexcept nogil:
+        cdef uint64_t cookie = self.route_cookie(message, message.from_tag)
         write_route_line(lines, &self.listeners[leaving], self.worker, cookie)
-        if leaving != incoming.listener:
-            write_route_line(lines, &self.listeners[incoming.listener], self.worker, cookie)
+        if leaving == arriving:
+            return 1
+        write_route_line(lines, &self.listeners[arriving], self.worker, cookie)
+        return 2
 
     # A Request-URI that names this proxy gets the host of the target; any other stays (section 16.5). 0 = stays.
     cdef uint32_t write_new_uri(self, const Message* message, const NextHop* next_hop, uint8_t* out) noexcept nogil:
@@ -252,6 +303,9 @@ cdef class Router:
         put(&writer, host + before.text_size, end - uri.host.start - before.text_size)
         return 0 if writer.full else <uint32_t>(writer.at - writer.start)
 
+    cdef uint8_t routed_by(self, const ClientTransaction* client) noexcept nogil:
+        return <uint8_t>self.listeners[client.listener].datagram if client.flags & CLIENT_MOVED else client.listener
+
     # What a target's answer, or its silence, says of it; of no use once another routing is in force.
     cdef void note_health(self, const ClientTransaction* client, bint alive) noexcept nogil:
         cdef GatewayEntry* entry
@@ -272,9 +326,24 @@ cdef class Router:
 cdef void write_route_line(
     Writer* lines, const ListenerEntry* listener, uint8_t worker, uint64_t cookie
 ) noexcept nogil:
-    put(lines, b"Record-Route: <sip:", 19)
-    put(lines, listener.sent_by.data, listener.sent_by.size)
-    put(lines, b";lr;cs=", 7)
+    put(lines, b"Record-Route: ", 14)
+    put(lines, listener.route.data, listener.route.size)
     put_hex(lines, worker, 2)
     put_hex(lines, cookie, 16)
     put(lines, b">\r\n", 3)
+
+
+# RFC 5658 section 6.2, RFC 5630: the transport is named, but for UDP which is the default, and TLS which is sips.
+def route_start(sent_by, transport):
+    scheme = "sips" if transport in ("tls", "wss") else "sip"
+    named = {"tcp": ";transport=tcp", "ws": ";transport=ws", "wss": ";transport=ws"}.get(transport, "")
+    return f"<{scheme}:{sent_by}{named};lr;cs="
+
+
+# RFC 3263 section 4.1 without NAPTR: what the URI names, else UDP, and TLS for sips. -1 = none of ours.
+cdef int transport_of_uri(const Message* message, const Uri* uri) noexcept nogil:
+    cdef Slice name
+    cdef bint secure = uri.scheme == SCHEME_SIPS
+    if find_parameter(message.data, uri.parameters, b"transport", 9, &name):
+        return transport_of(message.data + name.start, name.size, secure)
+    return TRANSPORT_TLS if secure else TRANSPORT_UDP

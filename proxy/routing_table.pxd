@@ -34,6 +34,7 @@ cdef struct TargetEntry:
     int32_t priority
     int32_t weight
     int64_t current          # smooth weighted round robin
+    uint8_t listener         # by which it is reached
     uint8_t down
     uint16_t streak          # probes in a row that contradict `down`
 
@@ -42,7 +43,6 @@ cdef struct GatewayEntry:
     uint16_t target_count
     uint16_t up_after
     uint16_t down_after
-    uint8_t listener
     uint8_t trusted
     uint8_t rewrite_host
     uint8_t tag_verdict

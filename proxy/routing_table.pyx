@@ -82,7 +82,6 @@ cdef class RoutingTable:
             entry = &self.gateways[i]
             entry.targets = <TargetEntry*>calloc(max(1, len(gateway.targets)), sizeof(TargetEntry))
             entry.target_count = len(gateway.targets)
-            entry.listener = gateway.listener
             entry.trusted = gateway.trusted
             entry.rewrite_host = gateway.rewrite_host
             entry.tag_verdict = gateway.tags.verdict
@@ -97,6 +96,7 @@ cdef class RoutingTable:
                 address_from_python(route.ip, route.port, &target.address)
                 text = self.text(route.text.encode("ascii"))
                 target.text, target.text_size = text.data, text.size
+                target.listener = route.listener
                 target.priority, target.weight = route.priority, max(1, route.weight)
 
     def fill_trunks(self, routing):

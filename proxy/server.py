@@ -24,7 +24,7 @@ import uvloop
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
-from proxy.config import Configuration, InternalErrorAction, Probe
+from proxy.config import Configuration, InternalErrorAction, Listener, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ProxyCore
 from proxy.counters import Counters
@@ -263,7 +263,7 @@ def build_core(
 ) -> ProxyCore:
     return ProxyCore(
         [
-            _listener(listener.advertise, bound)
+            _listener(listener, bound)
             for listener, bound in zip(configuration.listeners, sockets, strict=True)
         ],
         worker=worker,
@@ -277,12 +277,13 @@ def build_core(
     )
 
 
-def _listener(advertise: str | None, bound: socket.socket) -> ListenerAddress:
+def _listener(listener: Listener, bound: socket.socket) -> ListenerAddress:
     ip, port = bound.getsockname()[:2]
-    if advertise is None:
-        return ListenerAddress(ip, port, f"[{ip}]" if ":" in ip else ip, port)
-    told = parse_host_port(advertise, port)
-    return ListenerAddress(ip, port, f"[{told.host}]" if ":" in told.host else told.host, told.port)
+    host, told_port = ip, port
+    if listener.advertise is not None:
+        told = parse_host_port(listener.advertise, port)
+        host, told_port = told.host, told.port
+    return ListenerAddress(ip, port, f"[{host}]" if ":" in host else host, told_port, listener.transport.value)
 
 
 def main() -> None:

@@ -26,12 +26,14 @@ from proxy.sip.timers cimport (
     LENGTH_32T1,
     LENGTH_4T1,
     LENGTH_64T1,
+    LENGTH_AT_ONCE,
     LENGTH_C,
     LENGTH_COUNT,
     LENGTH_FAILOVER,
     LENGTH_LATE_TRYING,
     LENGTH_LINGER_64T1,
     LENGTH_LINGER_T4,
+    LENGTH_NONE,
     LENGTH_T1,
     LENGTH_T2,
     LENGTH_TRYING,
@@ -39,6 +41,7 @@ from proxy.sip.timers cimport (
     next_deadline,
     pop_due,
 )
+from proxy.sip.transport cimport is_reliable
 from proxy.sip.transaction cimport (
     ARM_LINGER,
     ARM_LINGER_T4,
@@ -92,6 +95,7 @@ cdef array_of_lengths(timers):
     lengths[LENGTH_FAILOVER] = timers.failover_ms * 1000
     lengths[LENGTH_64T1] = lengths[LENGTH_LINGER_64T1] = 64 * T1_US
     lengths[LENGTH_LINGER_T4] = T4_US
+    lengths[LENGTH_AT_ONCE] = 0
     lengths[LENGTH_C] = timers.timer_c_s * 1_000_000
     return lengths
 
@@ -138,6 +142,7 @@ cdef class TransactionLayer:
         cdef OutMessage* sent
         cdef Address to
         cdef uint32_t server
+        cdef uint8_t transport
         cdef ServerTransaction* s
         if message.via_header < 0:
             return
@@ -152,7 +157,8 @@ cdef class TransactionLayer:
         if self.server_header.size:
             answer.server = self.server_header.data
             answer.server_size = self.server_header.size
-        to = answer_address(message, incoming.source) if message.via.whole.size else incoming.source[0]
+        transport = self.router.listeners[incoming.listener].transport
+        to = answer_address(message, incoming.source, transport) if message.via.whole.size else incoming.source[0]
         self.out.begin(&writer)
         write_answer(&writer, message, &answer)
         sent = self.out.commit(&writer, incoming.listener, &to)
@@ -164,6 +170,7 @@ cdef class TransactionLayer:
         s = &self.transactions.servers[server]
         s.peer = to
         s.listener = incoming.listener
+        s.reliable = is_reliable(transport)
         keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, INPUT_FINAL, incoming.now_us)
 
@@ -238,6 +245,8 @@ cdef class TransactionLayer:
         c.target = next_hop.target
         c.method = method
         c.retransmit = LENGTH_T1
+        c.reliable = is_reliable(self.router.listeners[next_hop.listener].transport)
+        sent.token = <uint64_t>client << 32 | c.generation
         if server:
             s.client = client
             if next_hop.gateway != NO_GATEWAY:
@@ -246,7 +255,8 @@ cdef class TransactionLayer:
                     s.tried, self.router.routing.gateways[next_hop.gateway].target_count
                 ):
                     timeout = LENGTH_FAILOVER
-        self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
+        if not c.reliable:
+            self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
         self.transactions.arm_client(client, 1, timeout, now_us)
         return True
 
@@ -330,10 +340,11 @@ cdef class TransactionLayer:
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Step following = step(s.machine, s.state, input)
+        cdef uint8_t linger
         s.state = following.next
         if following.actions & (STOP_RETRANSMIT | DO_PASS):
             self.transactions.disarm_server(server, 0)
-        if following.actions & ARM_RETRANSMIT:
+        if following.actions & ARM_RETRANSMIT and not s.reliable:
             s.retransmit = LENGTH_T1
             self.transactions.arm_server(server, 0, LENGTH_T1, now_us)
         if following.actions & NEXT_RETRANSMIT:
@@ -342,23 +353,26 @@ cdef class TransactionLayer:
         if following.actions & ARM_TIMEOUT:
             self.transactions.arm_server(server, 1, LENGTH_64T1, now_us)
         if following.actions & ARM_LINGER:
-            self.transactions.arm_server(server, 1, LENGTH_LINGER_64T1, now_us)
+            linger = LENGTH_AT_ONCE if s.reliable and s.state == STATE_COMPLETED else LENGTH_LINGER_64T1
+            self.transactions.arm_server(server, 1, linger, now_us)
         if following.actions & ARM_LINGER_T4:
-            self.transactions.arm_server(server, 1, LENGTH_LINGER_T4, now_us)
+            self.transactions.arm_server(server, 1, LENGTH_AT_ONCE if s.reliable else LENGTH_LINGER_T4, now_us)
             release(&self.transactions.memory, &s.response)
         if following.actions & END:
             s.state = STATE_TRYING       # end_server wants an open one
             self.transactions.end_server(server)
 
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil:
-        if actions & STOP_RETRANSMIT and self.transactions.clients[client].state != STATE_TRYING:
+        cdef const ClientTransaction* c = &self.transactions.clients[client]
+        cdef uint8_t linger = LENGTH_AT_ONCE if c.reliable and c.state == STATE_COMPLETED else LENGTH_NONE
+        if actions & STOP_RETRANSMIT and c.state != STATE_TRYING:
             self.transactions.disarm_client(client, 0)
         if actions & ARM_LINGER:
             self.transactions.disarm_client(client, 0)
-            self.transactions.arm_client(client, 1, LENGTH_LINGER_64T1, now_us)
+            self.transactions.arm_client(client, 1, linger if linger else LENGTH_LINGER_64T1, now_us)
         if actions & ARM_LINGER_T4:
             self.transactions.disarm_client(client, 0)
-            self.transactions.arm_client(client, 1, LENGTH_LINGER_T4, now_us)
+            self.transactions.arm_client(client, 1, linger if linger else LENGTH_LINGER_T4, now_us)
 
     cdef int64_t deadline(self) noexcept nogil:
         return next_deadline(&self.transactions.timers)

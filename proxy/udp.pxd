@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from proxy.core cimport ProxyCore, Received
-from proxy.outbox cimport Outbox
+from proxy.outbox cimport OutMessage, Outbox
 
 cdef class UdpEdge:
     cdef ProxyCore core
@@ -19,8 +19,10 @@ cdef class UdpEdge:
     cdef int64_t clock_offset_us
     cdef object hand_over_socket
     cdef dict hand_over_paths
+    cdef public object streams
 
     cdef int64_t now(self) noexcept nogil
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
     cdef void send_all(self) noexcept nogil
+    cdef void send_stream(self, const OutMessage* message) noexcept with gil
     cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil

@@ -3,8 +3,15 @@
 from collections.abc import Sequence
 from os import PathLike
 from socket import socket
+from typing import Protocol
 
 from proxy.core import ProxyCore
+
+class StreamSender(Protocol):
+    """Sends messages over connections, made where there is none."""
+
+    def send(self, listener: int, ip: str, port: int, flow: int, token: int, data: bytes) -> None:
+        """flow: the connection to use, 0 = any to ip and port. token: for ProxyCore.transport_failed, 0 = none."""
 
 class UdpEdge:
     """sockets: bound, non-blocking UDP sockets in the order of the core's listeners.
@@ -12,10 +19,12 @@ class UdpEdge:
     clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
     hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
     over a Unix datagram socket. None: this worker is alone.
+    streams: to be set to what sends messages of all other listeners; None: they are lost and counted.
     """
 
     next_deadline_us: int
     hand_over_fileno: int
+    streams: StreamSender | None
     def __init__(
         self,
         core: ProxyCore,

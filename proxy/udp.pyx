@@ -17,6 +17,7 @@ from libc.string cimport memcpy, memset
 from proxy.counters cimport SEND_FAILED, SENT
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
+from proxy.sip.transport cimport TRANSPORT_UDP
 
 cdef extern from *:
     """
@@ -86,6 +87,8 @@ cdef class UdpEdge:
     clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
     hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
     over a Unix datagram socket. None: this worker is alone.
+    streams: to be set to what sends messages of all other listeners, by
+    send(listener, ip, port, flow, token, data); None: they are lost and counted.
     """
 
     def __init__(self, ProxyCore core not None, sockets, int64_t clock_offset_us, hand_over=None):
@@ -103,6 +106,7 @@ cdef class UdpEdge:
         self.hand_over_paths = {}
         if hand_over is not None:
             self.meet(str(hand_over))
+        self.streams = None
 
     def __cinit__(self, core, sockets, *args, **kwargs):
         cdef Batch* receiving = <Batch*>calloc(1, sizeof(Batch))
@@ -206,11 +210,25 @@ cdef class UdpEdge:
         cdef uint32_t last
         while first < self.out.count:
             last = first + 1
+            if self.core.router.listeners[self.out.messages[first].listener].transport != TRANSPORT_UDP:
+                self.send_stream(&self.out.messages[first])
+                first = last
+                continue
             while (last < self.out.count and last - first < BATCH
                    and self.out.messages[last].listener == self.out.messages[first].listener):
                 last += 1
             first = self.send_run(first, last)
         self.out.clear()
+
+    # A message for a connection, or for one that is to be made.
+    cdef void send_stream(self, const OutMessage* message) noexcept with gil:
+        if self.streams is None:
+            self.counts[<int>SEND_FAILED] += 1
+            return
+        self.streams.send(
+            message.listener, address_text(&message.destination), message.destination.port, message.destination.flow,
+            message.token, (<const char*>message.data)[: message.size]
+        )
 
     # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire.
     cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil:
@@ -258,7 +276,7 @@ cdef class UdpEdge:
         cdef OutMessage* message
         for i in range(self.core.handed_over.count):
             message = &self.core.handed_over.messages[i]
-            head = struct.pack("=BH", message.listener, message.destination.port)
+            head = struct.pack("=BIH", message.listener, message.destination.flow, message.destination.port)
             ip = address_text(&message.destination).encode("ascii")
             data = head + bytes((len(ip),)) + ip + (<const char*>message.data)[: message.size]
             try:
@@ -277,9 +295,10 @@ cdef class UdpEdge:
                 data = self.hand_over_socket.recv(MAX_DATAGRAM + 64)
             except (BlockingIOError, InterruptedError):
                 break
-            listener, port = struct.unpack_from("=BH", data)
-            end = 4 + data[3]
-            address_from_python(data[4:end].decode("ascii"), port, &source)
+            listener, flow, port = struct.unpack_from("=BIH", data)
+            end = 8 + data[7]
+            address_from_python(data[8:end].decode("ascii"), port, &source)
+            source.flow = flow
             payload = data[end:]
             self.core.receive(payload, <uint32_t>len(payload), listener, &source, self.now())
         self.send_all()
@@ -296,6 +315,7 @@ cdef inline void read_name(const sockaddr_storage* name, Address* address) noexc
     cdef const sockaddr_in* v4 = <const sockaddr_in*>name
     cdef const sockaddr_in6* v6 = <const sockaddr_in6*>name
     cdef int i
+    address.flow = 0
     if name.ss_family == AF_INET:
         memset(address.ip, 0, 10)
         address.ip[10] = address.ip[11] = 0xFF

@@ -5,6 +5,7 @@ from libc.string cimport memcmp
 
 cdef struct Address:
     uint8_t ip[16]
+    uint32_t flow            # connection it came over or goes by: worker << 24 | number; 0 = none
     uint16_t port
     uint8_t is_ipv4
 

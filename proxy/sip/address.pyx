@@ -70,4 +70,5 @@ cdef int address_from_python(object ip, int port, Address* address) except -1:
     if not 0 <= port <= 65535:
         raise ValueError(f"port {port} is out of range")
     address.port = port
+    address.flow = 0
     return 0

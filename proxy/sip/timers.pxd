@@ -18,7 +18,8 @@ cdef enum TimerLength:
     LENGTH_LINGER_64T1 = 11  # 32 s: timers D, J, L, M: nothing but repeats is expected
     LENGTH_LINGER_T4 = 12    # 5 s: timers I, K
     LENGTH_C = 13            # timer C
-    LENGTH_COUNT = 14
+    LENGTH_AT_ONCE = 14      # 0 s: timers D, I, J, K on transports that repeat nothing
+    LENGTH_COUNT = 15
 
 cdef struct TimerNode:
     uint32_t previous        # 0 = none: node 0 is never used

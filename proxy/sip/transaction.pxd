@@ -71,6 +71,7 @@ cdef struct ServerTransaction:
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER
     uint8_t listener
     uint8_t retransmit       # TimerLength of the running interval
+    uint8_t reliable         # came over a stream
     uint8_t flags            # ServerFlag
 
 cdef enum ClientFlag:
@@ -78,6 +79,7 @@ cdef enum ClientFlag:
     CLIENT_CANCEL_SENT = 2
     CLIENT_ABANDONED = 4         # the proxy has gone on to another target
     CLIENT_PROBE = 8             # OPTIONS of our own
+    CLIENT_MOVED = 32            # too large for UDP: went by TCP instead (RFC 3261 section 18.1.1)
     CLIENT_CANCEL = 16           # a CANCEL: shares the branch of the INVITE client that `server` names
 
 cdef struct ClientTransaction:
@@ -95,6 +97,7 @@ cdef struct ClientTransaction:
     uint8_t method           # Method of the request
     uint8_t listener
     uint8_t retransmit
+    uint8_t reliable         # went out over a stream
     uint8_t flags            # ClientFlag
 
 cdef enum:

@@ -13,7 +13,7 @@ import msgspec
 from engine._fastpath import Screener
 from engine.policy import compile_policy
 from engine.tables import Tables
-from proxy.config import Capacity, Configuration, Timers
+from proxy.config import Capacity, Configuration, Listener, Timers
 from proxy.config_load import policy_set
 from proxy.core import ProxyCore
 from proxy.counters import Counters
@@ -87,6 +87,8 @@ class Datagram:
     listener: int
     to: tuple[str, int]
     data: bytes
+    flow: int = 0
+    token: int = 0
 
     @property
     def first_line(self) -> str:
@@ -139,7 +141,7 @@ class Play:
         configuration = msgspec.toml.decode(text, type=Configuration)
         self.tables = Tables.open(Path(self.directory.name), reputation=4096, rate_limiter=4096, half_life_days=14.0)
         self.core = ProxyCore(
-            [_listener(listener.address) for listener in configuration.listeners],
+            [_listener(listener) for listener in configuration.listeners],
             worker=worker,
             workers=workers,
             secret=bytes(range(32)),
@@ -163,6 +165,18 @@ class Play:
         self.core.receive_datagram(data, source, listener, self.now_us, self.out)
         return self.sent()
 
+    def receive_stream(
+        self, data: bytes, source: tuple[str, int] = CARRIER, *, listener: int, flow: int, tls_trunk: int = -1
+    ) -> list[Datagram]:
+        """One message from a connection."""
+        self.core.receive_stream(data, source, listener, flow, self.now_us, self.out, tls_trunk)
+        return self.sent()
+
+    def fail(self, lost: Datagram) -> list[Datagram]:
+        """What the edge does when a request cannot be delivered."""
+        self.core.transport_failed(lost.token, self.now_us, self.out)
+        return self.sent()
+
     def wait(self, seconds: float) -> list[Datagram]:
         """Lets time pass, stopping at every deadline on the way."""
         end_us = self.now_us + round(seconds * 1_000_000)
@@ -175,15 +189,17 @@ class Play:
         return sent
 
     def sent(self) -> list[Datagram]:
-        return [Datagram(listener, (ip, port), data) for listener, ip, port, data in self.out.drain()]
+        return [
+            Datagram(sent.listener, (sent.ip, sent.port), sent.data, sent.flow, sent.token) for sent in self.out.drain()
+        ]
 
     def events(self) -> EventBatch:
         return EventBatch(b"".join(iter(self.core.take_events, b"")))
 
 
-def _listener(address: str) -> ListenerAddress:
-    host, port = address.rsplit(":", 1)
-    return ListenerAddress(host, int(port), host, int(port))
+def _listener(listener: Listener) -> ListenerAddress:
+    host, port = listener.address.rsplit(":", 1)
+    return ListenerAddress(host, int(port), host, int(port), listener.transport.value)
 
 
 def request(
@@ -200,13 +216,14 @@ def request(
     headers: Sequence[str] = (),
     body: bytes = b"",
     sent_by: str = "192.0.2.10:5060",
+    transport: str = "UDP",
     max_forwards: int = 70,
 ) -> bytes:
     """A request as the carrier sends it."""
     to = f"<sip:{callee}@203.0.113.5>" + (f";tag={to_tag}" if to_tag else "")
     lines = [
         f"{method} {uri or f'sip:{callee}@203.0.113.5:5060'} SIP/2.0",
-        f"Via: SIP/2.0/UDP {sent_by};branch={branch};rport",
+        f"Via: SIP/2.0/{transport} {sent_by};branch={branch};rport",
         f"Max-Forwards: {max_forwards}",
         f"From: <sip:{caller}@192.0.2.10>;tag={from_tag}",
         f"To: {to}",

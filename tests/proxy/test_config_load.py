@@ -206,8 +206,8 @@ ERRORS = {
     ),
     "other IP version": (
         edited("198.51.100.20", "[2001:db8::20]"),
-        "gateway[softswitch].targets[0].address",
-        "other IP version",
+        "gateway[softswitch].targets[0].transport",
+        "of that IP version",
     ),
     "unresolvable": (
         edited("198.51.100.20", "callsieve-test.invalid"),

@@ -51,8 +51,8 @@ def test_names_become_indexes() -> None:
     assert [(t.trusted, t.screen) for t in routing.trunks] == [(True, True), (False, False)]
     assert routing.trunks[0].networks == (ip_network("203.0.113.0/24"),)
     assert routing.trunks[0].dial_plan.country_code == "86"
-    assert [g.listener for g in routing.gateways] == [0, 1]
-    assert routing.gateways[1].targets == (TargetRoute("2001:db8::1", 5070, 1, 1, "[2001:db8::1]:5070"),)
+    assert [g.targets[0].listener for g in routing.gateways] == [0, 1]
+    assert routing.gateways[1].targets == (TargetRoute("2001:db8::1", 5070, 1, 1, 1, "[2001:db8::1]:5070"),)
 
 
 def test_targets_stand_in_order_of_priority() -> None:
@@ -86,8 +86,8 @@ def test_a_name_is_resolved_once_at_load(monkeypatch: pytest.MonkeyPatch) -> Non
     assert findings == []
     (route,) = build_routing(resolved, generation=1).gateways
     assert route.targets == (
-        TargetRoute("198.51.100.7", 5070, 1, 2, "sip.example.net:5070"),
-        TargetRoute("198.51.100.8", 5070, 1, 2, "sip.example.net:5070"),
+        TargetRoute("198.51.100.7", 5070, 0, 1, 2, "sip.example.net:5070"),
+        TargetRoute("198.51.100.8", 5070, 0, 1, 2, "sip.example.net:5070"),
     )
     assert asked == [("sip.example.net", socket.AF_INET)]
 

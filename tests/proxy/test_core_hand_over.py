@@ -6,7 +6,7 @@ from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, request, response
 
 
 def handed(play: Play) -> list[bytes]:
-    return [data for _, _, _, data in play.core.handed_over.drain()]
+    return [message.data for message in play.core.handed_over.drain()]
 
 
 def test_response_is_handed_to_the_worker_that_made_its_branch() -> None:

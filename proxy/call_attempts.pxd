@@ -1,0 +1,16 @@
+# New INVITEs: room, verdict, and what the verdict asks for.
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from proxy.calls cimport Call
+from proxy.request_forwarding cimport RequestForwarding
+from proxy.router cimport Incoming
+from proxy.routing_table cimport TrunkEntry
+
+cdef class CallAttempts(RequestForwarding):
+    cdef bint draining
+    cdef bint open_on_error
+
+    cdef void on_invite(self, Incoming* incoming) noexcept nogil
+    cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
+    cdef void stay_silent(self, Incoming* incoming) noexcept nogil

@@ -1,0 +1,144 @@
+"""Request forwarding (RFC 3261 section 16.6): a received request as it leaves, with or without a transaction.
+
+A request goes to the next hop that the router names. What dies on the way is answered here, and ends its call.
+"""
+
+from libc.string cimport memcpy
+from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, UNROUTABLE
+from proxy.forwarding cimport Hop, answer_address, write_request
+from proxy.outbox cimport Writer, put_hex, writer_over
+from proxy.rejection cimport write_label_headers
+from proxy.router cimport URI_ROOM
+from proxy.sip.message cimport METHOD_BYE, METHOD_INVITE, METHOD_OTHER, METHOD_REFER, METHOD_SUBSCRIBE
+from proxy.sip.timers cimport LENGTH_LATE_TRYING, LENGTH_TRYING
+from proxy.sip.transaction cimport (
+    BRANCH_SIZE,
+    CLIENT_MOVED,
+    INVITE_CLIENT,
+    INVITE_SERVER,
+    NON_INVITE_CLIENT,
+    NON_INVITE_SERVER,
+    NO_GATEWAY,
+)
+from proxy.sip.transport cimport is_reliable
+
+cdef enum:
+    MAX_UNFRAGMENTED = 1300  # bytes of a request where the path MTU is not known
+
+
+cdef class RequestForwarding(ResponseProcessing):
+    """Sends requests on."""
+
+    cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil:
+        cdef const Message* message = incoming.message
+        cdef bint is_invite = message.method == METHOD_INVITE
+        cdef uint32_t server, client
+        cdef ServerTransaction* s
+        cdef NextHop next_hop
+        cdef Hop hop
+        cdef Writer writer
+        cdef OutMessage* sent
+        cdef uint8_t branch[BRANCH_SIZE]
+        cdef uint8_t uri[URI_ROOM]
+        if not self.router.find_next_hop(incoming, &next_hop):
+            self.count(UNROUTABLE)
+            self.answer(incoming, 480, b"Temporarily Unavailable")
+            self.end_calls_of(incoming, call, 480)
+            return
+        server = self.transactions.open_server(incoming.key, INVITE_SERVER if is_invite else NON_INVITE_SERVER)
+        client = self.transactions.open_client(INVITE_CLIENT if is_invite else NON_INVITE_CLIENT) if server else 0
+        if client == 0:
+            if server:
+                self.transactions.end_server(server)
+            self.count(REFUSED_OVERLOAD)
+            self.answer(incoming, 503, b"Service Unavailable")
+            self.end_calls_of(incoming, call, 503)
+            return
+        s = &self.transactions.servers[server]
+        s.peer = answer_address(message, incoming.source, self.router.listeners[incoming.listener].transport)
+        s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
+        s.listener = incoming.listener
+        s.gateway = next_hop.gateway
+        s.routing = self.router.routing.generation
+        s.call = call
+        if call:
+            self.router.calls.calls[call].callee = next_hop.destination
+            self.router.calls.calls[call].callee_listener = next_hop.listener
+        self.router.fill_hop(incoming, &next_hop, &hop)
+        hop.branch = branch
+        hop.branch_size = self.transactions.write_branch(client, self.worker, branch)
+        hop.uri_size = self.router.write_new_uri(message, &next_hop, uri)
+        hop.uri = uri if hop.uri_size else NULL
+        hop.extra = self.extra
+        hop.extra_size = self.write_extra(incoming, &next_hop, call)
+        self.out.begin(&writer)
+        write_request(&writer, message, &hop)
+        if self.moves_to_stream(&writer, &next_hop):
+            self.transactions.clients[client].flags = CLIENT_MOVED
+            next_hop.listener = <uint8_t>self.router.listeners[next_hop.listener].stream
+            self.router.fill_via(next_hop.listener, &hop)
+            self.out.begin(&writer)
+            write_request(&writer, message, &hop)
+        sent = self.out.commit(&writer, next_hop.listener, &next_hop.destination)
+        if not self.start_client(server, &next_hop, sent, client, message.method, incoming.now_us):
+            self.transactions.end_server(server)
+            self.count(REFUSED_OVERLOAD)
+            self.answer(incoming, 503, b"Service Unavailable")
+            self.end_calls_of(incoming, call, 503)
+            return
+        self.transactions.arm_server(
+            server, 0, LENGTH_TRYING if is_invite else LENGTH_LATE_TRYING, incoming.now_us
+        )
+        self.end_calls_of(incoming, 0, 200)
+
+    # RFC 3261 section 18.1.1: what may be larger than the path takes goes by TCP, if the other side may call us there.
+    cdef bint moves_to_stream(self, const Writer* writer, const NextHop* next_hop) noexcept nogil:
+        return writer.at - writer.start > MAX_UNFRAGMENTED and self.router.listeners[next_hop.listener].stream >= 0
+
+    # A BYE ends its call once it is on its way; a call that could not be forwarded ends at once.
+    cdef void end_calls_of(self, Incoming* incoming, uint32_t call, uint16_t status) noexcept nogil:
+        if call:
+            self.end_call(call, status, 0, incoming.now_us)
+        elif incoming.message.method == METHOD_BYE:
+            call = self.router.calls.find(incoming.message)
+            if call:
+                self.end_call(call, 200, self.router.calls.calls[call].event.released_by, incoming.now_us)
+
+    # Header lines to add: Record-Route where a dialog may begin, labels on the initial INVITE of a call.
+    cdef uint32_t write_extra(self, Incoming* incoming, const NextHop* next_hop, uint32_t call) noexcept nogil:
+        cdef Writer lines = writer_over(self.extra, sizeof(self.extra))
+        cdef uint8_t method = incoming.message.method
+        if method == METHOD_INVITE or method == METHOD_SUBSCRIBE or method == METHOD_REFER or method == METHOD_OTHER:
+            self.router.write_record_route(&lines, incoming.message, incoming.listener, next_hop.listener)
+        if call and next_hop.gateway != NO_GATEWAY:
+            write_label_headers(
+                &lines, self.router.routing, &self.router.routing.gateways[next_hop.gateway],
+                &self.router.calls.calls[call].event.verdict
+            )
+        return 0 if lines.full else <uint32_t>(lines.at - lines.start)
+
+    # RFC 3261 section 16.11 for what has no transaction: ACK of a 2xx, CANCEL of an unknown INVITE. The branch is a
+    # function of the request, so that repeats are recognised downstream.
+    cdef void forward_stateless(self, Incoming* incoming) noexcept nogil:
+        cdef NextHop next_hop
+        cdef Hop hop
+        cdef Writer writer
+        cdef uint8_t branch[24]
+        cdef uint8_t uri[URI_ROOM]
+        if incoming.message.max_forwards == 0 or incoming.route.malformed:
+            self.count(BAD_MESSAGES)
+            return
+        if not self.router.find_next_hop(incoming, &next_hop):
+            self.count(UNROUTABLE)
+            return
+        self.router.fill_hop(incoming, &next_hop, &hop)
+        memcpy(branch, b"z9hG4bKa", 8)
+        writer = writer_over(branch + 8, 16)
+        put_hex(&writer, incoming.key, 16)
+        hop.branch = branch
+        hop.branch_size = 24
+        hop.uri_size = self.router.write_new_uri(incoming.message, &next_hop, uri)
+        hop.uri = uri if hop.uri_size else NULL
+        self.out.begin(&writer)
+        write_request(&writer, incoming.message, &hop)
+        self.out.commit(&writer, next_hop.listener, &next_hop.destination)
