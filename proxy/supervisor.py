@@ -37,6 +37,7 @@ _TOLD_ONCE_S = 0.5
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
 _STEADY_S = 10.0  # a child that lived so long starts again without delay
+_START_ATTEMPTS = 3  # a node with a child that cannot start so often is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self.name = command.name
+        self.starts_failed = 0  # in a row
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_running())
@@ -96,7 +99,9 @@ class Child:
             if self._stopping:
                 return
             lived_s = time.monotonic() - started_s
-            backoff_s = _FIRST_BACKOFF_S if lived_s > _STEADY_S else min(backoff_s * 2, _LAST_BACKOFF_S)
+            steady = lived_s > _STEADY_S
+            self.starts_failed = 0 if steady else self.starts_failed + 1
+            backoff_s = _FIRST_BACKOFF_S if steady else min(backoff_s * 2, _LAST_BACKOFF_S)
             self._log.error("ended, starting it again", status=status, lived_s=round(lived_s, 1), in_s=backoff_s)
             await asyncio.sleep(backoff_s)
 
@@ -119,7 +124,10 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, workers: int, listening: str, demo: Command | None) -> None:
-        """Until it is told to stop. listening: what the ready line says. demo: run once when everything is up."""
+        """Until it is told to stop. listening: what the ready line says. demo: run once when everything is up.
+
+        Failure if a process cannot be started at all.
+        """
         self._listening = listening
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -127,16 +135,24 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
         for child in self._children:
             child.start()
-        if await self._ready(workers):
+        ready = await self._ready(workers)
+        if ready:
             print(f"callsieve is ready: {listening}", flush=True)
             notify_ready(listening)
             if demo is not None:
                 self._background(self._demonstrate(demo))
-        elif not self._stop.is_set():
+        elif not self._stop.is_set() and self._never_started() is None:
             self._log.error("not ready yet, going on", after_s=_READY_TIMEOUT_S)
-        await self._stop.wait()
+        broken = None if ready else self._never_started()
+        if broken is None:
+            await self._stop.wait()
         notify_stopping()
         await self._end()
+        if broken is not None:
+            raise Failure(f"{broken} cannot be started; the lines above say why", ExitCode.SYSTEM)
+
+    def _never_started(self) -> str | None:
+        return next((child.name for child in self._children if child.starts_failed >= _START_ATTEMPTS), None)
 
     def _told_to_stop(self) -> None:
         """Told again a moment later, as by a tool that signals both us and our group, is told once."""
@@ -158,7 +174,7 @@ class Supervisor:
     async def _ready(self, workers: int) -> bool:
         """Whether all workers report to control before it takes too long."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        while time.monotonic() < deadline and not self._stop.is_set():
+        while time.monotonic() < deadline and not self._stop.is_set() and self._never_started() is None:
             try:
                 status = await asyncio.to_thread(self._client.status)
                 if len(status["workers"]) >= workers:

@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 from proxy.cli_client import ControlClient, NotRunning
-from proxy.config import Listener
+from proxy.cli_output import Failure
+from proxy.config import Configuration, Listener
 from proxy.config_address import parse_host_port
 from proxy.demo import DemoCall, place_calls
 from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import open_log
-from proxy.supervisor import Child, Command
+from proxy.state_directory import StateDirectory
+from proxy.supervisor import Child, Command, Supervisor
 from tests.proxy.eventually import eventually, wait_until
 
 LOG = open_log("test")
@@ -76,6 +78,18 @@ def test_child_that_does_not_end_is_killed(tmp_path: Path) -> None:
         child.start()
         await eventually(up.exists)
         await child.stop(0.1)
+
+    asyncio.run(scenario())
+
+
+def test_node_with_a_child_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        state = StateDirectory(tmp_path)
+        sleeping = Command("control", ("-c", "import time; time.sleep(600)"))
+        broken = Command("worker-0", ("-c", "raise SystemExit('no memory')"))
+        supervisor = Supervisor(state, Configuration(), [sleeping, broken], LOG)
+        with pytest.raises(Failure, match="worker-0 cannot be started"):
+            await supervisor.run(1, "nowhere", None)
 
     asyncio.run(scenario())
 
