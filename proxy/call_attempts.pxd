@@ -13,4 +13,3 @@ cdef class CallAttempts(RequestForwarding):
 
     cdef void on_invite(self, Incoming* incoming) noexcept nogil
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
-    cdef void stay_silent(self, Incoming* incoming) noexcept nogil

@@ -92,15 +92,6 @@ cdef class CallAttempts(RequestForwarding):
         self.screening.tell(&call.event)
         self.answer_with(incoming, status, reason, <uint32_t>(lines.at - lines.start))
 
-    # A verdict that answers nothing still has a transaction: the repeats are not new calls.
-    cdef void stay_silent(self, Incoming* incoming) noexcept nogil:
-        cdef uint32_t server = self.transactions.open_server(incoming.key, INVITE_SERVER)
-        if server == 0:
-            return
-        self.transactions.servers[server].flags = SERVER_SILENT
-        self.transactions.servers[server].state = STATE_ACCEPTED
-        self.transactions.arm_server(server, 1, LENGTH_LINGER_64T1, incoming.now_us)
-
 
 # A verdict that says nothing we know is our own fault; the setting `on_internal_error` says what becomes of the call.
 cdef inline bint is_sound(const Verdict* verdict) noexcept nogil:

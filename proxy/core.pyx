@@ -8,17 +8,18 @@ ring. An INVITE is screened exactly once: repeats, ACK and CANCEL are answered f
                              └── new ── routes ── INVITE? ──▶ screen ─▶ reject | forward
 """
 
-
 from proxy.counters cimport (
     BAD_MESSAGES,
     CALLS,
     CLIENT_TRANSACTIONS,
     EVENTS_LOST,
+    FLOODED,
     KEEPALIVES,
     MEMORY_TAKEN,
     NOT_SIP,
     RECEIVED,
     SERVER_TRANSACTIONS,
+    STICKY_EVICTED,
     TRANSACTIONS_REAPED,
     Counters,
 )
@@ -56,6 +57,7 @@ cdef class ProxyCore(RequestProcessing):
         cdef RoutingTable table = RoutingTable(routing, screener.image.rules, self.router.routing)
         self.screening.screener = screener
         self.router.routing = table
+        self.guard.configure(routing.flood)
 
     def drain(self):
         """New calls are answered 503 with Retry-After from now on; what is open goes on."""
@@ -111,7 +113,7 @@ cdef class ProxyCore(RequestProcessing):
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
-        self.read(data, <uint32_t>len(data), &self.received)
+        self.read(data, <uint32_t>len(data), &address, now_us, &self.received)
         self.received.tls_trunk = tls_trunk
         self.handle(&self.received, listener, &address, now_us)
 
@@ -193,14 +195,20 @@ cdef class ProxyCore(RequestProcessing):
     cdef void receive(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil:
-        self.read(data, size, &self.received)
+        self.read(data, size, source, now_us, &self.received)
         self.handle(&self.received, listener, source, now_us)
 
     # First half: understands the datagram, and has the memory brought in that the second half will look into. A batch
     # goes through the first half as a whole, so that it waits for memory once.
-    cdef void read(self, const uint8_t* data, uint32_t size, Received* received) noexcept nogil:
+    cdef void read(
+        self, const uint8_t* data, uint32_t size, const Address* source, int64_t now_us, Received* received
+    ) noexcept nogil:
         cdef Message* message = &received.message
         received.tls_trunk = -1
+        received.peer = self.router.routing.peer_of(source)
+        if not self.guard.admits(self.router.routing, received.peer, source, data, size, now_us):
+            received.status = FLOODED_STATUS
+            return
         received.status = parse_message(data, size, message, &received.reason)
         if received.status == 0 and is_too_large(message):
             received.status = 513
@@ -220,6 +228,9 @@ cdef class ProxyCore(RequestProcessing):
         cdef Message* message = &received.message
         cdef Incoming incoming
         self.count(RECEIVED)
+        if received.status == FLOODED_STATUS:
+            self.count(FLOODED)
+            return
         if received.status < 0:
             self.count(KEEPALIVES if is_keepalive(message.data, message.size) else NOT_SIP)
             return
@@ -234,7 +245,7 @@ cdef class ProxyCore(RequestProcessing):
         incoming.listener = listener
         incoming.now_us = now_us
         incoming.key = received.key
-        incoming.peer = self.router.routing.peer_of(source)
+        incoming.peer = received.peer
         if 0 <= received.tls_trunk < <int32_t>self.router.routing.trunk_count:
             incoming.peer.kind = PEER_TRUNK
             incoming.peer.index = <uint16_t>received.tls_trunk
@@ -253,6 +264,7 @@ cdef class ProxyCore(RequestProcessing):
         values[<int>TRANSACTIONS_REAPED] = self.transactions.reaped
         values[<int>CALLS] = self.router.calls.capacity - self.router.calls.free_count
         values[<int>MEMORY_TAKEN] = taken(&self.transactions.memory)
+        values[<int>STICKY_EVICTED] = self.sticky.evictions
         values[<int>EVENTS_LOST] = self.screening.lost
 
 

@@ -39,6 +39,11 @@ cdef enum Counter:
     INTERNAL_ERRORS
     EVENTS_LOST              # the buffer between worker and control was full
     HANDED_OVER              # datagrams passed to the worker they belong to
+    FLOODED                  # messages over the limit of their address: dropped unread
+    REFUSED_RATE             # 503: new calls over the limit of their address
+    ANSWERS_STATELESS        # final answers to INVITEs that left no transaction
+    ANSWERS_SILENCED         # answers not given: too many, or too large, for where they would go
+    STICKY_EVICTED           # stateless answers forgotten while they were still wanted
     TRANSACTIONS_REAPED      # lingering transactions ended early to make room
     SERVER_TRANSACTIONS      # gauge: open now
     CLIENT_TRANSACTIONS      # gauge

@@ -39,6 +39,7 @@ class GatewayRoute:
     trusted: bool
     tags: TagHeaders
     rewrite_host: bool
+    overload_control: bool
     probe: Probe
 
 
@@ -79,6 +80,7 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
         trusted=gateway.trusted,
         tags=gateway.tags,
         rewrite_host=gateway.rewrite_host,
+        overload_control=gateway.overload_control,
         probe=gateway.probe,
     )
 

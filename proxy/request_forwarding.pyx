@@ -26,7 +26,7 @@ cdef enum:
     MAX_UNFRAGMENTED = 1300  # bytes of a request where the path MTU is not known
 
 
-cdef class RequestForwarding(ResponseProcessing):
+cdef class RequestForwarding(LocalAnswers):
     """Sends requests on."""
 
     cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil:

@@ -66,6 +66,8 @@ cdef class RequestProcessing(CallAttempts):
         if incoming.peer.kind == PEER_UNKNOWN and not (message.to_tag.size and incoming.route.has_cookie):
             self.count(UNKNOWN_SOURCE)
             return
+        if incoming.route.has_cookie:
+            self.note_dialog(incoming)
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
             return
@@ -77,7 +79,7 @@ cdef class RequestProcessing(CallAttempts):
             server = self.transactions.find_server(incoming.key)
             if server:
                 self.on_repeat(server)
-            else:
+            elif not self.answer_again(incoming):
                 self.on_new_request(incoming)
 
     cdef void on_repeat(self, uint32_t server) noexcept nogil:
@@ -91,14 +93,17 @@ cdef class RequestProcessing(CallAttempts):
     # 8.2.7); that of a 2xx is a request of its own.
     cdef void on_ack(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
+        cdef bint is_own = self.is_own_tag(incoming.message, incoming.key)
         cdef uint8_t state
         self.count(ACKS)
+        if is_own:
+            self.note_ack(incoming, server)
         if server:
             state = self.transactions.servers[server].state
             self.apply_server(server, INPUT_ACK, incoming.now_us)
             if state != STATE_ACCEPTED:
                 return
-        if incoming.message.to_tag.size and not self.is_own_tag(incoming.message, incoming.key):
+        if incoming.message.to_tag.size and not is_own and not self.is_own_tag(incoming.message, 0):
             self.forward_stateless(incoming)
 
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
@@ -107,7 +112,8 @@ cdef class RequestProcessing(CallAttempts):
         cdef ServerTransaction* s
         self.count(CANCELS)
         if server == 0:
-            self.forward_stateless(incoming)
+            if self.sticky.find(incoming.key, incoming.now_us) == NULL:
+                self.forward_stateless(incoming)
             return
         s = &self.transactions.servers[server]
         if s.flags & SERVER_SILENT:

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._numbers cimport DialPlanRules
+from proxy.rate_limit cimport RateLimit
 from proxy.sip.address cimport Address
 
 cdef enum PeerKind:
@@ -26,6 +27,9 @@ cdef struct TrunkEntry:
     uint8_t trusted
     uint8_t screen
     uint8_t analytics        # Form
+    uint8_t overload_control # as a server of this peer
+    RateLimit requests       # of one of its addresses
+    RateLimit answers        # rejections to one of them
 
 cdef struct TargetEntry:
     Address address
@@ -46,6 +50,7 @@ cdef struct GatewayEntry:
     uint8_t trusted
     uint8_t rewrite_host
     uint8_t tag_verdict
+    uint8_t overload_control # as a client of it
     const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
     uint32_t call_info_size
 

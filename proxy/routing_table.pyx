@@ -6,8 +6,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from engine._numbers cimport DialPlan
+from proxy.rate_limit cimport rate_limit
 from proxy.sip.address cimport address_from_python
 
+LIMIT_BURST_S = 1.0
 MAX_TARGETS = 64             # `tried` is one 64-bit word
 
 
@@ -85,6 +87,7 @@ cdef class RoutingTable:
             entry.trusted = gateway.trusted
             entry.rewrite_host = gateway.rewrite_host
             entry.tag_verdict = gateway.tags.verdict
+            entry.overload_control = gateway.overload_control
             entry.up_after = gateway.probe.up_after
             entry.down_after = gateway.probe.down_after
             if gateway.tags.call_info:
@@ -115,6 +118,9 @@ cdef class RoutingTable:
             self.trunks[i].trusted = trunk.trusted
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
+            self.trunks[i].overload_control = trunk.overload_control
+            self.trunks[i].requests = rate_limit(trunk.max_requests_per_s, LIMIT_BURST_S)
+            self.trunks[i].answers = rate_limit(trunk.max_rejections_per_s, LIMIT_BURST_S)
             rows += [(network, PEER_TRUNK, i) for network in trunk.networks]
         self.add_networks(rows)
 

@@ -11,7 +11,7 @@ cdef struct StickyAnswer:
     const char* reason       # phrase; a literal
     uint16_t status          # 0 = silence
     uint16_t extra_size
-    bint bare                # without what could be left out (see StatelessAnswers)
+    uint8_t cut              # Cut of LocalAnswers
     uint8_t extra[STICKY_EXTRA]
 
 # Apart from the answers, so that a look-up costs one cache line.

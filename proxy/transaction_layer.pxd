@@ -26,15 +26,11 @@ cdef class TransactionLayer:
     cdef void on_client_timeout(self, uint32_t client, int64_t now_us) noexcept nogil
 
     cdef void count(self, int counter) noexcept nogil
-    cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil
-    cdef void answer_with(
-        self, Incoming* incoming, uint16_t status, const char* reason, uint32_t extra_size
-    ) noexcept nogil
     cdef void answer_from_kept(
         self, uint32_t server, const ClientTransaction* client, uint16_t status, int64_t now_us
     ) noexcept nogil
-    cdef uint64_t local_tag(self, uint64_t key) noexcept nogil
-    # True if the To-tag is that of our own answer to the request with this key, or to one that could not be read.
+    cdef uint64_t local_tag(self, uint64_t key, const Message* message) noexcept nogil
+    # True if the To-tag is that of our own answer to the request with this key; 0 = to one that could not be read.
     cdef bint is_own_tag(self, const Message* message, uint64_t key) noexcept nogil
     cdef bint start_client(
         self, uint32_t server, const NextHop* next_hop, OutMessage* sent, uint32_t client, uint8_t method,

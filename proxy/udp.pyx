@@ -190,18 +190,18 @@ cdef class UdpEdge:
     # How many datagrams came.
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil:
         cdef Batch* batch = <Batch*>self.receiving
-        cdef Address source
         cdef int i, count
         for i in range(BATCH):
             batch.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         count = recvmmsg(self.fds[index], batch.headers, BATCH, MSG_DONTWAIT, NULL)
         for i in range(count):
+            read_name(&batch.names[i], &self.received[i].source)
             self.core.read(
-                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, &self.received[i]
+                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, &self.received[i].source, now_us,
+                &self.received[i]
             )
         for i in range(count):
-            read_name(&batch.names[i], &source)
-            self.core.handle(&self.received[i], <uint8_t>index, &source, now_us)
+            self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
         self.send_all()
         return count
 

@@ -177,6 +177,12 @@ class Play:
         self.core.transport_failed(lost.token, self.now_us, self.out)
         return self.sent()
 
+    def prove(self, source: tuple[str, int] = CARRIER) -> None:
+        """Has the source acknowledge a rejection: from then on its rejections have transactions."""
+        asks = {"branch": "z9hG4bK-prove", "call_id": "prove", "sent_by": f"{source[0]}:{source[1]}"}
+        (refused,) = self.receive(request(headers=["Proxy-Require: proof"], **asks), source)
+        assert self.receive(request("ACK", to_tag=refused.tag("To"), **asks), source) == []
+
     def wait(self, seconds: float) -> list[Datagram]:
         """Lets time pass, stopping at every deadline on the way."""
         end_us = self.now_us + round(seconds * 1_000_000)
