@@ -17,7 +17,6 @@ from proxy.counters cimport (
 )
 from proxy.outbox cimport Writer, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_rejection_headers
-from proxy.sip.message cimport OWN_BYTES
 from proxy.sip.timers cimport LENGTH_LINGER_64T1
 from proxy.sip.transaction cimport INVITE_SERVER, NO_GATEWAY, SERVER_SILENT, STATE_ACCEPTED
 
@@ -35,6 +34,9 @@ cdef class CallAttempts(RequestForwarding):
             memcpy(self.extra, b"Retry-After: 30\r\n", 17)
             self.answer_with(incoming, 503, b"Service Unavailable", 17)
             return
+        # Refused before the engine has counted it.
+        if not self.admits_new(incoming):
+            return
         index = self.router.calls.open()
         if index == 0:
             evicted = self.router.calls.longest()
@@ -42,12 +44,8 @@ cdef class CallAttempts(RequestForwarding):
                 self.count(CALLS_EVICTED)
                 self.end_call(evicted, 200, 0, incoming.now_us)
                 index = self.router.calls.open()
-        # No room for the call or its transaction: refused before the engine has counted it.
-        if index == 0 or not self.transactions.has_room(incoming.message.size + OWN_BYTES, False):
-            self.count(REFUSED_OVERLOAD)
-            self.answer(incoming, 503, b"Service Unavailable")
-            if index:
-                self.router.calls.close(index)
+        if index == 0:
+            self.refuse(incoming, REFUSED_OVERLOAD)
             return
         call = &self.router.calls.calls[index]
         self.screening.screen(incoming.message, trunk, incoming.source, incoming.now_us, &call.event)

@@ -91,6 +91,16 @@ cdef class ProxyCore(RequestProcessing):
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
         return self.deadline()
 
+    def note_load(self, double busy, double queued, int64_t now_us):
+        """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
+        self.load.note_room(self.transactions.used_part())
+        self.load.measure(busy, queued, now_us)
+
+    def refused_calls(self):
+        """Requests that were answered 503, by trunk, since the routing in force came into force."""
+        cdef uint32_t i
+        return [self.router.routing.trunks[i].refused for i in range(self.router.routing.trunk_count)]
+
     def take_events(self):
         """The oldest events as concatenated C records, b"" when there are none."""
         return self.screening.take()

@@ -10,8 +10,8 @@ NAMES = (
     "invites", "screened", "accepted", "tagged", "diverted", "rejected", "dropped", "unscreened", "in_dialog", "acks",
     "cancels", "responses", "stray_responses", "answered", "ended", "calls_evicted", "refused_overload",
     "refused_draining", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable", "method_refused", "internal_errors",
-    "events_lost", "handed_over", "flooded", "refused_rate", "answers_stateless", "answers_silenced", "sticky_evicted",
-    "transactions_reaped", "server_transactions", "client_transactions", "calls",
+    "events_lost", "handed_over", "flooded", "refused_rate", "throttled", "answers_stateless", "answers_silenced",
+    "sticky_evicted", "transactions_reaped", "server_transactions", "client_transactions", "calls",
     "memory_taken",
 )
 GAUGES = frozenset({"server_transactions", "client_transactions", "calls", "memory_taken"})

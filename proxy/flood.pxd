@@ -27,7 +27,7 @@ cdef class FloodGuard:
         self, RoutingTable routing, Peer peer, const Address* address, const uint8_t* data, uint32_t size,
         int64_t now_us
     ) noexcept nogil
-    cdef bint admits_invite(self, Peer peer, const Address* address, int64_t now_us) noexcept nogil
+    cdef bint admits_invite(self, Source* source, int64_t now_us) noexcept nogil
     # Counts an answer of our own; False: this address had enough of them.
     cdef bint admits_answer(
         self, RoutingTable routing, Peer peer, Source* source, bint proven, int64_t now_us

@@ -54,8 +54,8 @@ cdef class FloodGuard:
         source = self.peers.of(address)
         return conforms(&routing.trunks[peer.index].requests, &source.datagrams_ns, now_us)
 
-    cdef bint admits_invite(self, Peer peer, const Address* address, int64_t now_us) noexcept nogil:
-        return conforms(&self.limits.invites, &self.source_of(peer, address).invites_ns, now_us)
+    cdef bint admits_invite(self, Source* source, int64_t now_us) noexcept nogil:
+        return conforms(&self.limits.invites, &source.invites_ns, now_us)
 
     cdef bint admits_answer(
         self, RoutingTable routing, Peer peer, Source* source, bint proven, int64_t now_us

@@ -27,6 +27,8 @@ cdef class LocalAnswers(ResponseProcessing):
     cdef FloodGuard guard
     cdef StickyAnswers sticky
 
+    # The algorithm of overload control toward this client, ALGORITHM_NONE if it or its trunk takes no part.
+    cdef uint8_t algorithm_for(self, Incoming* incoming) noexcept nogil
     cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil
     # `extra_size` bytes of self.extra are header lines of it.
     cdef void answer_with(

@@ -14,7 +14,8 @@ from proxy.counters cimport ANSWERS_SILENCED, ANSWERS_STATELESS, RESENT, RETRANS
 from proxy.forwarding cimport Answer, answer_address, write_answer
 from proxy.memory cimport keep
 from proxy.outbox cimport Writer
-from proxy.routing_table cimport PEER_UNKNOWN
+from proxy.overload_parameters cimport ALGORITHM_NONE, OverloadParameters, read_overload
+from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
 from proxy.sip.address cimport Address, same_host
 from proxy.sip.message cimport METHOD_INVITE, Message
 from proxy.sip.timers cimport LENGTH_LINGER_64T1
@@ -42,6 +43,19 @@ cdef class LocalAnswers(ResponseProcessing):
         super().__init__(router, secret=secret, capacity=capacity, **rest)
         self.guard = FloodGuard(secret[16:32])
         self.sticky = StickyAnswers(capacity.transactions // 4)
+
+    cdef uint8_t algorithm_for(self, Incoming* incoming) noexcept nogil:
+        cdef OverloadParameters offered
+        if not incoming.message.via.has_overload or incoming.peer.kind == PEER_UNKNOWN:
+            return ALGORITHM_NONE
+        if incoming.peer.kind == PEER_TRUNK:
+            if not self.router.routing.trunks[incoming.peer.index].overload_control:
+                return ALGORITHM_NONE
+        elif not self.router.routing.gateways[incoming.peer.index].overload_control:
+            return ALGORITHM_NONE
+        if not read_overload(incoming.message.data, &incoming.message.via, &offered):
+            return ALGORITHM_NONE
+        return self.load.choose(self.guard.source_of(incoming.peer, incoming.source), &offered, incoming.now_us)
 
     cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil:
         self.answer_with(incoming, status, reason, 0)
@@ -149,6 +163,7 @@ cdef class LocalAnswers(ResponseProcessing):
         answer.reason_size = <uint32_t>strlen(draft.reason)
         answer.to_tag = self.local_tag(incoming.key, message)
         answer.source = incoming.source
+        answer.overload = self.load.reply(self.algorithm_for(incoming), incoming.now_us)
         if draft.cut < CUT_EXTRA:
             answer.extra = draft.extra
             answer.extra_size = draft.extra_size

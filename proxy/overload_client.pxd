@@ -21,6 +21,8 @@ cdef class OverloadClient:
     cdef int64_t latest_us   # when the last control ends
     cdef uint64_t random
 
+    # Whether any next hop has control in force.
+    cdef bint is_active(self, int64_t now_us) noexcept nogil
     # What a response from this address says of it.
     cdef void note(self, const Address* address, const OverloadParameters* said, int64_t now_us) noexcept nogil
     # Counts a request toward this address; False: it must not be sent there. `priority`: category 2, which gives way

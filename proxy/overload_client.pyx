@@ -59,9 +59,12 @@ cdef class OverloadClient:
         if control.until_us > self.latest_us:
             self.latest_us = control.until_us
 
+    cdef bint is_active(self, int64_t now_us) noexcept nogil:
+        return self.latest_us > now_us
+
     cdef bint admits(self, const Address* address, bint priority, int64_t now_us) noexcept nogil:
         cdef Control* control
-        if self.latest_us <= now_us:
+        if not self.is_active(now_us):
             return True
         control = self.find(address)
         if control == NULL or control.until_us <= now_us:

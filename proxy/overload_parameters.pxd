@@ -16,6 +16,7 @@ cdef struct OverloadParameters:
     int64_t validity_ms      # -1 = absent
     uint64_t sequence        # of `oc-seq`, in units of its fifth decimal; 0 = absent
     uint8_t algorithms       # bits: 1 << OverloadAlgorithm
+    uint8_t preferred        # the first of them
 
 # What the Via of a request or response says. False: one of the values cannot be read, and none of them counts.
 cdef bint read_overload(const uint8_t* data, const Via* via, OverloadParameters* parameters) noexcept nogil

@@ -60,7 +60,7 @@ cdef bint read_parameter(
     if equal_literal(name, size, b"oc-seq"):
         return read_sequence(data + value.start, value.size, &parameters.sequence)
     if equal_literal(name, size, b"oc-algo"):
-        read_algorithms(data, value, &parameters.algorithms)
+        read_algorithms(data, value, parameters)
     return True
 
 
@@ -81,17 +81,22 @@ cdef bint read_sequence(const uint8_t* text, uint32_t size, uint64_t* sequence) 
 
 
 # "loss" or a list in quotes; names that nobody here knows are passed over.
-cdef void read_algorithms(const uint8_t* data, Slice value, uint8_t* algorithms) noexcept nogil:
+cdef void read_algorithms(const uint8_t* data, Slice value, OverloadParameters* parameters) noexcept nogil:
     cdef uint32_t at = value.start
     cdef uint32_t end = at + value.size
     cdef uint32_t begin
+    cdef uint8_t named
     while at < end:
         begin = at
         at = skip_token(data, at, end)
+        named = ALGORITHM_NONE
         if equal_literal(data + begin, at - begin, b"loss"):
-            algorithms[0] |= 1 << ALGORITHM_LOSS
+            named = ALGORITHM_LOSS
         elif equal_literal(data + begin, at - begin, b"rate"):
-            algorithms[0] |= 1 << ALGORITHM_RATE
+            named = ALGORITHM_RATE
+        if named:
+            parameters.algorithms |= 1 << named
+            parameters.preferred = parameters.preferred if parameters.preferred else named
         at += at == begin or at < end
 
 

@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from proxy.overload_parameters cimport OverloadParameters
+from proxy.sources cimport Source
+
 # The parameters of one response.
 cdef struct OverloadReply:
     uint8_t algorithm        # ALGORITHM_NONE = the client did not ask
@@ -26,5 +29,7 @@ cdef class OverloadServer:
     cdef double part(self) noexcept nogil
     # True: this request of a client that takes no part in overload control is refused (RFC 7339 section 5.10.2).
     cdef bint refuses(self, uint64_t key, bint priority) noexcept nogil
+    # The algorithm that this client is controlled by: its first choice, kept for an hour (RFC 7339 section 5.8).
+    cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil
     cdef OverloadReply reply(self, uint8_t algorithm, int64_t now_us) noexcept nogil
     cdef uint32_t rate(self, double part) noexcept nogil

@@ -11,6 +11,9 @@ from proxy.overload_parameters cimport ALGORITHM_LOSS, ALGORITHM_NONE, ALGORITHM
 cdef enum:
     VALIDITY_MS = 1000       # ten measurements
 
+cdef int64_t FORGOTTEN_US = 2_000_000     # a load measured so long ago says nothing
+cdef int64_t KEPT_US = 3_600_000_000
+
 cdef double BUSY_TARGET = 0.9            # of one processor
 cdef double QUEUE_TARGET = 0.5           # of the receive buffer
 cdef double LEAST_PART = 0.02            # so that what goes on can be measured
@@ -40,6 +43,8 @@ cdef class OverloadServer:
     # busy: of one processor since the last measurement; queued: of the receive buffer, both 0 to 1.
     cdef void measure(self, double busy, double queued, int64_t now_us) noexcept nogil:
         cdef double load = max(max(busy / BUSY_TARGET, queued / QUEUE_TARGET), 0.001)
+        if now_us > self.since_us + FORGOTTEN_US:
+            self.load_part = 1.0
         cdef double change = min(max(1.0 / load, STEEPEST_FALL), STEEPEST_RISE)
         if self.part() >= 1.0 and now_us > self.since_us > 0:
             self.offered_rate = self.requests * 1e6 / (now_us - self.since_us)
@@ -62,6 +67,18 @@ cdef class OverloadServer:
             return not priority and drawn < withheld / self.first_share
         # Of category 2 nothing is refused here: it has transactions in reserve, and what does not fit gets 503 there.
         return not priority
+
+    cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil:
+        cdef uint8_t preferred = offered.preferred if offered.preferred else <uint8_t>ALGORITHM_LOSS
+        if not offered.offered:
+            return ALGORITHM_NONE
+        if client.algorithm and (client.algorithm == preferred or now_us < client.algorithm_us + KEPT_US):
+            # What it no longer knows cannot be kept.
+            if client.algorithm == ALGORITHM_LOSS or offered.algorithms >> client.algorithm & 1:
+                return client.algorithm
+        client.algorithm = preferred
+        client.algorithm_us = now_us
+        return preferred
 
     cdef OverloadReply reply(self, uint8_t algorithm, int64_t now_us) noexcept nogil:
         cdef OverloadReply reply

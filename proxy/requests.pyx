@@ -159,7 +159,7 @@ cdef class RequestProcessing(CallAttempts):
             self.answer(incoming, 403, b"Forbidden")
         elif message.method == METHOD_INVITE:
             self.on_invite(incoming)
-        else:
+        elif self.admits_new(incoming):
             self.forward_stateful(incoming, 0)
 
     # A Route of its own in a new request chooses the next hop past the trunk's gateway: only a trusted peer may.

@@ -21,6 +21,8 @@ from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
 from proxy.outbox cimport Writer, writer_over
+from proxy.overload_client cimport OverloadClient
+from proxy.overload_parameters cimport OverloadParameters, read_overload
 from proxy.router cimport URI_ROOM
 from proxy.sip.message cimport HEADER_RECORD_ROUTE, METHOD_CANCEL, parse_message
 from proxy.sip.timers cimport LENGTH_64T1, LENGTH_C
@@ -60,6 +62,7 @@ cdef class ResponseProcessing(TransactionLayer):
         self.workers = workers
         self.screening = Screening(worker, secret[16:32])
         self.handed_over = Outbox(256, 4 << 20)
+        self.next_hops = OverloadClient(secret[16:24])
 
     # A final answer of our own ends the call it refuses.
     cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil:
@@ -82,6 +85,8 @@ cdef class ResponseProcessing(TransactionLayer):
             self.count(STRAY_RESPONSES)
             return
         c = &self.transactions.clients[client]
+        if message.via.has_overload:
+            self.note_overload(c, message, now_us)
         if message.method == METHOD_CANCEL and c.machine == INVITE_CLIENT:
             if c.cancel and message.status >= 200:
                 self.transactions.end_client(c.cancel)
@@ -100,6 +105,18 @@ cdef class ResponseProcessing(TransactionLayer):
             self.on_success(client, message, now_us)
         else:
             self.on_failure(client, message, now_us)
+
+    cdef bint asks_overload(self, uint16_t gateway, const Address* address) noexcept nogil:
+        if gateway != NO_GATEWAY:
+            return self.router.routing.gateways[gateway].overload_control
+        return self.next_hops.find(address) != NULL
+
+    cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil:
+        cdef OverloadParameters said
+        cdef bint is_current = c.routing == self.router.routing.generation
+        if self.asks_overload(c.gateway if is_current else <uint16_t>NO_GATEWAY, &c.destination):
+            if read_overload(message.data, &message.via, &said):
+                self.next_hops.note(&c.destination, &said, now_us)
 
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
@@ -187,8 +204,12 @@ cdef class ResponseProcessing(TransactionLayer):
         cdef NextHop next_hop
         if s.gateway == NO_GATEWAY or s.routing != self.router.routing.generation or s.flags & SERVER_CANCELLED:
             return False
-        if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
-            return False
+        while True:
+            if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
+                return False
+            if self.next_hops.admits(&next_hop.destination, False, now_us):
+                break
+            s.tried |= <uint64_t>1 << next_hop.target
         if not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
@@ -214,7 +235,7 @@ cdef class ResponseProcessing(TransactionLayer):
         if following == 0:
             return False
         memset(&hop, 0, sizeof(Hop))
-        self.router.fill_via(next_hop.listener, &hop)
+        self.router.fill_via(next_hop.listener, self.asks_overload(next_hop.gateway, &next_hop.destination), &hop)
         hop.branch = branch
         hop.branch_size = self.transactions.write_branch(following, self.worker, branch)
         hop.uri_size = self.router.retarget_uri(&self.kept, old, next_hop, uri)

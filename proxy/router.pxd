@@ -23,6 +23,7 @@ cdef struct ListenerEntry:
     Text host
     Text sent_by             # host:port
     Text via                 # SIP/2.0/UDP host:port
+    Text asking_via          # with the parameters that ask for overload control (RFC 7339 section 4)
     Text route               # <sip:host:port;...;cs= up to the cookie, as in Record-Route
     uint8_t transport        # Transport
     int stream               # of UDP: the TCP listener with the same address (RFC 3261 section 18.2.1), -1 = none
@@ -76,8 +77,10 @@ cdef class Router:
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil
-    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil
-    cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
+    cdef void fill_via(self, uint8_t listener, bint asks_overload, Hop* hop) noexcept nogil
+    cdef void fill_hop(
+        self, Incoming* incoming, const NextHop* next_hop, bint asks_overload, Hop* hop
+    ) noexcept nogil
     # How many rows were written. arriving, leaving: the listeners of both sides.
     cdef int write_record_route(
         self, Writer* lines, const Message* message, uint8_t arriving, uint8_t leaving

@@ -61,7 +61,9 @@ cdef class Router:
         entry.transport = TRANSPORT_NAMES.index(transport)
         entry.host = self.text(host.encode("ascii"))
         entry.sent_by = self.text(sent_by.encode("ascii"))
-        entry.via = self.text(f"SIP/2.0/{transport.upper()} {sent_by}".encode("ascii"))
+        via = f"SIP/2.0/{transport.upper()} {sent_by}"
+        entry.via = self.text(via.encode("ascii"))
+        entry.asking_via = self.text(f'{via};oc;oc-algo="loss,rate"'.encode("ascii"))
         entry.route = self.text(route_start(sent_by, transport).encode("ascii"))
         address_from_python(ip, port, &entry.bound)
         memset(&entry.advertised, 0, sizeof(Address))
@@ -233,10 +235,12 @@ cdef class Router:
         hop.destination = self.routing.gateways[gateway].targets[target].address
         return True
 
-    cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil:
+    cdef void fill_hop(
+        self, Incoming* incoming, const NextHop* next_hop, bint asks_overload, Hop* hop
+    ) noexcept nogil:
         cdef const Message* message = incoming.message
         memset(hop, 0, sizeof(Hop))
-        self.fill_via(next_hop.listener, hop)
+        self.fill_via(next_hop.listener, asks_overload, hop)
         hop.source = incoming.source
         hop.cut_routes = incoming.route.cut
         hop.routes = incoming.route.rest
@@ -248,9 +252,10 @@ cdef class Router:
         if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
             hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
 
-    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil:
-        hop.via = self.listeners[listener].via.data
-        hop.via_size = self.listeners[listener].via.size
+    cdef void fill_via(self, uint8_t listener, bint asks_overload, Hop* hop) noexcept nogil:
+        cdef Text via = self.listeners[listener].asking_via if asks_overload else self.listeners[listener].via
+        hop.via = via.data
+        hop.via_size = via.size
 
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
     cdef int write_record_route(

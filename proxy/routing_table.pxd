@@ -28,6 +28,7 @@ cdef struct TrunkEntry:
     uint8_t screen
     uint8_t analytics        # Form
     uint8_t overload_control # as a server of this peer
+    uint64_t refused         # requests answered 503, since this routing came into force
     RateLimit requests       # of one of its addresses
     RateLimit answers        # rejections to one of them
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.counters cimport Counters
 from proxy.outbox cimport OutMessage, Outbox
+from proxy.overload_server cimport OverloadServer
 from proxy.router cimport Incoming, NextHop, Router
 from proxy.routing_table cimport Text
 from proxy.sip.address cimport Address
@@ -17,6 +18,7 @@ cdef class TransactionLayer:
     cdef uint64_t* counts
     cdef Outbox out          # of the batch in hand
     cdef Text server_header
+    cdef readonly OverloadServer load
     cdef uint64_t secret[2]
     cdef Message kept        # one of our own, read again
     cdef uint8_t extra[2048] # header lines to add

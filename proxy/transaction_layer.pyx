@@ -17,6 +17,7 @@ from proxy.forwarding cimport (
 )
 from proxy.memory cimport keep, release
 from proxy.outbox cimport Writer
+from proxy.overload_server cimport OverloadReply
 from proxy.sip.grammar cimport parse_hex
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_CANCEL, METHOD_INVITE, parse_message
@@ -112,6 +113,7 @@ cdef class TransactionLayer:
             capacity.transactions, capacity.transaction_bytes, secret[:16], array_of_lengths(timers)
         )
         memcpy(self.secret, <const char*>secret, 16)
+        self.load = OverloadServer()
         self.server_header = router.text(server_header.encode("ascii"))
 
     # What a transaction tells the layer above. A class of its own must answer; here nobody asks.
@@ -149,6 +151,7 @@ cdef class TransactionLayer:
         answer.reason_size = <uint32_t>strlen(reason)
         answer.to_tag = 0 if status == 100 else self.local_tag(s.key, &self.kept)
         answer.skip_top_via = True
+        answer.overload = self.load.reply(s.overload, now_us)
         if status > 100 and self.server_header.size:
             answer.server = self.server_header.data
             answer.server_size = self.server_header.size
@@ -238,10 +241,12 @@ cdef class TransactionLayer:
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
         cdef Writer writer
         cdef OutMessage* sent
+        cdef OverloadReply overload
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        write_response(&writer, message)
+        overload = self.load.reply(s.overload, now_us)
+        write_response(&writer, message, &overload)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)

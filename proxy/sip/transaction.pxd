@@ -73,6 +73,7 @@ cdef struct ServerTransaction:
     uint8_t retransmit       # TimerLength of the running interval
     uint8_t reliable         # came over a stream
     uint8_t flags            # ServerFlag
+    uint8_t overload         # OverloadAlgorithm that the client was told of
 
 cdef enum ClientFlag:
     CLIENT_CANCEL_WANTED = 1     # send a CANCEL as soon as a provisional response allows it
