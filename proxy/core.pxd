@@ -35,4 +35,5 @@ cdef class ProxyCore(RequestProcessing):
     cdef void handle(
         self, Received* received, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil
+    cdef void measure_load(self, double busy, double queued, int64_t now_us) noexcept nogil
     cdef void update_gauges(self) noexcept nogil

@@ -93,8 +93,7 @@ cdef class ProxyCore(RequestProcessing):
 
     def note_load(self, double busy, double queued, int64_t now_us):
         """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
-        self.load.note_room(self.transactions.used_part())
-        self.load.measure(busy, queued, now_us)
+        self.measure_load(busy, queued, now_us)
 
     def refused_calls(self):
         """Requests that were answered 503, by trunk, since the routing in force came into force."""
@@ -117,14 +116,20 @@ cdef class ProxyCore(RequestProcessing):
         self.receive(data, <uint32_t>len(data), listener, &address, now_us)
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int64_t now_us, Outbox out,
-                       int tls_trunk=-1):
-        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+                       int tls_trunk=-1, uint16_t refusal=0):
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names.
+
+        refusal: the status to answer, of a message whose framing was lost (RFC 3261 section 18.3); `data` is its head.
+        """
         cdef Address address
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
         self.read(data, <uint32_t>len(data), &address, now_us, &self.received)
         self.received.tls_trunk = tls_trunk
+        if refusal and self.received.status >= 0 and self.received.status != refusal:
+            self.received.status = refusal
+            self.received.reason = standard_reason(refusal)
         self.handle(&self.received, listener, &address, now_us)
 
     def transport_failed(self, uint64_t token, int64_t now_us, Outbox out):
@@ -266,6 +271,10 @@ cdef class ProxyCore(RequestProcessing):
         if incoming.peer.kind != PEER_UNKNOWN and message.method != METHOD_ACK:
             incoming.key = 0
             self.answer(&incoming, <uint16_t>received.status, received.reason)
+
+    cdef void measure_load(self, double busy, double queued, int64_t now_us) noexcept nogil:
+        self.load.note_room(self.transactions.used_part())
+        self.load.measure(busy, queued, now_us)
 
     cdef void update_gauges(self) noexcept nogil:
         cdef uint64_t* values = self.counts

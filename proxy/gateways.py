@@ -41,6 +41,7 @@ class GatewayRoute:
     rewrite_host: bool
     overload_control: bool
     probe: Probe
+    retry_on: tuple[int, ...]
 
 
 def build_gateways(configuration: Configuration) -> tuple[GatewayRoute, ...]:
@@ -82,6 +83,7 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
         rewrite_host=gateway.rewrite_host,
         overload_control=gateway.overload_control,
         probe=gateway.probe,
+        retry_on=gateway.retry_on,
     )
 
 

@@ -136,7 +136,7 @@ cdef class LocalAnswers(ResponseProcessing):
         cdef OutMessage* sent
         if incoming.message.via_header < 0:
             return NULL
-        if draft.status >= 300 and not self.guard.admits_answer(
+        if is_counted(draft.status) and not self.guard.admits_answer(
             self.router.routing, incoming.peer, source, proven, incoming.now_us
         ):
             self.count(ANSWERS_SILENCED)
@@ -216,6 +216,11 @@ cdef class LocalAnswers(ResponseProcessing):
         s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
         keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, INPUT_FINAL, incoming.now_us)
+
+
+# Rejections. Who is told of overload and hears nothing would only ask again.
+cdef inline bint is_counted(uint16_t status) noexcept nogil:
+    return status >= 300 and status != 503
 
 
 # More than one and a half bytes for each byte received.

@@ -74,6 +74,8 @@ cdef class Router:
     cdef bint is_own_via(self, const Message* message) noexcept nogil
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
+    cdef bint hop_by_target(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil
+    cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil

@@ -41,7 +41,6 @@ cdef class TransactionLayer:
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
     cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
-    cdef void cancel_client(self, uint32_t client, const Message* received, int64_t now_us) noexcept nogil
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil
     cdef int64_t deadline(self) noexcept nogil

@@ -17,6 +17,7 @@ class TrunkRoute:
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
+    tls_names: tuple[str, ...]
     trusted: bool
     screen: bool
     dial_plan: DialPlan
@@ -62,6 +63,7 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> Trunk
     return TrunkRoute(
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
+        tls_names=trunk.tls_names,
         trusted=trunk.trusted,
         screen=trunk.screen,
         dial_plan=dial_plan,
