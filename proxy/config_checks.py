@@ -13,9 +13,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import numbers
+from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
+from proxy.config_identity import check_identities
+from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
@@ -62,7 +65,8 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        if trunk.route is not None:
+            yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -125,8 +129,19 @@ def _clash(one: HostPort, other: HostPort) -> bool:
 
 def _admin(configuration: Configuration) -> Findings:
     address = yield from _address("admin.address", configuration.admin.address)
-    if address is not None and address.ip is not None and not address.ip.is_loopback:
-        yield warning("admin.address", "is reachable from other machines and asks for no password; guard the port")
+    token_file = configuration.admin.token_file
+    if address is not None and address.ip is not None and not address.ip.is_loopback and token_file is None:
+        yield error("admin.token_file", f"is required with {configuration.admin.address}, which other machines reach")
+    if token_file is not None:
+        try:
+            read_token(token_file)
+        except ValueError as why:
+            yield error("admin.token_file", str(why))
+    for index, name in enumerate(configuration.admin.hosts):
+        if ":" in name:
+            yield error(f"admin.hosts[{index}]", "write the name alone, without a port")
+        else:
+            yield from _host(f"admin.hosts[{index}]", name)
 
 
 def _address(key: str, text: str) -> Generator[ConfigFinding, None, HostPort | None]:
@@ -157,7 +172,7 @@ def _sources(configuration: Configuration) -> Findings:
         yield error("trunk", "there is none, so every call would be dropped")
     known: list[tuple[IPv4Network | IPv6Network, str]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources and not trunk.tls_names:
+        if not trunk.sources and not trunk.tls_names and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -325,4 +340,6 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _targets,
     _redress,
     _statuses,
+    check_identities,
+    check_redirects,
 )

@@ -46,6 +46,8 @@ cdef class LocalAnswers(ResponseProcessing):
 
     cdef OutMessage* send_answer(self, Incoming* incoming, Source* source, Draft* draft) noexcept nogil
     cdef OutMessage* write_draft(self, Incoming* incoming, const Draft* draft) noexcept nogil
+    cdef bint is_rejection(self, Incoming* incoming, const Draft* draft) noexcept nogil
+    cdef bint lives_on_answers(self, Incoming* incoming) noexcept nogil
     cdef bint is_proven(self, Incoming* incoming, const Source* source) noexcept nogil
     cdef bint is_pressed(self) noexcept nogil
     cdef bint keeps_no_state(self, Incoming* incoming, Source* source, const Draft* draft) noexcept nogil

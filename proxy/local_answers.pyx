@@ -71,7 +71,9 @@ cdef class LocalAnswers(ResponseProcessing):
         draft.cut = CUT_NOTHING
         sent = self.send_answer(incoming, source, &draft)
         # Answers to other requests are the same for every repeat; a 503 is over when there is room again.
-        if sent == NULL or incoming.key == 0 or incoming.message.method != METHOD_INVITE or status == 503:
+        if sent == NULL or incoming.key == 0 or incoming.message.method != METHOD_INVITE:
+            return
+        if status == 503 and not incoming.judged:
             return
         if self.keeps_no_state(incoming, source, &draft):
             self.remember(incoming, source, &draft)
@@ -136,7 +138,7 @@ cdef class LocalAnswers(ResponseProcessing):
         cdef OutMessage* sent
         if incoming.message.via_header < 0:
             return NULL
-        if is_counted(draft.status) and not self.guard.admits_answer(
+        if self.is_rejection(incoming, draft) and not self.guard.admits_answer(
             self.router.routing, incoming.peer, source, proven, incoming.now_us
         ):
             self.count(ANSWERS_SILENCED)
@@ -163,7 +165,7 @@ cdef class LocalAnswers(ResponseProcessing):
         answer.reason_size = <uint32_t>strlen(draft.reason)
         answer.to_tag = self.local_tag(incoming.key, message)
         answer.source = incoming.source
-        answer.overload = self.load.reply(self.algorithm_for(incoming), incoming.now_us)
+        answer.overload = self.load.reply(self.algorithm_for(incoming))
         if draft.cut < CUT_EXTRA:
             answer.extra = draft.extra
             answer.extra_size = draft.extra_size
@@ -176,9 +178,17 @@ cdef class LocalAnswers(ResponseProcessing):
         write_answer(&writer, message, &answer)
         return self.out.commit(&writer, incoming.listener, &to)
 
+    # What counts against an address. Who is told of overload and hears nothing would only ask again.
+    cdef bint is_rejection(self, Incoming* incoming, const Draft* draft) noexcept nogil:
+        return draft.status >= 300 and draft.status != 503 and not self.lives_on_answers(incoming)
+
+    # In redirect mode a final answer is what every call is about: none is withheld, and nothing is left out.
+    cdef bint lives_on_answers(self, Incoming* incoming) noexcept nogil:
+        return incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index)
+
     # A connection proves itself: its handshake went both ways. A stranger's cookie proves a dialog, not its address.
     cdef bint is_proven(self, Incoming* incoming, const Source* source) noexcept nogil:
-        if is_reliable(self.router.listeners[incoming.listener].transport):
+        if is_reliable(self.router.listeners[incoming.listener].transport) or self.lives_on_answers(incoming):
             return True
         return incoming.peer.kind != PEER_UNKNOWN and source.proven_until_us > incoming.now_us
 
@@ -216,11 +226,6 @@ cdef class LocalAnswers(ResponseProcessing):
         s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
         keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, INPUT_FINAL, incoming.now_us)
-
-
-# Rejections. Who is told of overload and hears nothing would only ask again.
-cdef inline bint is_counted(uint16_t status) noexcept nogil:
-    return status >= 300 and status != 503
 
 
 # More than one and a half bytes for each byte received.

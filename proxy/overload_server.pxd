@@ -31,6 +31,5 @@ cdef class OverloadServer:
     cdef bint refuses(self, uint64_t key, bint priority) noexcept nogil
     # The algorithm that this client is controlled by: its first choice, kept for an hour (RFC 7339 section 5.8).
     cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil
-    # now_us: 0 = not known, it only makes `oc-seq` larger.
-    cdef OverloadReply reply(self, uint8_t algorithm, int64_t now_us) noexcept nogil
+    cdef OverloadReply reply(self, uint8_t algorithm) noexcept nogil
     cdef uint32_t rate(self, double part) noexcept nogil

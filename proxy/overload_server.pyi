@@ -9,5 +9,5 @@ class OverloadServer:
         """A measurement: busy part of the processor and filled part of the receive buffer since the last one."""
     def refused(self, key: int, priority: bool = False) -> bool:
         """Whether a request of a client without overload control is refused; for tests."""
-    def told(self, algorithm: str, now_us: int) -> tuple[int, int, int]:
+    def told(self, algorithm: str) -> tuple[int, int, int]:
         """(oc, oc-validity in ms, oc-seq in units of its fifth decimal) of a response; for tests."""

@@ -52,6 +52,7 @@ cdef class OverloadServer:
         self.last_clients = max(self.clients, 1)
         self.requests = self.clients = 0
         self.since_us = now_us
+        self.sequence = max(self.sequence, <uint64_t>now_us // 10)   # also after a restart larger than before
 
     cdef double part(self) noexcept nogil:
         return min(self.load_part, self.room_part)
@@ -80,16 +81,15 @@ cdef class OverloadServer:
         client.algorithm_us = now_us
         return preferred
 
-    cdef OverloadReply reply(self, uint8_t algorithm, int64_t now_us) noexcept nogil:
+    cdef OverloadReply reply(self, uint8_t algorithm) noexcept nogil:
         cdef OverloadReply reply
         cdef double part = self.part()
-        cdef uint64_t stamp = <uint64_t>now_us // 10
         reply.algorithm = algorithm
         reply.value = reply.validity_ms = 0
         reply.sequence = 0
         if algorithm == ALGORITHM_NONE:
             return reply
-        self.sequence = max(self.sequence + 1, stamp)
+        self.sequence += 1
         reply.sequence = self.sequence
         # Without validity a client under rate control would read 0 as "send nothing" (RFC 7339 section 5.1).
         if part < 1.0:
@@ -120,7 +120,7 @@ cdef class OverloadServer:
     def refused(self, uint64_t key, bint priority=False):
         return bool(self.refuses(key, priority))
 
-    def told(self, str algorithm, int64_t now_us):
+    def told(self, str algorithm):
         """(oc, oc-validity, oc-seq) of a response."""
-        cdef OverloadReply reply = self.reply(ALGORITHM_RATE if algorithm == "rate" else ALGORITHM_LOSS, now_us)
+        cdef OverloadReply reply = self.reply(ALGORITHM_RATE if algorithm == "rate" else ALGORITHM_LOSS)
         return reply.value, reply.validity_ms, reply.sequence

@@ -25,49 +25,28 @@ cdef bint brings_overload(const Message* message) noexcept nogil:
     return False
 
 
-cdef void write_vias_up(Writer* writer, const Message* message, const OverloadReply* reply) noexcept nogil:
-    cdef const Header* header = &message.headers[message.via_header]
-    cdef uint32_t run = header.end
-    cdef bint told = not message.via.is_last
-    cdef int i
-    if told:
-        put(writer, message.data + header.start, header.value - header.start)
-        write_values(
-            writer, message.data,
-            skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, header.value_end),
-            header.value_end, reply
-        )
-        run = header.value_end
-    for i in range(message.via_header + 1, message.header_count):
-        header = &message.headers[i]
-        if header.name != HEADER_VIA:
-            continue
-        put(writer, message.data + run, header.value - run)
-        if told:
-            put_without_overload(writer, message.data, header.value, header.value_end)
-        else:
-            write_values(writer, message.data, header.value, header.value_end, reply)
-        told = True
-        run = header.value_end
-    put(writer, message.data + run, message.size - run)
+cdef void write_rest_of_row(Writer* writer, const Message* message, const OverloadReply* reply) noexcept nogil:
+    cdef const Header* row = &message.headers[message.via_header]
+    cdef uint32_t rest = message.via.whole.start + message.via.whole.size + 1
+    put(writer, message.data + row.start, row.value - row.start)
+    write_values(writer, message.data, skip_blank(message.data, rest, row.value_end), row.value_end, reply)
+    put(writer, message.data + row.value_end, row.end - row.value_end)
 
 
-cdef void write_client_via(
-    Writer* writer, const Message* message, int header, const OverloadReply* reply
-) noexcept nogil:
+cdef void write_via_row(Writer* writer, const Message* message, int header, const OverloadReply* reply) noexcept nogil:
     cdef const Header* row = &message.headers[header]
     put(writer, message.data + row.start, row.value - row.start)
     write_values(writer, message.data, row.value, row.value_end, reply)
     put(writer, message.data + row.value_end, row.end - row.value_end)
 
 
-# The first of these values is our client's.
+# reply: for the first of these values, which is our client's.
 cdef void write_values(
     Writer* writer, const uint8_t* data, uint32_t start, uint32_t end, const OverloadReply* reply
 ) noexcept nogil:
     cdef Via client
     cdef uint32_t at = start
-    if reply.algorithm != ALGORITHM_NONE and parse_via(data, start, end, &client):
+    if reply != NULL and reply.algorithm != ALGORITHM_NONE and parse_via(data, start, end, &client):
         at = start + client.whole.size
         put_without_overload(writer, data, start, at)
         put_overload(writer, reply.algorithm, reply.value, reply.validity_ms, reply.sequence)

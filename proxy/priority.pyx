@@ -1,15 +1,15 @@
 """Which new requests are of category 2 (RFC 7339 section 5.10.1); what is within a dialog always is."""
 
 from engine._numbers cimport normalize, number_is_emergency
-from libc.stdint cimport uint32_t
-from proxy.sip.grammar cimport Slice, equal_token
+from proxy.sip.grammar cimport Slice
 from proxy.sip.identity cimport called_user
-from proxy.sip.message cimport HEADER_OTHER, Header
+from proxy.sip.message cimport HEADER_RESOURCE_PRIORITY
 from proxy.sip.uri cimport SCHEME_URN_SERVICE
+from proxy.trust_border cimport RIGHT_PRIORITY
 
 
 cdef bint has_priority(const Message* message, const TrunkEntry* trunk) noexcept nogil:
-    return is_emergency(message, trunk) or (trunk.trusted and names_priority(message))
+    return is_emergency(message, trunk) or (trunk.rights & RIGHT_PRIORITY and names_priority(message))
 
 
 cdef bint is_emergency(const Message* message, const TrunkEntry* trunk) noexcept nogil:
@@ -21,20 +21,8 @@ cdef bint is_emergency(const Message* message, const TrunkEntry* trunk) noexcept
 
 
 cdef bint names_priority(const Message* message) noexcept nogil:
-    cdef const Header* header
     cdef int i
     for i in range(message.header_count):
-        header = &message.headers[i]
-        if header.name == HEADER_OTHER and equal_token(
-            message.data + header.start, name_size(message, header), b"resource-priority"
-        ):
+        if message.headers[i].name == HEADER_RESOURCE_PRIORITY:
             return True
     return False
-
-
-# The bytes before the colon; blanks may stand between the two.
-cdef inline uint32_t name_size(const Message* message, const Header* header) noexcept nogil:
-    cdef uint32_t at = header.start
-    while at < header.end and message.data[at] != 58 and message.data[at] != 32 and message.data[at] != 9:
-        at += 1
-    return at - header.start

@@ -6,10 +6,9 @@ until no branch can bring another.
 
 from proxy.best_response cimport is_better, is_challenge, write_with_challenges
 from proxy.counters cimport INTERNAL_ERRORS
-from proxy.forwarding cimport write_cancel, write_response
+from proxy.forwarding cimport write_cancel
 from proxy.memory cimport keep, release
 from proxy.outbox cimport OutMessage, Writer, literal, put, put_decimal, writer_over
-from proxy.overload_server cimport OverloadReply
 from proxy.router cimport NextHop
 from proxy.sip.message cimport HEADER_REASON, METHOD_CANCEL, parse_message
 from proxy.sip.timers cimport LENGTH_64T1, LENGTH_LINGER_64T1
@@ -41,7 +40,6 @@ cdef class ResponseContext(TransactionLayer):
     cdef void note_final(self, uint32_t server, uint16_t status, const Message* message) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Writer writer
-        cdef OverloadReply overload
         if not is_better(status, s.best_status):
             if message != NULL and is_challenge(status) and is_challenge(s.best_status):
                 self.add_challenges(server, message)
@@ -50,9 +48,8 @@ cdef class ResponseContext(TransactionLayer):
         release(&self.transactions.memory, &s.best)
         if message == NULL:
             return
-        overload = self.load.reply(s.overload, 0)
         self.out.begin(&writer)
-        write_response(&writer, message, &overload)
+        self.write_passed(&writer, server, message)
         if not writer.full:
             keep(&self.transactions.memory, writer.start, <uint32_t>(writer.at - writer.start), &s.best)
 

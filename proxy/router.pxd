@@ -12,6 +12,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.route cimport RouteCursor
 from proxy.sip.transaction cimport ClientTransaction
 from proxy.sip.uri cimport Uri
+from proxy.trust_border cimport Border
 
 cdef enum:
     MAX_LISTENERS = 16
@@ -54,6 +55,8 @@ cdef struct Incoming:
     Peer peer
     RouteState route
     uint8_t listener
+    bint judged              # an INVITE that the engine has seen: its repeats get the same answer
+    bint tagged              # its verdict is a label
 
 cdef class Router:
     cdef RoutingTable routing
@@ -73,6 +76,8 @@ cdef class Router:
     cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
+    # Whether a trunk is in redirect mode.
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_target(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
@@ -82,6 +87,13 @@ cdef class Router:
     cdef void fill_via(self, uint8_t listener, bint asks_overload, Hop* hop) noexcept nogil
     cdef void fill_hop(
         self, Incoming* incoming, const NextHop* next_hop, bint asks_overload, Hop* hop
+    ) noexcept nogil
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil
+    # False: everything may cross.
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, const Address* receiver, Border* border
     ) noexcept nogil
     # How many rows were written. arriving, leaving: the listeners of both sides.
     cdef int write_record_route(

@@ -70,6 +70,7 @@ from proxy.sip.transaction cimport (
     Step,
     step,
 )
+from proxy.trust_border cimport Border
 
 from array import array
 
@@ -147,7 +148,7 @@ cdef class TransactionLayer:
         answer.reason_size = <uint32_t>strlen(reason)
         answer.to_tag = 0 if status == 100 else self.local_tag(s.key, &self.kept)
         answer.skip_top_via = True
-        answer.overload = self.load.reply(s.overload, now_us)
+        answer.overload = self.load.reply(s.overload)
         if status > 100 and self.server_header.size:
             answer.server = self.server_header.data
             answer.server_size = self.server_header.size
@@ -235,12 +236,10 @@ cdef class TransactionLayer:
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
         cdef Writer writer
         cdef OutMessage* sent
-        cdef OverloadReply overload
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        overload = self.load.reply(s.overload, now_us)
-        write_response(&writer, message, &overload)
+        self.write_passed(&writer, server, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -248,6 +247,15 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, input, now_us)
         return True
+
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Border border
+        cdef OverloadReply overload = self.load.reply(s.overload)
+        cdef bint crosses = self.router.open_response_border(
+            message, &self.transactions.clients[s.client].destination, &s.peer, &border
+        )
+        write_response(writer, message, &border if crosses else NULL, &overload)
 
     # The server transaction a client transaction works for, 0 if it is gone.
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil:
