@@ -27,6 +27,7 @@ cdef class Admission(LocalAnswers):
         cdef bint priority = False
         cdef bint admitted = within and self.is_for_all(incoming)
         if not admitted:
+            self.load.note_room(self.transactions.used_part())
             priority = has_priority(incoming.message, &self.router.routing.trunks[incoming.peer.index])
             admitted = self.may_enter(incoming, within, priority)
         self.load.note_request(priority, source.seen_us < self.load.since_us)

@@ -261,6 +261,8 @@ cdef class ResponseProcessing(ResponseContext):
             return False
         if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
+        if not self.transactions.has_room(self.transactions.clients[client].message.size, False):
+            return False         # what is left is for dialogs
         while True:
             if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
                 return False

@@ -147,6 +147,7 @@ cdef class UdpEdge:
         cdef int64_t now_us = self.now()
         cdef int i
         self.core.out = self.out
+        self.measure(now_us)
         for i in range(ROUNDS):
             if self.receive_batch(index, now_us) < BATCH:
                 break
@@ -270,9 +271,8 @@ cdef class UdpEdge:
     # -- other workers --------------------------------------------------------------------------------------------
 
     def finish(self):
-        """What a batch leaves behind: datagrams for other workers, gauges, a measurement of our load."""
+        """What a batch leaves behind: datagrams for other workers, gauges."""
         self.core.update_gauges()
-        self.measure(self.now())
         if self.core.handed_over.count:
             self.carry_over()
 
