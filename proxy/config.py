@@ -82,7 +82,14 @@ class Listener(Struct, frozen=True, kw_only=True):
 
 
 class Admin(Struct, frozen=True, kw_only=True):
-    address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
+    """Console, metrics and API. token_file: holds the token that every request must show; without one it only reads.
+
+    hosts: names, beside addresses and localhost, that a browser may call it by.
+    """
+
+    address: str = "127.0.0.1:9060"
+    token_file: str | None = None
+    hosts: tuple[str, ...] = ()
 
 
 class TlsVersion(StrEnum):
