@@ -12,5 +12,7 @@ cdef class CallAttempts(RequestForwarding):
     cdef bint open_on_error
 
     cdef void on_invite(self, Incoming* incoming) noexcept nogil
+    cdef void redirect(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
+    cdef const TrunkEntry* trunk_of(self, Incoming* incoming) noexcept nogil
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
     cdef void stay_silent(self, Incoming* incoming) noexcept nogil

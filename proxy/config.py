@@ -42,6 +42,14 @@ class TrunkClass(StrEnum):
     TEST = "test"
 
 
+class Acceptance(StrEnum):
+    """What a trunk may say although it is not trusted."""
+
+    IDENTITY = "identity"  # Identity: its calls may be signed (RFC 8224)
+    DIVERSION = "diversion"  # Diversion, History-Info: it may say that a call was forwarded to us
+    RESOURCE_PRIORITY = "resource-priority"  # Resource-Priority (RFC 4412)
+
+
 class AnalyticsForm(StrEnum):
     """How a rejection by analytics is written on a trunk."""
 
@@ -152,6 +160,9 @@ WorkerRecords = Annotated[int, Meta(ge=64, le=1 << 24)]
 class Capacity(Struct, frozen=True, kw_only=True):
     reputation: TableRecords = 1_000_000  # numbers, 16 bytes each
     rate_limiter: TableRecords = 1_000_000  # (rule, key) pairs, 16 bytes each
+    pairs: TableRecords = 262_144  # (callee, block of callers) pairs, 16 bytes each
+    subscribers: TableRecords = 131_072  # callees with preferences, 16 bytes each; nine tenths of it are room
+    subscriber_lists: TableRecords = 131_072  # callees' own entries for a caller, 16 bytes each; likewise
     transactions: WorkerRecords = 262_144  # per worker
     calls: WorkerRecords = 262_144  # answered calls in progress, per worker
     transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept
@@ -173,6 +184,31 @@ class Redress(Struct, frozen=True, kw_only=True):
     card_url: str | None = None  # https URL of the signed contact card of a 608 (RFC 8688 section 3.2)
 
 
+class Compat(StrEnum):
+    """Whose answers a trunk in redirect mode understands."""
+
+    CLEARIP = "clearip"
+    RIBBON = "ribbon"
+
+
+class RedirectMode(StrEnum):
+    REPORT_ONLY = "report-only"  # every call goes on, the decision log has the verdict
+    INDICATE = "indicate"  # suspected and rejected calls go on under another name
+    DIVERT = "divert"  # rejected calls go to divert_to
+    BLOCK = "block"  # rejected calls are answered 603
+
+
+class Redirect(Struct, frozen=True, kw_only=True):
+    """Answers of a trunk with `compat`: its calls are judged, and never forwarded."""
+
+    mode: RedirectMode = RedirectMode.BLOCK
+    act_at: Annotated[int, Meta(ge=0, le=100)] = 80  # a tagged call with this score (0..100) counts as rejected
+    clean: int | None = None  # status that means "take the next route": 404 or 503
+    display_name: str = "<SPAM>"  # of a call that is only indicated
+    contacts: tuple[str, ...] = ()  # host[:port] where an indicated call goes on
+    divert_to: tuple[str, ...] = ()  # sip URIs
+
+
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
 
@@ -184,9 +220,14 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     sources: tuple[str, ...] = ()
     tls_names: tuple[str, ...] = ()
     trusted: bool = False
+    accepts: tuple[Acceptance, ...] = ()
+    group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
+    context: str | None = None
     dial_plan: str
     policy: str
-    route: str  # name of a [[gateway]]
+    route: str | None = None  # name of a [[gateway]]; none in redirect mode
+    compat: Compat | None = None  # redirect mode
+    redirect: Redirect = Redirect()
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
@@ -219,6 +260,7 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     """How a tagged or accepted call is labelled toward a gateway."""
 
     verdict: bool = True  # X-Callsieve-Verdict
+    display_name: str = ""  # stands before the caller's name in P-Asserted-Identity; "" = off
     call_info: bool = False  # Call-Info ;purpose=info;call-reason (RFC 9796)
     call_info_url: str = "https://labels.invalid/"
 

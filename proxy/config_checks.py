@@ -17,6 +17,8 @@ from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
+from proxy.config_identity import check_identities
+from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
@@ -63,7 +65,8 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        if trunk.route is not None:
+            yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -169,7 +172,7 @@ def _sources(configuration: Configuration) -> Findings:
         yield error("trunk", "there is none, so every call would be dropped")
     known: list[tuple[IPv4Network | IPv6Network, str]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources and not trunk.tls_names:
+        if not trunk.sources and not trunk.tls_names and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -337,4 +340,6 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _targets,
     _redress,
     _statuses,
+    check_identities,
+    check_redirects,
 )

@@ -238,6 +238,7 @@ cdef class ProxyCore(RequestProcessing):
         incoming.source = source
         incoming.listener = listener
         incoming.now_us = now_us
+        incoming.judged = incoming.tagged = False
         incoming.key = received.key
         incoming.peer = self.router.routing.peer_of(source)
         if 0 <= received.tls_trunk < <int32_t>self.router.routing.trunk_count:

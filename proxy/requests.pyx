@@ -63,6 +63,9 @@ cdef class RequestProcessing(CallAttempts):
         self.router.read_routes(message, &incoming.route)
         if incoming.peer.kind == PEER_UNKNOWN and not (message.to_tag.size and incoming.route.has_cookie):
             self.count(UNKNOWN_SOURCE)
+            if self.router.routing.redirects and message.method == METHOD_INVITE:
+                incoming.key = 0         # who asks from an unknown address is told once a datagram, and nothing is kept
+                self.answer(incoming, 403, b"Forbidden")
             return
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
@@ -125,7 +128,9 @@ cdef class RequestProcessing(CallAttempts):
                 self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
-        if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
+        if incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index):
+            self.on_question(incoming)
+        elif message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
             self.on_invite_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
@@ -146,6 +151,19 @@ cdef class RequestProcessing(CallAttempts):
             self.on_invite(incoming)
         else:
             self.forward_stateful(incoming, 0)
+
+    # In redirect mode an INVITE asks for a verdict, OPTIONS whether we are there, and there is nothing else to say.
+    cdef void on_question(self, Incoming* incoming) noexcept nogil:
+        cdef const Message* message = incoming.message
+        if message.to_tag.size:
+            self.answer(incoming, 481, standard_reason(481))
+        elif message.method == METHOD_INVITE:
+            self.on_invite(incoming)
+        elif message.method == METHOD_OPTIONS:
+            self.answer(incoming, 200, b"OK")
+        else:
+            self.count(METHOD_REFUSED)
+            self.answer(incoming, 403, b"Forbidden")
 
     # A Route of its own in a new request chooses the next hop past the trunk's gateway: only a trusted peer may.
     cdef bint steers(self, Incoming* incoming) noexcept nogil:

@@ -12,6 +12,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.route cimport RouteCursor
 from proxy.sip.transaction cimport ClientTransaction
 from proxy.sip.uri cimport Uri
+from proxy.trust_border cimport Border
 
 cdef enum:
     MAX_LISTENERS = 16
@@ -53,6 +54,8 @@ cdef struct Incoming:
     Peer peer
     RouteState route
     uint8_t listener
+    bint judged              # an INVITE that the engine has seen: its repeats get the same answer
+    bint tagged              # its verdict is a label
 
 cdef class Router:
     cdef RoutingTable routing
@@ -72,6 +75,8 @@ cdef class Router:
     cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil
+    # Whether a trunk is in redirect mode.
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_target(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
@@ -80,6 +85,13 @@ cdef class Router:
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil
     cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil
+    # False: everything may cross.
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, const Address* receiver, Border* border
+    ) noexcept nogil
     # How many rows were written. arriving, leaving: the listeners of both sides.
     cdef int write_record_route(
         self, Writer* lines, const Message* message, uint8_t arriving, uint8_t leaving

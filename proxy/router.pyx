@@ -5,7 +5,7 @@ RFC 3261 sections 16.4 to 16.6, RFC 3263 section 4.3 for the targets of a gatewa
 
 from libc.string cimport memcpy, memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
-from proxy.routing_table cimport PEER_GATEWAY, PEER_TRUNK, GatewayEntry, TargetEntry
+from proxy.routing_table cimport COMPAT_NONE, PEER_TRUNK, GatewayEntry, TargetEntry
 from proxy.sip.address cimport address_from_python, is_unicast, parse_ip, same_address, same_host
 from proxy.sip.grammar cimport Slice, parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end
@@ -14,6 +14,7 @@ from proxy.sip.route cimport first_route, next_route, read_route
 from proxy.sip.transaction cimport CLIENT_MOVED, NO_GATEWAY
 from proxy.sip.transport cimport TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_UDP, default_port, transport_of
 from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, find_parameter, parse_uri
+from proxy.trust_border cimport RIGHT_ASSERT, open_border
 
 from typing import NamedTuple
 
@@ -174,6 +175,9 @@ cdef class Router:
                 return i
         return -1
 
+    cdef bint is_redirected(self, uint16_t trunk) noexcept nogil:
+        return self.routing.trunks[trunk].redirection.compat != COMPAT_NONE
+
     # False: there is no way to go.
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil:
         cdef const Message* message = incoming.message
@@ -181,6 +185,8 @@ cdef class Router:
         cdef Uri uri
         hop.gateway = NO_GATEWAY
         hop.target = 0
+        if incoming.peer.kind == PEER_TRUNK and self.is_redirected(incoming.peer.index):
+            return False         # it is answered, and nothing of it is forwarded
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
@@ -257,12 +263,36 @@ cdef class Router:
         hop.cut_routes = incoming.route.cut
         hop.routes = incoming.route.rest
         hop.max_forwards = message.max_forwards - 1 if message.max_forwards > 0 else 70
-        hop.strip_untrusted = not (
-            incoming.peer.kind == PEER_GATEWAY
-            or (incoming.peer.kind == PEER_TRUNK and self.routing.trunks[incoming.peer.index].trusted)
+        self.open_request_border(incoming, next_hop, &hop.border)
+
+    # A tagged call is known by its name, where the gateway wants that.
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil:
+        cdef uint8_t rights = self.routing.rights_of(incoming.peer)
+        cdef const GatewayEntry* gateway
+        if next_hop.gateway == NO_GATEWAY:
+            open_border(
+                border, incoming.message, rights,
+                self.routing.rights_of(self.routing.peer_of(&next_hop.destination)) & RIGHT_ASSERT, NULL, 0
+            )
+            return
+        gateway = &self.routing.gateways[next_hop.gateway]
+        open_border(
+            border, incoming.message, rights, gateway.trusted, gateway.display if incoming.tagged else NULL,
+            gateway.display_size
         )
-        if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
-            hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
+
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, const Address* receiver, Border* border
+    ) noexcept nogil:
+        if not message.at_border:
+            return False
+        open_border(
+            border, message, self.routing.rights_of(self.routing.peer_of(sender)),
+            self.routing.rights_of(self.routing.peer_of(receiver)) & RIGHT_ASSERT, NULL, 0
+        )
+        return True
 
     cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil:
         hop.via = self.listeners[listener].via.data

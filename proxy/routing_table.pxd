@@ -4,6 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._numbers cimport DialPlanRules
 from proxy.sip.address cimport Address
+from proxy.sip.grammar cimport Slice
+from proxy.sip.message cimport Message
 
 cdef enum PeerKind:
     PEER_UNKNOWN = 0
@@ -19,13 +21,45 @@ cdef enum Form:
     FORM_REJECTED = 1            # 608 (RFC 8688)
     FORM_DECLINE = 2             # plain 603
 
+cdef enum:
+    MAX_CONTACTS = 12
+
+cdef enum Compat:
+    COMPAT_NONE = 0          # not in redirect mode
+    COMPAT_CLEARIP = 1
+    COMPAT_RIBBON = 2
+
+cdef enum RedirectMode:
+    MODE_REPORT_ONLY = 0
+    MODE_INDICATE = 1
+    MODE_DIVERT = 2
+    MODE_BLOCK = 3
+
+# How a trunk in redirect mode is answered. Texts end with a NUL byte.
+cdef struct Redirection:
+    uint8_t compat           # Compat
+    uint8_t mode             # RedirectMode
+    uint8_t contact_count
+    uint8_t divert_count
+    uint16_t act_at          # score from which a tagged call is treated as a rejected one, 0..1000
+    uint16_t clean_status
+    const char* contact_start                 # Contact: "NAME" <sip:
+    const char* contacts[MAX_CONTACTS]        # host[:port]
+    const char* diverts[MAX_CONTACTS]         # URIs
+
 cdef struct TrunkEntry:
     const DialPlanRules* dial_plan
     uint16_t gateway
     uint16_t policy_trunk
     uint8_t trusted
+    uint8_t rights           # Right, as bits
+    Redirection redirection
     uint8_t screen
     uint8_t analytics        # Form
+    const uint8_t* group     # tgrp of the calls that another trusted peer brings for this trunk (RFC 4904); NULL = none
+    uint32_t group_size
+    const uint8_t* context   # its trunk-context
+    uint32_t context_size
 
 cdef struct TargetEntry:
     Address address
@@ -47,6 +81,8 @@ cdef struct GatewayEntry:
     uint8_t rewrite_host
     uint8_t tag_verdict
     uint64_t retry_on[7]     # bits of the statuses 300 to 699 that lead on to the next target
+    const uint8_t* display   # put before display names of tagged callers, escaped; NULL = off
+    uint32_t display_size
     const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
     uint32_t call_info_size
 
@@ -86,11 +122,19 @@ cdef class RoutingTable:
     cdef uint32_t label_count
     cdef uint32_t rule_count
     cdef readonly uint32_t generation
+    cdef bint redirects      # a trunk is in redirect mode
     cdef list keep           # Python objects that the pointers above point into
     cdef readonly object routing
 
     cdef Peer peer_of(self, const Address* source) noexcept nogil
+    # What a peer may say that others have to believe: bits of Right.
+    cdef uint8_t rights_of(self, Peer peer) noexcept nogil
+    # The trunk that a trunk group belongs to, -1 = none.
+    cdef int trunk_of_group(self, const Message* message, Slice group, Slice context) noexcept nogil
     # Index of the target to try next among those not in `tried`; -1 = none is left. Targets that are down come last.
     cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil
     cdef Text text(self, bytes value)
+    cdef const char* zero_ended(self, str value) except NULL
+    cdef int set_redirection(self, Redirection* entry, redirect) except -1
+    cdef int set_group(self, TrunkEntry* entry, trunk) except -1
     cdef int add_networks(self, list rows) except -1

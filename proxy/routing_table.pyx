@@ -7,7 +7,10 @@ from libc.string cimport memcmp, memcpy, memset
 
 from engine._numbers cimport DialPlan
 from proxy.sip.address cimport address_from_python
+from proxy.sip.grammar cimport sip_equal_nocase
+from proxy.trust_border cimport RIGHTS_OF_TRUSTED, RIGHT_DIVERT, RIGHT_PRIORITY, RIGHT_SIGN
 
+REDIRECT_MODES = ("report-only", "indicate", "divert", "block")   # in the order of RedirectMode
 MAX_TARGETS = 64             # `tried` is one 64-bit word
 
 
@@ -60,7 +63,7 @@ cdef class RoutingTable:
     def fill_texts(self, routing, rules):
         cdef int i
         for i, label in enumerate(routing.labels):
-            self.labels[i] = self.text(label.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
+            self.labels[i] = self.text(quotable(label))
         for i, rule in enumerate(rules):
             self.rules[i] = self.text(rule.encode("ascii", "replace"))
         redress = routing.redress
@@ -89,6 +92,9 @@ cdef class RoutingTable:
                 entry.retry_on[(status - 300) >> 6] |= <uint64_t>1 << ((status - 300) & 63)
             entry.up_after = gateway.probe.up_after
             entry.down_after = gateway.probe.down_after
+            if gateway.tags.display_name:
+                text = self.text(quotable(gateway.tags.display_name.encode()))
+                entry.display, entry.display_size = text.data, text.size
             if gateway.tags.call_info:
                 line = f"Call-Info: <{gateway.tags.call_info_url}>;purpose=info;call-reason="
                 text = self.text(line.encode())
@@ -115,10 +121,46 @@ cdef class RoutingTable:
             self.trunks[i].gateway = trunk.gateway
             self.trunks[i].policy_trunk = trunk.policy_trunk
             self.trunks[i].trusted = trunk.trusted
+            self.trunks[i].rights = trunk_rights(trunk)
+            self.set_group(&self.trunks[i], trunk)
+            self.set_redirection(&self.trunks[i].redirection, trunk.redirect)
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
             rows += [(network, PEER_TRUNK, i) for network in trunk.networks]
         self.add_networks(rows)
+
+    cdef int set_group(self, TrunkEntry* entry, trunk) except -1:
+        cdef Text text
+        if not trunk.group:
+            return 0
+        text = self.text(trunk.group.encode("ascii"))
+        entry.group, entry.group_size = text.data, text.size
+        text = self.text(trunk.context.lower().encode("ascii"))
+        entry.context, entry.context_size = text.data, text.size
+        return 0
+
+    cdef const char* zero_ended(self, str value) except NULL:
+        cdef bytes text = value.encode()
+        self.keep.append(text)
+        return <const char*>text
+
+    cdef int set_redirection(self, Redirection* entry, redirect) except -1:
+        cdef int i
+        if redirect is None:
+            return 0
+        self.redirects = True
+        entry.compat = {"clearip": COMPAT_CLEARIP, "ribbon": COMPAT_RIBBON}[redirect.compat]
+        entry.mode = REDIRECT_MODES.index(redirect.mode)
+        entry.act_at = redirect.act_at * 10
+        entry.clean_status = redirect.clean
+        entry.contact_count, entry.divert_count = len(redirect.contacts), len(redirect.divert_to)
+        name = quotable(redirect.display_name.encode()).decode()
+        entry.contact_start = self.zero_ended(f'Contact: "{name}" <sip:' if name else "Contact: <sip:")
+        for i, host in enumerate(redirect.contacts):
+            entry.contacts[i] = self.zero_ended(host)
+        for i, uri in enumerate(redirect.divert_to):
+            entry.diverts[i] = self.zero_ended(uri)
+        return 0
 
     # Longest network first; a trunk before a gateway.
     cdef int add_networks(self, list rows) except -1:
@@ -169,6 +211,27 @@ cdef class RoutingTable:
                 break
         return cached.peer
 
+    cdef uint8_t rights_of(self, Peer peer) noexcept nogil:
+        if peer.kind == PEER_TRUNK:
+            return self.trunks[peer.index].rights
+        if peer.kind == PEER_GATEWAY and self.gateways[peer.index].trusted:
+            return RIGHTS_OF_TRUSTED
+        return 0
+
+    # Group names are compared byte by byte, contexts as the domain names and numbers that they are.
+    cdef int trunk_of_group(self, const Message* message, Slice group, Slice context) noexcept nogil:
+        cdef const TrunkEntry* trunk
+        cdef uint32_t i
+        for i in range(self.trunk_count):
+            trunk = &self.trunks[i]
+            if trunk.group == NULL or trunk.group_size != group.size or trunk.context_size != context.size:
+                continue
+            if memcmp(message.data + group.start, trunk.group, group.size) == 0 and sip_equal_nocase(
+                message.data + context.start, <const char*>trunk.context, context.size
+            ):
+                return <int>i
+        return -1
+
     cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil:
         cdef GatewayEntry* entry = &self.gateways[gateway]
         cdef TargetEntry* target
@@ -198,6 +261,16 @@ cdef class RoutingTable:
 
 cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil:
     return gateway.retry_on[(status - 300) >> 6] >> ((status - 300) & 63) & 1
+def quotable(text):
+    """Inside a quoted-string (RFC 3261 section 25.1)."""
+    return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+cdef uint8_t trunk_rights(trunk) except? 255:
+    if trunk.trusted:
+        return RIGHTS_OF_TRUSTED
+    named = {"identity": RIGHT_SIGN, "diversion": RIGHT_DIVERT, "resource-priority": RIGHT_PRIORITY}
+    return sum(named[name] for name in trunk.accepts)
 
 
 cdef inline uint32_t cache_slot(const Address* source) noexcept nogil:

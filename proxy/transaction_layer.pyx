@@ -69,6 +69,7 @@ from proxy.sip.transaction cimport (
     Step,
     step,
 )
+from proxy.trust_border cimport Border
 
 from array import array
 
@@ -158,7 +159,9 @@ cdef class TransactionLayer:
         self.out.begin(&writer)
         write_answer(&writer, message, &answer)
         sent = self.out.commit(&writer, incoming.listener, &to)
-        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE or status == 503:
+        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE:
+            return
+        if status == 503 and not incoming.judged:
             return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER)
         if server == 0:
@@ -279,7 +282,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        write_response(&writer, message)
+        self.write_passed(&writer, server, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -287,6 +290,14 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, input, now_us)
         return True
+
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Border border
+        cdef bint crosses = self.router.open_response_border(
+            message, &self.transactions.clients[s.client].destination, &s.peer, &border
+        )
+        write_response(writer, message, &border if crosses else NULL)
 
     # The server transaction a client transaction works for, 0 if it is gone.
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil:
