@@ -208,7 +208,7 @@ cdef class ProxyCore(RequestProcessing):
         return self.router.routing.target_texts(gateway)
 
     def set_targets(self, int gateway, routes):
-        """From now on the gateway has these targets (proxy.gateways.TargetRoute): what its names lead to has changed."""
+        """From now on the gateway has these targets (proxy.gateways.TargetRoute): its names lead elsewhere."""
         self.router.routing.set_targets(gateway, routes)
 
     # -- names ----------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ cdef class ProxyCore(RequestProcessing):
         return self.router.names.take_questions()
 
     def resolved(self, uint64_t question, destinations, double ttl_s, int64_t now_us, Outbox out):
-        """The answer: (transport, ip, port) each, in the order in which they are tried; none = the name leads nowhere."""
+        """The answer: (transport, ip, port) each, in the order in which they are tried; none = it leads nowhere."""
         self.out = out
         self.router.names.learn(question, destinations, ttl_s, now_us)
         self.name_known(question, now_us)

@@ -311,7 +311,8 @@ cdef class ResponseProcessing(ResponseContext):
         if c.flags & CLIENT_MOVED and server:
             by_udp.destination = c.destination
             by_udp.gateway, by_udp.target = c.gateway, c.target
-            by_udp.route, by_udp.position = self.transactions.servers[server].route, self.transactions.servers[server].position
+            by_udp.route = self.transactions.servers[server].route
+            by_udp.position = self.transactions.servers[server].position
             by_udp.secure = False
             by_udp.listener = <uint8_t>self.router.listeners[c.listener].datagram
             if self.send_again(server, client, &by_udp, now_us):

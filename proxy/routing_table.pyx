@@ -111,7 +111,7 @@ cdef class RoutingTable:
         return 0
 
     def set_targets(self, int gateway, routes):
-        """Puts other addresses (proxy.gateways.TargetRoute) into a gateway. Those that stay keep their place and health.
+        """Gives a gateway other targets (proxy.gateways.TargetRoute). Those that stay keep their place and health.
 
         Places are what open transactions know targets by, so that a new one takes a place that was given up.
         """
@@ -216,7 +216,10 @@ cdef class RoutingTable:
         cdef Network* entry
         cdef int i
         bits = [
-            (n.prefixlen + (96 if isinstance(n, IPv4Network) else 0), n, sum(1 << row for row in listeners) or 0xFFFF, trunk)
+            (
+                n.prefixlen + (96 if isinstance(n, IPv4Network) else 0), n,
+                sum(1 << row for row in listeners) or 0xFFFF, trunk
+            )
             for n, listeners, trunk in rows
         ]
         bits.sort(key=lambda row: row[0], reverse=True)

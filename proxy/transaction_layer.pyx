@@ -294,8 +294,8 @@ cdef class TransactionLayer:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Border border
         cdef bint crosses = self.router.open_response_border(
-            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener, &s.peer,
-            s.listener, &border
+            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener,
+            &s.peer, s.listener, &border
         )
         write_response(writer, message, &border if crosses else NULL)
 
