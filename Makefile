@@ -5,12 +5,13 @@ PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 DEBUG  := .cache/debug
 ASAN   := .cache/asan
+TSAN   := .cache/tsan
 FUZZ   := .cache/fuzz
 PYTEST := $(PYTHON) -m pytest
 ASAN_TESTS := tests/sip tests/engine tests/fuzz tests/abuse tests/proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live abuse lint bench debug asan fuzz build deps docker-prove clean
+.PHONY: help run test live abuse lint bench debug asan tsan fuzz build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
 	@echo 'make asan          the same with AddressSanitizer and UBSan: torture messages, fuzz corpora, playbooks'
+	@echo 'make tsan          the tables under ThreadSanitizer, hammered by threads'
 	@echo 'make fuzz          coverage-guided fuzzing, SECONDS=600 for each target (TARGETS="head uri" for some)'
 	@echo 'make build         only build'
 	@echo 'make deps          only install what tests and benchmarks need'
@@ -60,6 +62,12 @@ asan: $(STAMPS)/test-packages
 	@cd $(ASAN) && CALLSIEVE_BUILD=asan ../../scripts/build.sh ../../$(PYTHON) engine proxy
 	@echo 'callsieve: running torture messages, fuzz corpora and playbooks under the sanitizers'
 	@cd $(ASAN) && ../../scripts/sanitized.sh asan ../../$(PYTHON) -m pytest $(ASAN_TESTS)
+
+tsan: $(STAMPS)/test-packages
+	@scripts/debug-tree.sh $(TSAN)
+	@cd $(TSAN) && CALLSIEVE_BUILD=tsan ../../scripts/build.sh ../../$(PYTHON) engine
+	@echo 'callsieve: hammering the tables under the thread sanitizer'
+	@cd $(TSAN) && ../../scripts/sanitized.sh tsan ../../$(PYTHON) -m pytest tests/abuse/test_tables.py -k as_threads
 
 SECONDS := 600
 fuzz: $(STAMPS)/fuzz-packages
