@@ -11,7 +11,7 @@ PYTEST := $(PYTHON) -m pytest
 ASAN_TESTS := tests/sip tests/engine tests/fuzz tests/abuse tests/proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live abuse lint bench debug asan tsan fuzz build deps docker-prove clean
+.PHONY: help run test live abuse lint bench bench-scale debug asan tsan fuzz build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test          set up, run every test (live ones with SIPp, baresip, sipsak and pyVoIP included)'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         one line of figures for each part of the call path'
+	@echo 'make bench-scale   the tables with 100 million numbers and 540 million subscribers (minutes, 13 GB)'
 	@echo 'make live          only the tests with real programs'
 	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
@@ -49,6 +50,9 @@ lint: $(STAMPS)/test-packages
 bench: deps
 	@scripts/debian-packages.sh bench
 	@scripts/bench.sh $(PYTHON)
+
+bench-scale: deps
+	@$(PYTHON) -m tests.bench.scale_tables
 
 debug: deps
 	@scripts/debug-tree.sh $(DEBUG)

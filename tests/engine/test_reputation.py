@@ -136,6 +136,16 @@ def test_under_pressure_the_least_worth_goes(cache: ReputationCache) -> None:
     assert cache.table.lost == 0
 
 
+@pytest.mark.parametrize(("percent", "lost_per_million"), [(50, 0), (73, 50), (80, 300), (90, 5000)])
+def test_how_many_go_before_the_table_is_full(tmp_path: Path, percent: int, lost_per_million: int) -> None:
+    cache = ReputationCache(tmp_path / "reputation.tbl", 1 << 17)
+    numbers = array("Q", range(NUMBER, NUMBER + (1 << 17) * percent // 100))
+    cache.add_many(numbers, NOW_US, 60)
+    kept = sum(map(bool, cache.read_many(numbers, NOW_US)))
+    assert len(numbers) - kept <= lost_per_million * len(numbers) // 1_000_000
+    assert len(numbers) - kept == cache.table.evictions
+
+
 def test_worth_is_compared_after_decay(cache: ReputationCache) -> None:
     """100 points of ten half-lives ago are worth less than 10 of today: the old ones go."""
     old = array("Q", range(NUMBER, NUMBER + 1000))
