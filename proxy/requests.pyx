@@ -16,6 +16,7 @@ from proxy.counters cimport (
     UNKNOWN_SOURCE,
 )
 from proxy.forwarding cimport standard_reason
+from proxy.loops cimport breadth_of, has_looped, loop_part
 from proxy.outbox cimport Writer, put, writer_over
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
 from proxy.sip.grammar cimport sip_equal_nocase
@@ -60,9 +61,12 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef uint32_t server
-        self.router.read_routes(message, &incoming.route)
+        self.router.read_routes(incoming.message, incoming.listener, &incoming.route)
         if incoming.peer.kind == PEER_UNKNOWN and not (message.to_tag.size and incoming.route.has_cookie):
             self.count(UNKNOWN_SOURCE)
+            if self.router.routing.redirects and message.method == METHOD_INVITE:
+                incoming.key = 0         # who asks from an unknown address is told once a datagram, and nothing is kept
+                self.answer(incoming, 403, b"Forbidden")
             return
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
@@ -120,12 +124,16 @@ cdef class RequestProcessing(CallAttempts):
             return
         if status == 0 and incoming.route.malformed:
             status = 400
+        if status == 0:
+            status = self.return_of(incoming)
         if status:
             if status >= 300:
                 self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
-        if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
+        if incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index):
+            self.on_question(incoming)
+        elif message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
             self.on_invite_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
@@ -146,6 +154,19 @@ cdef class RequestProcessing(CallAttempts):
             self.on_invite(incoming)
         else:
             self.forward_stateful(incoming, 0)
+
+    # In redirect mode an INVITE asks for a verdict, OPTIONS whether we are there, and there is nothing else to say.
+    cdef void on_question(self, Incoming* incoming) noexcept nogil:
+        cdef const Message* message = incoming.message
+        if message.to_tag.size:
+            self.answer(incoming, 481, standard_reason(481))
+        elif message.method == METHOD_INVITE:
+            self.on_invite(incoming)
+        elif message.method == METHOD_OPTIONS:
+            self.answer(incoming, 200, b"OK")
+        else:
+            self.count(METHOD_REFUSED)
+            self.answer(incoming, 403, b"Forbidden")
 
     # A Route of its own in a new request chooses the next hop past the trunk's gateway: only a trusted peer may.
     cdef bint steers(self, Incoming* incoming) noexcept nogil:
@@ -171,6 +192,13 @@ cdef class RequestProcessing(CallAttempts):
         if message.has_proxy_require:
             return 420
         return 0
+
+    # RFC 5393 sections 4.2 and 5.3.3: a request that has come back as it was, or may be forked no more.
+    cdef uint16_t return_of(self, Incoming* incoming) noexcept nogil:
+        cdef uint32_t peer = <uint32_t>incoming.peer.kind << 16 | incoming.peer.index
+        if breadth_of(incoming.message) == 0:
+            return 440
+        return 482 if has_looped(incoming.message, loop_part(incoming.message, peer, self.router.secret)) else 0
 
     cdef void on_bye(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message

@@ -6,7 +6,7 @@ until no branch can bring another.
 
 from proxy.best_response cimport is_better, is_challenge, write_with_challenges
 from proxy.counters cimport INTERNAL_ERRORS
-from proxy.forwarding cimport write_cancel, write_response
+from proxy.forwarding cimport write_cancel
 from proxy.memory cimport keep, release
 from proxy.outbox cimport OutMessage, Writer, literal, put, put_decimal, writer_over
 from proxy.router cimport NextHop
@@ -49,7 +49,7 @@ cdef class ResponseContext(TransactionLayer):
         if message == NULL:
             return
         self.out.begin(&writer)
-        write_response(&writer, message)
+        self.write_passed(&writer, server, message)
         if not writer.full:
             keep(&self.transactions.memory, writer.start, <uint32_t>(writer.at - writer.start), &s.best)
 
@@ -173,6 +173,7 @@ cdef class ResponseContext(TransactionLayer):
         next_hop.listener = c.listener
         next_hop.gateway = NO_GATEWAY
         next_hop.target = 0
+        next_hop.secure = False
         cancelling = &self.transactions.clients[cancel]
         cancelling.flags = CLIENT_CANCEL
         if self.start_client(0, &next_hop, sent, cancel, METHOD_CANCEL, now_us):

@@ -69,6 +69,7 @@ from proxy.sip.transaction cimport (
     Step,
     step,
 )
+from proxy.trust_border cimport Border
 
 from array import array
 
@@ -158,7 +159,9 @@ cdef class TransactionLayer:
         self.out.begin(&writer)
         write_answer(&writer, message, &answer)
         sent = self.out.commit(&writer, incoming.listener, &to)
-        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE or status == 503:
+        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE:
+            return
+        if status == 503 and not incoming.judged:
             return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER)
         if server == 0:
@@ -238,6 +241,7 @@ cdef class TransactionLayer:
         c.gateway = next_hop.gateway
         c.target = next_hop.target
         c.method = method
+        c.secure = next_hop.secure
         c.retransmit = LENGTH_T1
         c.reliable = is_reliable(self.router.listeners[next_hop.listener].transport)
         sent.token = <uint64_t>client << 32 | c.generation
@@ -245,9 +249,7 @@ cdef class TransactionLayer:
             self.transactions.attach(client, server)
             if next_hop.gateway != NO_GATEWAY:
                 s.tried |= <uint64_t>1 << next_hop.target
-                if method == METHOD_INVITE and has_untried(
-                    s.tried, self.router.routing.gateways[next_hop.gateway].target_count
-                ):
+                if method == METHOD_INVITE and self.router.has_alternative(next_hop, s.tried):
                     timeout = LENGTH_FAILOVER
         if not c.reliable:
             self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
@@ -279,7 +281,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        write_response(&writer, message)
+        self.write_passed(&writer, server, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -287,6 +289,15 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &s.response)
         self.apply_server(server, input, now_us)
         return True
+
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Border border
+        cdef bint crosses = self.router.open_response_border(
+            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener, &s.peer,
+            s.listener, &border
+        )
+        write_response(writer, message, &border if crosses else NULL)
 
     # The server transaction a client transaction works for, 0 if it is gone.
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil:
@@ -383,8 +394,3 @@ cdef class TransactionLayer:
             self.on_target_silent(client, now_us)
         else:
             self.on_client_timeout(client, now_us)
-
-
-cdef inline bint has_untried(uint64_t tried, uint16_t targets) noexcept nogil:
-    cdef uint64_t all_ = <uint64_t>-1 if targets >= 64 else (<uint64_t>1 << targets) - 1
-    return (tried & all_) != all_

@@ -44,6 +44,15 @@ cdef enum HeaderName:
     HEADER_REASON = 16
     HEADER_CALLSIEVE = 17            # X-Callsieve*
     HEADER_TIMESTAMP = 18
+    HEADER_IDENTITY = 19             # RFC 8224
+    HEADER_CALL_INFO = 20
+    HEADER_DIVERSION = 21
+    HEADER_HISTORY_INFO = 22
+    HEADER_RESOURCE_PRIORITY = 23
+    HEADER_CHARGING = 24             # P-Charging-*
+    HEADER_ACCESS_NETWORK = 25       # P-Access-Network-Info
+    HEADER_CONTACT = 26
+    HEADER_MAX_BREADTH = 27          # RFC 5393
 
 cdef enum:
     MAX_HEADERS = 256
@@ -89,12 +98,14 @@ cdef struct Message:
     int32_t user_agent_header
     int32_t privacy_header   # the first Privacy
     int32_t timestamp_header
+    int32_t contact_header   # the first Contact
+    int32_t diversion_header # the first Diversion or History-Info
     Via via
     NameAddr from_
     NameAddr to
     Slice from_tag
     Slice to_tag
-    uint8_t has_callsieve    # carries X-Callsieve-*
+    uint8_t at_border        # carries a header that the trust border asks about
     uint8_t has_proxy_require
     Header headers[MAX_HEADERS]
 

@@ -44,6 +44,13 @@ cdef bint parse_uri(const uint8_t* data, uint32_t start, uint32_t end, Uri* uri)
     return parse_sip(data, at, end, uri)
 
 
+cdef uint8_t scheme_at(const uint8_t* data, Slice uri) noexcept nogil:
+    cdef const void* colon = memchr(data + uri.start, 58, uri.size)
+    if colon == NULL:
+        return SCHEME_OTHER
+    return scheme_of(data + uri.start, <uint32_t>(<const uint8_t*>colon - data) - uri.start)
+
+
 cdef uint8_t scheme_of(const uint8_t* name, uint32_t size) noexcept nogil:
     if equal_literal(name, size, b"sip"):
         return SCHEME_SIP
