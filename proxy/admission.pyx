@@ -5,14 +5,16 @@ marks by Resource-Priority; new calls pay for them. What is refused gets 503 wit
 anything was spent on it: Retry-After would stop the peer's whole traffic (RFC 7339 section 5.10.2).
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from proxy.calls cimport Call
 from proxy.counters cimport REFUSED_OVERLOAD, REFUSED_RATE, THROTTLED
+from proxy.next_hop cimport HOP_FOUND
 from proxy.overload_parameters cimport ALGORITHM_NONE
+from proxy.prefix_routes cimport NO_ROUTE
 from proxy.priority cimport has_priority
 from proxy.routing_table cimport PEER_TRUNK
 from proxy.sip.message cimport METHOD_INVITE, OWN_BYTES
-from proxy.sip.transaction cimport NO_GATEWAY
 from proxy.sources cimport Source
 
 
@@ -59,8 +61,10 @@ cdef class Admission(LocalAnswers):
             trunk.refused += 1
         self.answer(incoming, 503, b"Service Unavailable")
 
-    cdef bint find_admitting(self, Incoming* incoming, NextHop* next_hop) noexcept nogil:
+    cdef bint find_admitting(self, Incoming* incoming, uint32_t call, NextHop* next_hop) noexcept nogil:
+        cdef Call* counted = &self.router.calls.calls[call] if call else NULL
         cdef uint64_t tried = 0
+        cdef uint8_t position
         cdef bint priority
         if not self.next_hops.is_active(incoming.now_us):
             return True
@@ -69,9 +73,12 @@ cdef class Admission(LocalAnswers):
             and has_priority(incoming.message, &self.router.routing.trunks[incoming.peer.index])
         )
         while not self.next_hops.admits(&next_hop.destination, priority, incoming.now_us):
-            if next_hop.gateway == NO_GATEWAY:
+            if next_hop.route == NO_ROUTE:
                 return False
+            position = next_hop.position
             tried |= <uint64_t>1 << next_hop.target
-            if not self.router.hop_by_gateway(next_hop.gateway, tried, next_hop):
+            if self.router.next_target(counted, tried, incoming.now_us, next_hop) != HOP_FOUND:
                 return False
+            if next_hop.position != position:
+                tried = 0
         return True

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.outbox cimport OutMessage, Outbox
 from proxy.requests cimport RequestProcessing
-from proxy.router cimport Incoming, NextHop
+from proxy.next_hop cimport Incoming, NextHop
 from proxy.routing_table cimport Peer
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -30,7 +30,8 @@ cdef class ProxyCore(RequestProcessing):
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil
     cdef void read(
-        self, const uint8_t* data, uint32_t size, const Address* source, int64_t now_us, Received* received
+        self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us,
+        Received* received
     ) noexcept nogil
     cdef void handle(
         self, Received* received, uint8_t listener, const Address* source, int64_t now_us

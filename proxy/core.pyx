@@ -8,6 +8,7 @@ ring. An INVITE is screened exactly once: repeats, ACK and CANCEL are answered f
                              └── new ── routes ── INVITE? ──▶ screen ─▶ reject | forward
 """
 
+from proxy.call_limits cimport CallLimits
 from proxy.counters cimport (
     BAD_MESSAGES,
     CALLS,
@@ -27,7 +28,8 @@ from proxy.forwarding cimport standard_reason
 from proxy.key_index cimport prefetch_key
 from proxy.memory cimport taken
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
-from proxy.router cimport ListenerEntry, Router
+from proxy.own_addresses cimport ListenerEntry
+from proxy.router cimport Router
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
@@ -52,9 +54,15 @@ cdef class ProxyCore(RequestProcessing):
 
     # -- what server.py asks --------------------------------------------------------------------------------------
 
-    def configure(self, routing, screener):
-        """The one swap point: from the next datagram on, routing and policy are these."""
+    def configure(self, routing, screener, CallLimits limits=None):
+        """The one swap point: from the next message on, routing, policy and caps are these.
+
+        limits: for `routing.limits`; None = this core is alone and counts for itself.
+        """
         cdef RoutingTable table = RoutingTable(routing, screener.image.rules, self.router.routing)
+        if limits is None:
+            limits = CallLimits(routing.limits)
+        self.router.calls.put_under(limits)
         self.screening.screener = screener
         self.router.routing = table
         self.guard.configure(routing.flood)
@@ -125,7 +133,7 @@ cdef class ProxyCore(RequestProcessing):
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
-        self.read(data, <uint32_t>len(data), &address, now_us, &self.received)
+        self.read(data, <uint32_t>len(data), <uint8_t>listener, &address, now_us, &self.received)
         self.received.tls_trunk = tls_trunk
         if refusal and self.received.status >= 0 and self.received.status != refusal:
             self.received.status = refusal
@@ -157,6 +165,8 @@ cdef class ProxyCore(RequestProcessing):
         if gateway >= self.router.routing.gateway_count or target >= self.router.routing.gateways[gateway].target_count:
             return 0
         entry = &self.router.routing.gateways[gateway]
+        if entry.targets[target].retired:
+            return 0
         cdef uint32_t client = self.transactions.open_client(NON_INVITE_CLIENT)
         if client == 0:
             return 0
@@ -176,6 +186,7 @@ cdef class ProxyCore(RequestProcessing):
         put(&writer, <const char*>text, <uint32_t>len(text))
         next_hop.destination = entry.targets[target].address
         next_hop.gateway, next_hop.target, next_hop.listener = gateway, target, entry.targets[target].listener
+        next_hop.secure = False
         sent = out.commit(&writer, next_hop.listener, &next_hop.destination)
         self.transactions.clients[client].flags = CLIENT_PROBE
         if not self.start_client(0, &next_hop, sent, client, METHOD_OPTIONS, now_us):
@@ -201,8 +212,28 @@ cdef class ProxyCore(RequestProcessing):
         return [
             (g, t, not self.router.routing.gateways[g].targets[t].down)
             for g in range(self.router.routing.gateway_count)
-            for t in range(self.router.routing.gateways[g].target_count)
+            for t, _ in self.router.routing.target_texts(g)
         ]
+
+    def targets(self, int gateway):
+        """(target, host[:port] as written) of a gateway's targets."""
+        return self.router.routing.target_texts(gateway)
+
+    def set_targets(self, int gateway, routes):
+        """From now on the gateway has these targets (proxy.gateways.TargetRoute): its names lead elsewhere."""
+        self.router.routing.set_targets(gateway, routes)
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def take_questions(self):
+        """What the resolver is to be asked: (question, host, port or None, transport or None, of a SIPS URI) each."""
+        return self.router.names.take_questions()
+
+    def resolved(self, uint64_t question, destinations, double ttl_s, int64_t now_us, Outbox out):
+        """The answer: (transport, ip, port) each, in the order in which they are tried; none = it leads nowhere."""
+        self.out = out
+        self.router.names.learn(question, destinations, ttl_s, now_us)
+        self.name_known(question, now_us)
 
     # -- datagrams ------------------------------------------------------------------------------------------------
 
@@ -210,17 +241,18 @@ cdef class ProxyCore(RequestProcessing):
     cdef void receive(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil:
-        self.read(data, size, source, now_us, &self.received)
+        self.read(data, size, listener, source, now_us, &self.received)
         self.handle(&self.received, listener, source, now_us)
 
     # First half: understands the datagram, and has the memory brought in that the second half will look into. A batch
     # goes through the first half as a whole, so that it waits for memory once.
     cdef void read(
-        self, const uint8_t* data, uint32_t size, const Address* source, int64_t now_us, Received* received
+        self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us,
+        Received* received
     ) noexcept nogil:
         cdef Message* message = &received.message
         received.tls_trunk = -1
-        received.peer = self.router.routing.peer_of(source)
+        received.peer = self.router.routing.peer_of(source, listener)
         if not self.guard.admits(self.router.routing, received.peer, source, data, size, now_us):
             received.status = FLOODED_STATUS
             return
@@ -262,6 +294,7 @@ cdef class ProxyCore(RequestProcessing):
         incoming.judged = incoming.tagged = False
         incoming.key = received.key
         incoming.peer = received.peer
+        incoming.waited = False
         if 0 <= received.tls_trunk < <int32_t>self.router.routing.trunk_count:
             incoming.peer.kind = PEER_TRUNK
             incoming.peer.index = <uint16_t>received.tls_trunk

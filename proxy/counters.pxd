@@ -29,6 +29,7 @@ cdef enum Counter:
     CALLS_EVICTED
     REFUSED_OVERLOAD         # 503: no room for a transaction
     REFUSED_DRAINING
+    REFUSED_CAPPED           # 503: trunk or gateways have as many calls as they may
     TIMEOUTS                 # no final response in time
     FAILOVERS
     TRANSPORT_FAILURES       # requests that could not be delivered
@@ -45,6 +46,7 @@ cdef enum Counter:
     ANSWERS_STATELESS        # final answers to INVITEs that left no transaction
     ANSWERS_SILENCED         # answers not given: too many, or too large, for where they would go
     STICKY_EVICTED           # stateless answers forgotten while they were still wanted
+    PARKED                   # requests that waited for a name
     TRANSACTIONS_REAPED      # lingering transactions ended early to make room
     CONNECTIONS_ACCEPTED     # by listeners for TCP, TLS and WebSocket
     CONNECTIONS_REFUSED      # closed at once: a cap on connections, or a ban

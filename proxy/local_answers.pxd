@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from proxy.flood cimport FloodGuard
+from proxy.next_hop cimport Incoming
 from proxy.outbox cimport OutMessage
 from proxy.responses cimport ResponseProcessing
-from proxy.router cimport Incoming
 from proxy.sources cimport Source
 from proxy.sticky_answers cimport StickyAnswer, StickyAnswers
 

@@ -183,6 +183,12 @@ cdef class UdpEdge:
         self.send_all()
         self.finish()
 
+    def resolved(self, question, destinations, ttl_s):
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
+        self.core.resolved(question, destinations, ttl_s, self.now(), self.out)
+        self.send_all()
+        self.finish()
+
     def now_us(self):
         """The node's time: Unix microseconds that never go back."""
         return self.now()
@@ -211,8 +217,8 @@ cdef class UdpEdge:
         for i in range(count):
             read_name(&batch.names[i], &self.received[i].source)
             self.core.read(
-                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, &self.received[i].source, now_us,
-                &self.received[i]
+                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, <uint8_t>index,
+                &self.received[i].source, now_us, &self.received[i]
             )
         for i in range(count):
             self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
