@@ -42,7 +42,7 @@ def open_limits(path, limits, worker, workers):
 
 
 cdef class CallLimits:
-    """limits: (name, calls a second or 0, calls at once or 0) each. memory: of `bytes_needed`, shared by the workers."""
+    """limits: (name, calls a second or 0, calls at once or 0) each. memory: of `bytes_needed`, for all workers."""
 
     def __cinit__(self, limits, int worker=0, int workers=1, memory=None):
         cdef unsigned char[::1] view
@@ -70,7 +70,7 @@ cdef class CallLimits:
         free(self.limits)
 
     def take_over(self, CallLimits previous):
-        """These limits begin to count, those of known names where they stood: new index of each old one, or NO_LIMIT."""
+        """These limits begin to count, those of known names where they stood: new index of each, or NO_LIMIT."""
         cdef int64_t seen, before
         cdef uint32_t old, new
         for new in range(self.count):

@@ -1,6 +1,7 @@
 """Names and where they lead, in fixed memory: the core looks here and never waits, the edge brings the answers.
 
-Buckets of four; the one used longest ago makes room. An answer that is too old still counts while it is asked for again.
+Buckets of four; the one used longest ago makes room. An answer that is too old still counts for a while, until a new
+one has come.
 """
 
 from libc.stdlib cimport calloc, free
@@ -68,7 +69,7 @@ cdef class NameCache:
         entry.used_us = now_us
         if now_us >= entry.expires_us and not self.ask(query, entry, now_us) and not entry.known:
             return NULL
-        if not entry.known or (entry.count == 0 and now_us >= entry.expires_us) or now_us >= entry.expires_us + STALE_US:
+        if not entry.known or now_us >= entry.expires_us + (STALE_US if entry.count else 0):
             return NULL
         return entry
 
@@ -102,7 +103,7 @@ cdef class NameCache:
         entry.asked_us = now_us
         return True
 
-    # An empty answer does not put an old one that had places out of use before its time: it may be the resolver's fault.
+    # An empty answer may be the resolver's fault: an old one that had places serves on, and it is asked for again soon.
     cdef int learn(self, uint64_t key, object destinations, double ttl_s, int64_t now_us) except -1:
         cdef NameEntry* entry = self.slot_of(key)
         cdef int i
@@ -110,12 +111,14 @@ cdef class NameCache:
             memset(entry, 0, sizeof(NameEntry))
             entry.key = key
             entry.used_us = now_us
+        if not destinations and entry.count and now_us < entry.expires_us + STALE_US:
+            entry.asked_us = now_us
+            return 0
+        for i, (transport, ip, port) in enumerate(destinations[:MAX_PLACES]):
+            address_from_python(ip, port, &entry.places[i].address)
+            entry.places[i].transport = TRANSPORTS.index(transport)
+        entry.count = min(MAX_PLACES, len(destinations))
         entry.asked_us = 0
-        if destinations or entry.count == 0:
-            for i, (transport, ip, port) in enumerate(destinations[:MAX_PLACES]):
-                address_from_python(ip, port, &entry.places[i].address)
-                entry.places[i].transport = TRANSPORTS.index(transport)
-            entry.count = min(MAX_PLACES, len(destinations))
         entry.known = True
         entry.expires_us = now_us + <int64_t>(ttl_s * 1_000_000)
         return 0

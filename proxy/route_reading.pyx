@@ -120,8 +120,8 @@ cdef class RouteReading(OwnAddresses):
             state.has_cookie = True
             state.worker = <int>worker
 
-    # Proof that a dialog was set up through this node: nobody outside can make one for a Call-ID and the tag of the side
-    # that opened it, which is the From-tag of that side's requests and the To-tag of the other's.
+    # Proof that a dialog was set up through this node: nobody outside can make one for a Call-ID and the tag of the
+    # side that opened it, which is the From-tag of that side's requests and the To-tag of the other's.
     cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil:
         cdef KeyedHash hash_
         keyed_hash_begin(&hash_, self.secret)

@@ -8,10 +8,12 @@ from libc.string cimport memcmp, memcpy, memset
 from engine._numbers cimport DialPlan
 from proxy.methods cimport deny_method
 from proxy.prefix_routes cimport MAX_ROUTE_GATEWAYS, NO_ROUTE, PrefixRoutes
+from proxy.rate_limit cimport rate_limit
 from proxy.sip.address cimport address_from_python, address_text, same_host
 from proxy.sip.grammar cimport sip_equal_nocase
 from proxy.trust_border cimport RIGHTS_OF_TRUSTED, RIGHT_DIVERT, RIGHT_PRIORITY, RIGHT_SIGN
 
+LIMIT_BURST_S = 1.0
 REDIRECT_MODES = ("report-only", "indicate", "divert", "block")   # in the order of RedirectMode
 
 
@@ -87,6 +89,7 @@ cdef class RoutingTable:
             entry.trusted = gateway.trusted
             entry.rewrite_host = gateway.rewrite_host
             entry.tag_verdict = gateway.tags.verdict
+            entry.overload_control = gateway.overload_control
             for status in gateway.retry_on:
                 entry.retry_on[(status - 300) >> 6] |= <uint64_t>1 << ((status - 300) & 63)
             entry.up_after = gateway.probe.up_after
@@ -112,7 +115,7 @@ cdef class RoutingTable:
         return 0
 
     def set_targets(self, int gateway, routes):
-        """Puts other addresses (proxy.gateways.TargetRoute) into a gateway. Those that stay keep their place and health.
+        """Gives a gateway other targets (proxy.gateways.TargetRoute). Those that stay keep their place and health.
 
         Places are what open transactions know targets by, so that a new one takes a place that was given up.
         """
@@ -169,6 +172,9 @@ cdef class RoutingTable:
             for method in trunk.denied_methods:
                 self.keep.append(method)
                 deny_method(&self.trunks[i].denied, method)
+            self.trunks[i].overload_control = trunk.overload_control
+            self.trunks[i].requests = rate_limit(trunk.max_requests_per_s, LIMIT_BURST_S)
+            self.trunks[i].answers = rate_limit(trunk.max_rejections_per_s, LIMIT_BURST_S)
             rows += [(network, trunk.listeners, i) for network in trunk.networks]
         self.add_networks(rows)
 
@@ -220,7 +226,10 @@ cdef class RoutingTable:
         cdef Network* entry
         cdef int i
         bits = [
-            (n.prefixlen + (96 if isinstance(n, IPv4Network) else 0), n, sum(1 << row for row in listeners) or 0xFFFF, trunk)
+            (
+                n.prefixlen + (96 if isinstance(n, IPv4Network) else 0), n,
+                sum(1 << row for row in listeners) or 0xFFFF, trunk
+            )
             for n, listeners, trunk in rows
         ]
         bits.sort(key=lambda row: row[0], reverse=True)

@@ -71,6 +71,20 @@ def test_d1_an_old_answer_serves_while_it_is_asked_for_again() -> None:
     assert again == question
 
 
+def test_d1_an_empty_answer_does_not_end_a_good_one_before_its_time() -> None:
+    play = Play()
+    route = set_up(play)
+    play.receive(bye(route))
+    ((question, *_),) = play.questions()
+    play.resolve(question, PLACE, ttl_s=10)
+    for seconds, places in [(11, 1), (60, 1), (3600, 0)]:
+        play.wait(seconds)
+        sent = play.receive(bye(route, branch=f"z9hG4bK-{seconds}"))
+        assert [message.to for message in sent] == [PLACE[1:]] * places
+        assert len(play.questions()) == 1
+        play.resolve(question)
+
+
 def test_d1_a_name_that_leads_nowhere_gives_way_to_the_other_side_of_the_call() -> None:
     play = Play()
     route = set_up(play)
