@@ -4,10 +4,13 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 DEBUG  := .cache/debug
+ASAN   := .cache/asan
+FUZZ   := .cache/fuzz
 PYTEST := $(PYTHON) -m pytest
+ASAN_TESTS := tests/sip tests/engine tests/fuzz tests/abuse tests/proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live abuse lint bench debug build deps docker-prove clean
+.PHONY: help run test live abuse lint bench debug asan fuzz build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +21,8 @@ help:
 	@echo 'make live          only the tests with real programs'
 	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
+	@echo 'make asan          the same with AddressSanitizer and UBSan: torture messages, fuzz corpora, playbooks'
+	@echo 'make fuzz          coverage-guided fuzzing, SECONDS=600 for each target (TARGETS="head uri" for some)'
 	@echo 'make build         only build'
 	@echo 'make deps          only install what tests and benchmarks need'
 	@echo 'make docker-prove  carry out the Dockerfile on a bare Debian tree, without a container engine (root)'
@@ -49,6 +54,20 @@ debug: deps
 	@echo 'callsieve: running the tests on the debug build'
 	@cd $(DEBUG) && PYTHONPATH=$(CURDIR)/$(DEBUG) ../../$(PYTHON) -m pytest
 
+# What a sanitizer finds ends the run.
+asan: $(STAMPS)/test-packages
+	@scripts/debug-tree.sh $(ASAN)
+	@cd $(ASAN) && CALLSIEVE_BUILD=asan ../../scripts/build.sh ../../$(PYTHON) engine proxy
+	@echo 'callsieve: running torture messages, fuzz corpora and playbooks under the sanitizers'
+	@cd $(ASAN) && ../../scripts/sanitized.sh asan ../../$(PYTHON) -m pytest $(ASAN_TESTS)
+
+SECONDS := 600
+fuzz: $(STAMPS)/fuzz-packages
+	@scripts/debian-packages.sh fuzz
+	@scripts/debug-tree.sh $(FUZZ)
+	@cd $(FUZZ) && CALLSIEVE_BUILD=fuzz ../../scripts/build.sh ../../$(PYTHON) engine proxy
+	@cd $(FUZZ) && ../../scripts/fuzz.sh ../../$(PYTHON) $(SECONDS) $(TARGETS)
+
 # build.sh compares times itself, so that asking again costs a moment.
 build: $(STAMPS)/packages
 	@scripts/build.sh $(PYTHON) engine proxy
@@ -72,6 +91,10 @@ $(STAMPS)/packages: $(STAMPS)/venv pyproject.toml
 
 $(STAMPS)/test-packages: $(STAMPS)/packages
 	@scripts/python-packages.sh $(PYTHON) test
+	@touch $@
+
+$(STAMPS)/fuzz-packages: $(STAMPS)/packages
+	@scripts/python-packages.sh $(PYTHON) fuzz
 	@touch $@
 
 docker-prove:

@@ -212,12 +212,9 @@ cdef void trie_prefetch(const TrieView* view, number_t number) noexcept nogil:
 cdef class PrefixTrie:
     def __cinit__(self, buffer):
         cdef Py_buffer pages
+        buffer = _aligned(buffer)
         _check(memoryview(buffer).cast("B"))
         PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
-        if <size_t>pages.buf % LINE:
-            PyBuffer_Release(&pages)
-            buffer = _aligned_copy(buffer)
-            PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
         self.owner = memoryview(buffer)    # pins the pages; `pages` is only asked for their address
         self.view.base = <const uint8_t*>pages.buf
         self.view.size = pages.len
@@ -286,8 +283,16 @@ cdef uint64_t _key(str digits, bint exact) except 0:
     return payload << 1 | exact
 
 
-def _aligned_copy(buffer):
-    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def _aligned(buffer):
+    """The image at the start of a cache line: itself, or a copy."""
+    cdef Py_buffer pages
+    PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
+    aligned = <size_t>pages.buf % LINE == 0
+    size = pages.len
+    PyBuffer_Release(&pages)
+    if aligned or size == 0:
+        return buffer
+    copy = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):    # a kernel may have no huge pages
         copy.madvise(mmap.MADV_HUGEPAGE)
     copy.write(buffer)

@@ -78,7 +78,7 @@ class Transport(StrEnum):
 class Listener(Struct, frozen=True, kw_only=True):
     """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route.
 
-    tls: name of a [[tls]] table, for tls and wss.
+    tls: name of a [[tls]] table, for tls and wss. origins: pages that may connect by WebSocket, none = all of them.
     """
 
     name: str
@@ -86,10 +86,57 @@ class Listener(Struct, frozen=True, kw_only=True):
     transport: Transport = Transport.UDP
     advertise: str | None = None
     tls: str | None = None
+    origins: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
+
+
+class TlsVersion(StrEnum):
+    V1_2 = "1.2"
+    V1_3 = "1.3"
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """A certificate with its key, and whose certificates are believed. All files are PEM.
+
+    certificate: with its chain. client_ca: authorities of peers that connect, who then may show a certificate, or must.
+    server_ca: authorities of peers that we connect to, default the system's; verify_server: their certificate must be
+    valid and name the target (RFC 5922).
+    """
+
+    name: str
+    certificate: str
+    key: str
+    client_ca: str | None = None
+    require_client_certificate: bool = False
+    server_ca: str | None = None
+    verify_server: bool = True
+    min_version: TlsVersion = TlsVersion.V1_2
+
+
+Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
+PerSecond = Annotated[float, Meta(ge=1, le=1_000_000)]
+Timeout = Annotated[float, Meta(ge=0.1, le=3600)]
+
+
+class Streams(Struct, frozen=True, kw_only=True):
+    """Limits of connections, each per worker. A source is an IPv4 address or an IPv6 network of 64 bits."""
+
+    max_connections: Connections = 20_000
+    max_connections_per_source: Connections = 2_000
+    new_connections_per_s: PerSecond = 1_000.0
+    new_connections_per_source_per_s: PerSecond = 200.0
+    new_tls_per_s: PerSecond = 200.0
+    ban_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0  # of a source that connects too often
+    message_timeout_s: Timeout = 5.0  # from the first byte of a message to its last
+    idle_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0  # more than Timer C: who rings may be silent
+    connect_timeout_s: Timeout = 3.0
+    handshake_timeout_s: Timeout = 5.0
+    websocket_ping_s: Timeout = 30.0
+    max_message_bytes: Annotated[int, Meta(ge=1300, le=65_535)] = 65_535
+    write_queue_bytes: Annotated[int, Meta(ge=65_536, le=1 << 30)] = 262_144
 
 
 class DecisionLog(Struct, frozen=True, kw_only=True):
@@ -153,11 +200,15 @@ class Redirect(Struct, frozen=True, kw_only=True):
 
 
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
-    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
+    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
+
+    tls_names: identities of its certificate (RFC 5922), which tell it wherever it connects from.
+    """
 
     name: str
     trunk_class: TrunkClass = TrunkClass.CARRIER
     sources: tuple[str, ...] = ()
+    tls_names: tuple[str, ...] = ()
     trusted: bool = False
     accepts: tuple[Acceptance, ...] = ()
     group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
@@ -205,7 +256,10 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
-    """A group of targets that calls are sent to. listener: which one to send from (default: the first)."""
+    """A group of targets that calls are sent to. listener: which one to send from (default: the first).
+
+    retry_on: final responses after which the next target is tried, as it always is after silence or failed transport.
+    """
 
     name: str
     targets: tuple[Target, ...]
@@ -213,6 +267,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    retry_on: tuple[Annotated[int, Meta(ge=400, le=599)], ...] = (503,)
     rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
 
 
@@ -224,6 +279,7 @@ class Configuration(
         "listeners": "listener",
         "trunks": "trunk",
         "gateways": "gateway",
+        "tls_tables": "tls",
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
@@ -237,12 +293,14 @@ class Configuration(
     include: tuple[str, ...] = ()
     node: Node = Node()
     admin: Admin = Admin()
+    streams: Streams = Streams()
     decision_log: DecisionLog = DecisionLog()
     capacity: Capacity = Capacity()
     timers: Timers = Timers()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
     listeners: tuple[Listener, ...] = ()
+    tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     policies: tuple[Policy, ...] = ()

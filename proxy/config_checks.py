@@ -18,6 +18,7 @@ from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
+from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
 
@@ -42,6 +43,7 @@ def _names(configuration: Configuration) -> Findings:
     """Names go into headers, metrics and log records as they are."""
     tables: dict[str, tuple[Any, ...]] = {
         "listener": configuration.listeners,
+        "tls": configuration.tls_tables,
         "trunk": configuration.trunks,
         "gateway": configuration.gateways,
         "policy": configuration.policies,
@@ -158,7 +160,7 @@ def _sources(configuration: Configuration) -> Findings:
         yield error("trunk", "there is none, so every call would be dropped")
     known: list[tuple[IPv4Network | IPv6Network, str]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources and trunk.group is None:
+        if not trunk.sources and not trunk.tls_names and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -208,6 +210,7 @@ def _targets(configuration: Configuration) -> Findings:
                 yield error(f"{key}.address", "is this proxy's own listener, so calls would go round in circles")
             yield from _ips(key, address, target.ips)
         yield from _probe(gateway)
+        yield from _retry_on(gateway)
         if not _HTTPS.match(gateway.tags.call_info_url):
             yield error(f"gateway[{gateway.name}].tags.call_info_url", "must be an https:// address")
 
@@ -233,6 +236,19 @@ def _ips(key: str, address: HostPort, ips: tuple[str, ...]) -> Findings:
 def _probe(gateway: Gateway) -> Findings:
     if gateway.probe.timeout_s > gateway.probe.interval_s:
         yield error(f"gateway[{gateway.name}].probe.timeout_s", "is longer than interval_s")
+
+
+def _retry_on(gateway: Gateway) -> Findings:
+    for status in gateway.retry_on:
+        if status in _NEVER_RETRIED:
+            yield error(f"gateway[{gateway.name}].retry_on", f"{status} {_NEVER_RETRIED[status]}")
+
+
+_NEVER_RETRIED = {
+    401: "asks the caller for credentials; no other target can answer it",
+    407: "asks the caller for credentials; no other target can answer it",
+    487: "says that the caller has given up",
+}
 
 
 def _redress(configuration: Configuration) -> Findings:
@@ -306,6 +322,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _unused,
     _node,
     _listeners,
+    check_tls,
     _admin,
     _sources,
     _targets,

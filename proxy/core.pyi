@@ -55,8 +55,12 @@ class ProxyCore:
         now_us: int,
         out: Outbox,
         tls_trunk: int = -1,
+        refusal: int = 0,
     ) -> None:
-        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names.
+
+        refusal: the status to answer, of a message whose framing was lost (RFC 3261 section 18.3); `data` is its head.
+        """
     def transport_failed(self, token: int, now_us: int, out: Outbox) -> None:
         """The request with this token could not be delivered (RFC 3261 sections 16.9, 18.4)."""
     def take_events(self) -> bytes:

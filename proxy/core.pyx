@@ -104,14 +104,20 @@ cdef class ProxyCore(RequestProcessing):
         self.receive(data, <uint32_t>len(data), listener, &address, now_us)
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int64_t now_us, Outbox out,
-                       int tls_trunk=-1):
-        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+                       int tls_trunk=-1, uint16_t refusal=0):
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names.
+
+        refusal: the status to answer, of a message whose framing was lost (RFC 3261 section 18.3); `data` is its head.
+        """
         cdef Address address
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
         self.read(data, <uint32_t>len(data), &self.received)
         self.received.tls_trunk = tls_trunk
+        if refusal and self.received.status >= 0 and self.received.status != refusal:
+            self.received.status = refusal
+            self.received.reason = standard_reason(refusal)
         self.handle(&self.received, listener, &address, now_us)
 
     def transport_failed(self, uint64_t token, int64_t now_us, Outbox out):

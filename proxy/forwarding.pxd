@@ -45,8 +45,10 @@ cdef void write_response(Writer* writer, const Message* message, const Border* b
 cdef void write_answer(Writer* writer, const Message* request, const Answer* answer) noexcept nogil
 # ACK of a 300-699 response to `request`, which is the INVITE as we sent it (RFC 3261 section 17.1.1.3).
 cdef void write_ack(Writer* writer, const Message* request, const Message* response) noexcept nogil
-# CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). `received` may be NULL; its Reason goes along.
-cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil
+# CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). reason: complete header lines.
+cdef void write_cancel(
+    Writer* writer, const Message* request, const uint8_t* reason, uint32_t reason_size
+) noexcept nogil
 # The request as we sent it, for another target: hop.via and hop.branch on top, hop.uri if the Request-URI changes. The
 # first `own_routes` Record-Route rows behind our Via give way to hop.extra.
 cdef void write_retarget(Writer* writer, const Message* sent, const Hop* hop, int own_routes) noexcept nogil

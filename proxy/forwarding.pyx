@@ -5,11 +5,10 @@ whole, so that every header a proxy does not own leaves byte for byte as it came
 """
 
 from proxy.outbox cimport literal, put, put_decimal, put_hex
-from proxy.sip.address cimport parse_ip, same_host, write_ip
+from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
     HEADER_MAX_FORWARDS,
-    HEADER_REASON,
     HEADER_RECORD_ROUTE,
     HEADER_ROUTE,
     HEADER_VIA,
@@ -133,18 +132,34 @@ cdef void write_received_via(Writer* writer, const Message* message, const Addre
     put_range(writer, message, via.whole.start + via.whole.size, header.end)
 
 
+# Another Via below the top one, and one that an answer may go to.
 cdef bint has_lower_via(const Message* message) noexcept nogil:
     cdef Via lower
     cdef uint32_t end = message.headers[message.via_header].value_end
+    cdef uint32_t at
     cdef int i
     if not message.via.is_last:
-        return parse_via(
-            message.data, skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, end), end, &lower
-        )
+        at = skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, end)
+        return parse_via(message.data, at, end, &lower) and is_answerable(message, &lower)
     for i in range(message.via_header + 1, message.header_count):
         if message.headers[i].name == HEADER_VIA:
-            return parse_via(message.data, message.headers[i].value, message.headers[i].value_end, &lower)
+            at, end = message.headers[i].value, message.headers[i].value_end
+            return parse_via(message.data, at, end, &lower) and is_answerable(message, &lower)
     return False
+
+
+# Nothing goes where a Via names broadcast, multicast or no address at all (RFC 4475 section 3.3.10).
+cdef bint is_answerable(const Message* message, const Via* via) noexcept nogil:
+    cdef Address address
+    cdef Slice host = via.host
+    cdef uint32_t end = via.received.start + via.received.size
+    if via.received.size:
+        host.start = via.received.start
+        while host.start < end and message.data[host.start] != 61:
+            host.start += 1
+        host.start = skip_blank(message.data, host.start + 1, end)
+        host.size = end - host.start if host.start < end else 0
+    return not parse_ip(message.data + host.start, host.size, &address) or is_unicast(&address)
 
 
 cdef void write_response(Writer* writer, const Message* message, const Border* border) noexcept nogil:
@@ -232,13 +247,11 @@ cdef void write_ack(Writer* writer, const Message* request, const Message* respo
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 
-cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil:
-    cdef int i
+cdef void write_cancel(
+    Writer* writer, const Message* request, const uint8_t* reason, uint32_t reason_size
+) noexcept nogil:
     write_sibling(writer, request, b"CANCEL", request)
-    if received != NULL:
-        for i in range(received.header_count):
-            if received.headers[i].name == HEADER_REASON:
-                put_header(writer, received, i)
+    put(writer, reason, reason_size)
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 

@@ -40,6 +40,7 @@ class GatewayRoute:
     tags: TagHeaders
     rewrite_host: bool
     probe: Probe
+    retry_on: tuple[int, ...]
 
 
 def build_gateways(configuration: Configuration) -> tuple[GatewayRoute, ...]:
@@ -80,6 +81,7 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
         tags=gateway.tags,
         rewrite_host=gateway.rewrite_host,
         probe=gateway.probe,
+        retry_on=gateway.retry_on,
     )
 
 

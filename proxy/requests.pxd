@@ -18,4 +18,5 @@ cdef class RequestProcessing(CallAttempts):
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil
     cdef void on_question(self, Incoming* incoming) noexcept nogil
     cdef bint steers(self, Incoming* incoming) noexcept nogil
+    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil

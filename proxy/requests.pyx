@@ -39,10 +39,8 @@ from proxy.sip.transaction cimport (
     DO_RESEND,
     INPUT_ACK,
     INPUT_REQUEST,
-    SERVER_CANCELLED,
     SERVER_SILENT,
     STATE_ACCEPTED,
-    STATE_PROCEEDING,
     step,
 )
 from proxy.sip.uri cimport SCHEME_OTHER
@@ -107,20 +105,14 @@ cdef class RequestProcessing(CallAttempts):
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
     cdef void on_cancel(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
-        cdef ServerTransaction* s
         self.count(CANCELS)
         if server == 0:
             self.forward_stateless(incoming)
             return
-        s = &self.transactions.servers[server]
-        if s.flags & SERVER_SILENT:
+        if self.transactions.servers[server].flags & SERVER_SILENT:
             return
         self.answer(incoming, 200, b"OK")
-        if s.state != STATE_PROCEEDING or s.flags & SERVER_CANCELLED:
-            return
-        s.flags |= SERVER_CANCELLED
-        if s.client:
-            self.cancel_client(s.client, incoming.message, incoming.now_us)
+        self.cancel_request(server, incoming.message, incoming.now_us)
 
     cdef void on_new_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
@@ -139,8 +131,7 @@ cdef class RequestProcessing(CallAttempts):
         if incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index):
             self.on_question(incoming)
         elif message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
-            # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened.
-            self.answer(incoming, 481, standard_reason(481))
+            self.on_invite_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
             if message.method == METHOD_BYE:
@@ -180,6 +171,14 @@ cdef class RequestProcessing(CallAttempts):
 
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
         return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
+
+    # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened. A trusted
+    # trunk, which may choose next hops, has it screened as the new call that it is here; anybody else is refused.
+    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil:
+        if incoming.peer.kind == PEER_TRUNK and self.router.routing.trunks[incoming.peer.index].trusted:
+            self.on_invite(incoming)
+        else:
+            self.answer(incoming, 481, standard_reason(481))
 
     # RFC 3261 section 16.3: the status that refuses this request, 0 = none.
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil:

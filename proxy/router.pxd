@@ -78,6 +78,8 @@ cdef class Router:
     # Whether a trunk is in redirect mode.
     cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil
+    cdef bint hop_by_target(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil
+    cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil

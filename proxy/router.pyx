@@ -190,13 +190,29 @@ cdef class Router:
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
-            return self.hop_by_uri(message, &uri, hop) or self.hop_by_call(incoming, hop)
+            return self.hop_by_target(incoming, &uri, hop)
         if message.to_tag.size:
             uri = message.request_uri
-            return self.hop_by_uri(message, &uri, hop) or self.hop_by_call(incoming, hop)
+            return self.hop_by_target(incoming, &uri, hop)
         if incoming.peer.kind != PEER_TRUNK:
             return False
         return self.hop_by_gateway(self.routing.trunks[incoming.peer.index].gateway, 0, hop)
+
+    # The topmost Route, or the Request-URI within a dialog.
+    cdef bint hop_by_target(self, Incoming* incoming, Uri* uri, NextHop* hop) noexcept nogil:
+        if self.hop_by_uri(incoming.message, uri, hop) or self.hop_by_call(incoming, hop):
+            return True
+        # The network behind the gateway knows its own names (RFC 3261 section 16.6 step 6, local policy).
+        if incoming.peer.kind != PEER_TRUNK or not self.is_foreign_name(incoming.message, uri):
+            return False
+        return self.hop_by_gateway(self.routing.trunks[incoming.peer.index].gateway, 0, hop)
+
+    cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil:
+        cdef Address address
+        cdef int listener
+        if uri.host.size == 0 or parse_ip(message.data + uri.host.start, uri.host.size, &address):
+            return False
+        return not self.is_own_host(message, uri, &listener)
 
     cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil:
         cdef int listener, transport

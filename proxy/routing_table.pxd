@@ -82,6 +82,7 @@ cdef struct GatewayEntry:
     uint8_t tag_verdict
     const uint8_t* display   # put before display names of tagged callers, escaped; NULL = off
     uint32_t display_size
+    uint64_t retry_on[7]     # bits of the statuses 300 to 699 that lead on to the next target
     const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
     uint32_t call_info_size
 
@@ -101,6 +102,9 @@ cdef struct CachedPeer:
     uint8_t ip[16]
     Peer peer
     uint8_t valid
+
+# Whether a final response with this status lets the next target be tried.
+cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil
 
 cdef class RoutingTable:
     cdef TrunkEntry* trunks

@@ -88,6 +88,8 @@ cdef class RoutingTable:
             entry.trusted = gateway.trusted
             entry.rewrite_host = gateway.rewrite_host
             entry.tag_verdict = gateway.tags.verdict
+            for status in gateway.retry_on:
+                entry.retry_on[(status - 300) >> 6] |= <uint64_t>1 << ((status - 300) & 63)
             entry.up_after = gateway.probe.up_after
             entry.down_after = gateway.probe.down_after
             if gateway.tags.display_name:
@@ -255,6 +257,10 @@ cdef class RoutingTable:
                 best = i
         entry.targets[best].current -= total
         return best
+
+
+cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil:
+    return gateway.retry_on[(status - 300) >> 6] >> ((status - 300) & 63) & 1
 
 
 def quotable(text):

@@ -1,8 +1,9 @@
-"""A worker: the call path in one process, driven by uvloop. No disk, no HTTP, no resolver once it runs.
+"""A worker: the call path in one process, driven by uvloop. No HTTP, no resolver; of the disk only certificates that
+have changed, in a thread.
 
     python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
 
-fds: one bound UDP socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
+fds: one bound socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
 supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
 """
 
@@ -15,7 +16,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped
 from proxy.logs import Log, open_log
 from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
+from proxy.stream import StreamEdge
+from proxy.stream_setup import build_streams, open_certificates, renew_certificates
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge
 
@@ -46,13 +49,18 @@ Prepared = tuple[Routing, Screener]
 
 
 class Worker:
-    """Drives a core by its edge. prepare: what it takes to put a generation into force; runs in a thread."""
+    """Drives a core by its edges. prepare: what it takes to put a generation into force; runs in a thread.
+
+    renew: keeps certificates up to date, for as long as it is let.
+    """
 
     def __init__(
         self,
         number: int,
         core: ProxyCore,
         edge: UdpEdge,
+        streams: StreamEdge,
+        renew: Callable[[], Coroutine[None, None, None]],
         sockets: Sequence[socket.socket],
         sender: EventSender,
         prepare: Callable[[int], Prepared],
@@ -61,6 +69,8 @@ class Worker:
         self._number = number
         self._core = core
         self._edge = edge
+        self._streams = streams
+        self._renew = renew
         self._sockets = sockets
         self._sender = sender
         self._prepare = prepare
@@ -82,20 +92,25 @@ class Worker:
         if lifeline is not None:
             loop.add_reader(lifeline, stop.set)
         self._configure(generation, self._prepare(generation))
-        for index, listening in enumerate(self._sockets):
-            loop.add_reader(listening.fileno(), self._readable, index)
+        for index, bound in enumerate(self._sockets):
+            if bound.type == socket.SOCK_DGRAM:
+                loop.add_reader(bound.fileno(), self._readable, index)
+        self._streams.start(self._batch_done)
         if self._edge.hand_over_fileno >= 0:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
             asyncio.create_task(self._report_health()),
+            asyncio.create_task(self._renew()),
         ]
         self._log.info("worker is up", generation=generation)
         await stop.wait()
         if lifeline is not None:
             loop.remove_reader(lifeline)
+        self._streams.stop_accepting()
         await self._drain(drain_s)
+        self._streams.close()
         for task in [*background, *self._probes]:
             task.cancel()
         self._collect()
@@ -105,17 +120,18 @@ class Worker:
 
     def _readable(self, index: int) -> None:
         self._edge.read(index)
-        self._collect()
-        self._arm()
+        self._batch_done()
 
     def _handed_over(self) -> None:
         self._edge.take_over()
-        self._collect()
-        self._arm()
+        self._batch_done()
 
     def _tick(self) -> None:
         self._armed_us = 0
         self._edge.tick()
+        self._batch_done()
+
+    def _batch_done(self) -> None:
         self._collect()
         self._arm()
 
@@ -188,6 +204,7 @@ class Worker:
         """The one point at which a configuration comes into force."""
         routing, screener = prepared
         self._core.configure(routing, screener)
+        self._streams.configure(routing)
         self._generation = generation
         for task in self._probes:
             task.cancel()
@@ -259,17 +276,19 @@ def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, g
 
 
 def build_core(
-    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, workers: int, state: StateDirectory
+    configuration: Configuration,
+    sockets: Sequence[socket.socket],
+    counters: Counters,
+    worker: int,
+    workers: int,
+    state: StateDirectory,
 ) -> ProxyCore:
     return ProxyCore(
-        [
-            _listener(listener, bound)
-            for listener, bound in zip(configuration.listeners, sockets, strict=True)
-        ],
+        [_listener(listener, bound) for listener, bound in zip(configuration.listeners, sockets, strict=True)],
         worker=worker,
         workers=workers,
         secret=state.secret(),
-        counters=Counters.open(state.counters(worker)),
+        counters=counters,
         capacity=configuration.capacity,
         timers=configuration.timers,
         server_header=configuration.node.server_header,
@@ -311,11 +330,17 @@ def main() -> None:
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
     )
-    core = build_core(configuration, sockets, options.worker, options.workers, state)
+    counters = Counters.open(state.counters(options.worker))
+    core = build_core(configuration, sockets, counters, options.worker, options.workers, state)
+    edge = UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None)
+    certificates = open_certificates(configuration, log)
+    streams = edge.streams = build_streams(configuration, sockets, certificates, edge, counters, options.worker)
     worker = Worker(
         options.worker,
         core,
-        UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None),
+        edge,
+        streams,
+        functools.partial(renew_certificates, certificates, counters, log),
         sockets,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key()),

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.counters cimport Counters
-from proxy.outbox cimport OutMessage, Outbox
+from proxy.outbox cimport OutMessage, Outbox, Writer
 from proxy.router cimport Incoming, NextHop, Router
 from proxy.routing_table cimport Text
 from proxy.sip.address cimport Address
@@ -41,9 +41,9 @@ cdef class TransactionLayer:
         int64_t now_us
     ) noexcept nogil
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil
     cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
-    cdef void cancel_client(self, uint32_t client, const Message* received, int64_t now_us) noexcept nogil
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil
     cdef int64_t deadline(self) noexcept nogil

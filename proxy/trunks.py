@@ -32,6 +32,7 @@ class TrunkRoute:
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
+    tls_names: tuple[str, ...]
     trusted: bool
     accepts: tuple[str, ...]
     group: str | None
@@ -76,6 +77,7 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> Trunk
     return TrunkRoute(
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
+        tls_names=trunk.tls_names,
         trusted=trunk.trusted,
         accepts=tuple(right.value for right in trunk.accepts),
         group=trunk.group,

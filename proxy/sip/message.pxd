@@ -58,6 +58,10 @@ cdef enum:
     OWN_HEADERS = 16         # more than the proxy ever adds: what it has forwarded can be parsed again
     OWN_BYTES = 4096         # likewise
 
+cdef enum:
+    CONTENT_LENGTH_ABSENT = -1
+    CONTENT_LENGTH_BAD = -2  # no number, or there are several
+
 cdef struct Header:
     uint32_t start           # of the line
     uint32_t value           # first byte that is not blank
@@ -82,7 +86,7 @@ cdef struct Message:
     uint32_t cseq
     Slice cseq_method
     int32_t max_forwards     # -1 = absent
-    int32_t content_length   # -1 = absent
+    int32_t content_length   # CONTENT_LENGTH_ABSENT, CONTENT_LENGTH_BAD; above 2^31 - 1: INT32_MAX
     int32_t via_header       # indexes into headers, -1 = absent
     int32_t from_header
     int32_t to_header
@@ -107,6 +111,8 @@ cdef struct Message:
 # 0 when well formed. Otherwise the status to answer, and `reason` names the fault; what could be read of Via, From,
 # To, Call-ID and CSeq is in the message, so that an answer can be built. -1: not SIP at all, nothing to answer.
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil
+# The same for a head whose body need not be there. It was read to its end if `body` is head_end + 2.
+cdef int parse_head(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil
 cdef uint8_t method_of(const uint8_t* name, uint32_t size) noexcept nogil
 
 

@@ -4,11 +4,12 @@ Strict where a second parser could read a message differently: bare CR or LF, co
 single value that occurs twice, a Content-Length that lies. Headers that a proxy does not use are never looked into.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT32_MAX, int64_t
 from libc.string cimport memchr
 
 from proxy.sip.grammar cimport (
     CLASS_BLANK,
+    CLASS_DIGIT,
     equal_token,
     parse_decimal,
     sip_equal_nocase,
@@ -23,6 +24,11 @@ from proxy.sip.via cimport parse_via
 
 
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
+    cdef int status = parse_head(data, size, message, reason)
+    return status or check_body(message, reason)
+
+
+cdef int parse_head(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
     cdef uint32_t start = 0
     cdef int status
     reason[0] = NULL
@@ -39,7 +45,7 @@ cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, con
     cdef int head_status = parse_headers(message, reason)
     if head_status < 0:
         return head_status
-    return status or head_status or check_mandatory(message, reason) or check_body(message, reason)
+    return status or head_status or check_mandatory(message, reason)
 
 
 cdef void reset(Message* message) noexcept nogil:
@@ -51,7 +57,8 @@ cdef void reset(Message* message) noexcept nogil:
     message.max_forwards_header = message.route_header = message.asserted_header = -1
     message.user_agent_header = message.privacy_header = message.timestamp_header = -1
     message.contact_header = message.diversion_header = -1
-    message.max_forwards = message.content_length = -1
+    message.max_forwards = -1
+    message.content_length = CONTENT_LENGTH_ABSENT
     message.at_border = message.has_proxy_require = 0
 
 
@@ -298,14 +305,27 @@ cdef int read_max_forwards(Message* message, Header* header, int index, const ch
     return 0
 
 
+# A number too large to hold is larger than any message, and stays so.
 cdef int read_content_length(Message* message, Header* header, const char** reason) noexcept nogil:
-    cdef int64_t value = parse_decimal(message.data + header.value, header.value_end - header.value, 1 << 30)
-    if value < 0:
+    cdef const uint8_t* digits = message.data + header.value
+    cdef uint32_t size = header.value_end - header.value
+    cdef int64_t value = parse_decimal(digits, size, INT32_MAX)
+    if value < 0 and not is_number(digits, size):
+        message.content_length = CONTENT_LENGTH_BAD
         return fault(reason, b"Bad Content-Length")
-    if message.content_length >= 0:
+    if message.content_length != CONTENT_LENGTH_ABSENT:
+        message.content_length = CONTENT_LENGTH_BAD
         return fault(reason, b"Repeated Content-Length")
-    message.content_length = <int32_t>value
+    message.content_length = <int32_t>value if value >= 0 else INT32_MAX
     return 0
+
+
+cdef bint is_number(const uint8_t* digits, uint32_t size) noexcept nogil:
+    cdef uint32_t i
+    for i in range(size):
+        if not sip_is(digits[i], CLASS_DIGIT):
+            return False
+    return size > 0
 
 
 cdef int check_mandatory(Message* message, const char** reason) noexcept nogil:
@@ -566,6 +586,10 @@ cdef class SipMessage:
     @property
     def wants_rport(self):
         return bool(self.message.via.rport_empty)
+
+    @property
+    def wants_alias(self):
+        return any(part.strip().lower() == "alias" for part in text_of(&self.message, self.message.via.whole).split(";"))
 
     @property
     def body(self):

@@ -54,18 +54,21 @@ cdef struct Step:
 cdef enum ServerFlag:
     SERVER_CANCELLED = 1
     SERVER_SILENT = 2        # dropped by the verdict: never answered
+    SERVER_SETTLED = 4       # a branch gave an answer that leads nowhere else: no further target
 
 cdef struct ServerTransaction:
     uint64_t key
     Address peer             # where responses go (RFC 3261 section 18.2.2, RFC 3581)
     Block response           # the last one sent, for retransmission
+    Block best               # the best final response so far, as it would be passed on; empty = one of our own
+    Block reason             # Reason lines of the CANCEL received
     uint64_t tried           # bits of the gateway's targets already tried
     uint32_t generation
-    uint32_t client          # current client transaction, 0 = none
+    uint32_t client          # newest of its client transactions, 0 = none; the others follow by `sibling`
     uint32_t call            # call of the initial INVITE, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `tried` are of
     uint16_t status          # of `response`
-    uint16_t failed_status   # of attempts that were given up for another target: 503 or 408, 0 = none
+    uint16_t best_status     # of `best`: 408 and 503 also stand for silence and failed transport, 0 = none yet
     uint16_t gateway         # NO_GATEWAY = routed by the message itself
     uint8_t state            # State
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER
@@ -88,6 +91,7 @@ cdef struct ClientTransaction:
     uint32_t generation
     uint32_t server          # 0 = none; of a CANCEL: its INVITE's client transaction
     uint32_t server_generation
+    uint32_t sibling         # next older client transaction of the same server transaction, 0 = none
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway
@@ -133,6 +137,11 @@ cdef class Transactions:
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil
     cdef void end_server(self, uint32_t server) noexcept nogil
     cdef void end_client(self, uint32_t client) noexcept nogil
+    # The client transaction works for this server transaction from now on.
+    cdef void attach(self, uint32_t client, uint32_t server) noexcept nogil
+    cdef void detach(self, uint32_t client) noexcept nogil
+    # True while a branch of this server transaction may still bring a final response (RFC 3261 section 16.7 step 6).
+    cdef bint has_pending(self, uint32_t server) noexcept nogil
     cdef void reap(self) noexcept nogil
     # Writes "z9hG4bK" + worker, index and generation; returns the length (BRANCH_SIZE).
     cdef uint32_t write_branch(self, uint32_t client, uint8_t worker, uint8_t* out) noexcept nogil

@@ -37,8 +37,8 @@ def start_node(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Node]]:
     """Starts the proxy in front of a softswitch on `gateway_port`."""
     started: list[Node] = []
 
-    def start(gateway_port: int, workers: int = 1) -> Node:
-        node = Node(tmp_path, ports, workers=workers, gateway_port=gateway_port)
+    def start(gateway_port: int, workers: int = 1, more: str = "") -> Node:
+        node = Node(tmp_path, ports, workers=workers, gateway_port=gateway_port, more=more)
         started.append(node)
         return node
 

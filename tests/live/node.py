@@ -105,9 +105,12 @@ period_s = 60
 
 
 class Node(Program):
-    """A running proxy. `gateway_port` is where it expects the softswitch."""
+    """A running proxy. `gateway_port` is where it expects the softswitch.
 
-    def __init__(self, directory: Path, ports: Ports, *, workers: int, gateway_port: int) -> None:
+    more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port.
+    """
+
+    def __init__(self, directory: Path, ports: Ports, *, workers: int, gateway_port: int, more: str = "") -> None:
         self.port = ports.udp()
         self.gateway_port = gateway_port
         self._admin_port = ports.tcp()
@@ -116,7 +119,7 @@ class Node(Program):
         self.deny_list = directory / "deny.txt"
         self.deny_list.write_text(f"{LISTED}\n")
         self.configuration.write_text(
-            CONFIGURATION.format(
+            (CONFIGURATION + more).format(
                 state=self._state,
                 workers=workers,
                 host=LOOPBACK,

@@ -92,7 +92,7 @@ class Datagram:
 
     @property
     def first_line(self) -> str:
-        return self.data.split(b"\r\n", 1)[0].decode()
+        return self.data.split(b"\r\n", 1)[0].decode("utf-8", "replace")
 
     @property
     def status(self) -> int:

@@ -17,7 +17,7 @@ from proxy.config_load import load_configuration
 
 CONF = Path(__file__).parents[2] / "conf"
 DOCUMENTED = ("callsieve.toml", "trunks.toml", "gateways.toml", "policy.toml")
-_HEADING = re.compile(r"^\[\[?([a-z_.]+)\]\]?$", re.MULTILINE)
+_HEADING = re.compile(r"^#?\[\[?([a-z_.]+)\]\]?$", re.MULTILINE)
 
 
 def keys(table: type[msgspec.Struct], heading: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -94,6 +94,12 @@ ERRORS = {
     "capacity too large": (GOOD + "[capacity]\ntransactions = 999_999_999\n", "capacity.transactions", "<= 16777216"),
     "timer C too short": (GOOD + "[timers]\ntimer_c_s = 180\n", "timers.timer_c_s", "expected int >= 181"),
     "header injection": (GOOD + '[node]\nserver_header = "a\\r\\nX: b"\n', "node.server_header", "printable ASCII"),
+    "retry after a challenge": (
+        edited("targets =", "retry_on = [503, 407]\ntargets ="),
+        "gateway[softswitch].retry_on",
+        "credentials",
+    ),
+    "retry on 6xx": (edited("targets =", "retry_on = [603]\ntargets ="), "gateway[softswitch].retry_on[0]", "<= 599"),
     "weight 0": (edited('.20"', '.20", weight = 0'), "gateway[softswitch].targets[0].weight", ">= 1"),
     "probe": (
         edited("targets =", "probe = { interval_s = 1, timeout_s = 2 }\ntargets ="),
