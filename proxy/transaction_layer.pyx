@@ -15,7 +15,6 @@ from proxy.forwarding cimport (
     write_response,
 )
 from proxy.memory cimport keep, release
-
 from proxy.sip.grammar cimport parse_hex
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_INVITE, parse_message
