@@ -24,7 +24,6 @@ from engine._table cimport (
     callsieve_count,
     table_bucket,
     table_look,
-    table_prefetch,
     table_replace,
 )
 
@@ -152,7 +151,7 @@ cdef class RateLimiter:
             for i in range(keys.shape[0]):
                 if i % PREFETCHED == 0:
                     for j in range(i, min(i + PREFETCHED, keys.shape[0])):
-                        table_prefetch(&self.table.view, keys[j])
+                        limiter_prefetch(&self.table.view, keys[j])
                 answer[i] = limiter_conforms(self.table, keys[i], now_us, increment_us, tolerance_us, True)
         return bytes(answers)
 

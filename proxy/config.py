@@ -90,7 +90,14 @@ class Listener(Struct, frozen=True, kw_only=True):
 
 
 class Admin(Struct, frozen=True, kw_only=True):
-    address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
+    """Console, metrics and API. token_file: holds the token that every request must show; without one it only reads.
+
+    hosts: names, beside addresses and localhost, that a browser may call it by.
+    """
+
+    address: str = "127.0.0.1:9060"
+    token_file: str | None = None
+    hosts: tuple[str, ...] = ()
 
 
 class TlsVersion(StrEnum):
@@ -153,6 +160,9 @@ WorkerRecords = Annotated[int, Meta(ge=64, le=1 << 24)]
 class Capacity(Struct, frozen=True, kw_only=True):
     reputation: TableRecords = 1_000_000  # numbers, 16 bytes each
     rate_limiter: TableRecords = 1_000_000  # (rule, key) pairs, 16 bytes each
+    pairs: TableRecords = 262_144  # (callee, block of callers) pairs, 16 bytes each
+    subscribers: TableRecords = 131_072  # callees with preferences, 16 bytes each; nine tenths of it are room
+    subscriber_lists: TableRecords = 131_072  # callees' own entries for a caller, 16 bytes each; likewise
     transactions: WorkerRecords = 262_144  # per worker
     calls: WorkerRecords = 262_144  # answered calls in progress, per worker
     transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import numbers
+from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_errors import ConfigFinding, error, warning
@@ -128,8 +129,19 @@ def _clash(one: HostPort, other: HostPort) -> bool:
 
 def _admin(configuration: Configuration) -> Findings:
     address = yield from _address("admin.address", configuration.admin.address)
-    if address is not None and address.ip is not None and not address.ip.is_loopback:
-        yield warning("admin.address", "is reachable from other machines and asks for no password; guard the port")
+    token_file = configuration.admin.token_file
+    if address is not None and address.ip is not None and not address.ip.is_loopback and token_file is None:
+        yield error("admin.token_file", f"is required with {configuration.admin.address}, which other machines reach")
+    if token_file is not None:
+        try:
+            read_token(token_file)
+        except ValueError as why:
+            yield error("admin.token_file", str(why))
+    for index, name in enumerate(configuration.admin.hosts):
+        if ":" in name:
+            yield error(f"admin.hosts[{index}]", "write the name alone, without a port")
+        else:
+            yield from _host(f"admin.hosts[{index}]", name)
 
 
 def _address(key: str, text: str) -> Generator[ConfigFinding, None, HostPort | None]:

@@ -8,6 +8,7 @@ from proxy.outbox cimport literal, put, put_decimal, put_hex
 from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
+    CONTENT_LENGTH_ABSENT,
     HEADER_MAX_FORWARDS,
     HEADER_RECORD_ROUTE,
     HEADER_ROUTE,
@@ -37,6 +38,7 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
     put(writer, hop.extra, hop.extra_size)
     if message.max_forwards_header < 0:
         literal(writer, b"Max-Forwards: 70\r\n")
+    write_missing_length(writer, message)
     cdef uint32_t run = message.headers_start
     cdef const Header* header
     cdef int i
@@ -48,6 +50,15 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
         run = header.end
         write_edited_header(writer, message, hop, i)
     put_range(writer, message, run, message.size)
+
+
+# What came in a datagram or a WebSocket message may do without a length, and may leave by a stream, where it may not
+# (RFC 3261 sections 18.3, 20.14).
+cdef void write_missing_length(Writer* writer, const Message* message) noexcept nogil:
+    if message.content_length == CONTENT_LENGTH_ABSENT:
+        literal(writer, b"Content-Length: ")
+        put_decimal(writer, message.size - message.body)
+        literal(writer, b"\r\n")
 
 
 # METHOD URI SIP/2.0, the received spelling of everything that stays.
@@ -174,6 +185,7 @@ cdef void write_response(Writer* writer, const Message* message, const Border* b
         run = header.end
         if i == message.via_header:
             write_lower_vias(writer, message, header)
+            write_missing_length(writer, message)
         else:
             write_across(writer, border, message, i)
     put_range(writer, message, run, message.size)

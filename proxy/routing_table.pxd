@@ -80,9 +80,9 @@ cdef struct GatewayEntry:
     uint8_t trusted
     uint8_t rewrite_host
     uint8_t tag_verdict
+    uint64_t retry_on[7]     # bits of the statuses 300 to 699 that lead on to the next target
     const uint8_t* display   # put before display names of tagged callers, escaped; NULL = off
     uint32_t display_size
-    uint64_t retry_on[7]     # bits of the statuses 300 to 699 that lead on to the next target
     const uint8_t* call_info # "Call-Info: <...>;purpose=info;call-reason=", NULL = off
     uint32_t call_info_size
 

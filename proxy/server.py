@@ -329,6 +329,9 @@ def main() -> None:
         reputation=configuration.capacity.reputation,
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
+        pairs=configuration.capacity.pairs,
+        subscribers=configuration.capacity.subscribers,
+        subscriber_lists=configuration.capacity.subscriber_lists,
     )
     counters = Counters.open(state.counters(options.worker))
     core = build_core(configuration, sockets, counters, options.worker, options.workers, state)

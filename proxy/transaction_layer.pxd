@@ -41,6 +41,7 @@ cdef class TransactionLayer:
         int64_t now_us
     ) noexcept nogil
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
+    # The response as it goes to where the request came from: without our Via, and changed at the trust border.
     cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil
     cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil

@@ -15,6 +15,7 @@ from proxy.forwarding cimport (
     write_response,
 )
 from proxy.memory cimport keep, release
+from proxy.outbox cimport Writer
 from proxy.sip.grammar cimport parse_hex
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_INVITE, parse_message
@@ -290,9 +291,8 @@ cdef class TransactionLayer:
         self.apply_server(server, input, now_us)
         return True
 
-    # The response as it crosses from the branch it came by to where the request came from.
     cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
-        cdef const ServerTransaction* s = &self.transactions.servers[server]
+        cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Border border
         cdef bint crosses = self.router.open_response_border(
             message, &self.transactions.clients[s.client].destination, &s.peer, &border

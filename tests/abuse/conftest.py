@@ -1,5 +1,7 @@
-"""Abuse tests that need a running node start it as the live tests do."""
+"""What abuse tests of a running node stand on: the fixtures of the live tests."""
 
-from tests.live.conftest import node, ports, start_node
+from __future__ import annotations
 
-__all__ = ["node", "ports", "start_node"]
+from tests.live.conftest import baresip, node, ports, sipp, start_node
+
+__all__ = ["baresip", "node", "ports", "sipp", "start_node"]

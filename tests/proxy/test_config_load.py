@@ -153,6 +153,9 @@ ERRORS = {
         "listener[udp].advertise",
         "nor a host name",
     ),
+    "open admin": (GOOD + '[admin]\naddress = "0.0.0.0:9060"\n', "admin.token_file", "is required"),
+    "admin token": (GOOD + '[admin]\ntoken_file = "nowhere"\n', "admin.token_file", "cannot be read"),
+    "admin host": (GOOD + '[admin]\nhosts = ["a.example:80"]\n', "admin.hosts[0]", "without a port"),
     "admin address": (GOOD + '[admin]\naddress = "localhost:9060"\n', "admin.address", "is a name"),
     "long state_dir": (GOOD + f'[node]\nstate_dir = "/{"d" * 94}"\n', "node.state_dir", "longer than 94"),
     # Trunks.
@@ -293,7 +296,6 @@ WARNINGS = {
         "gateway[spare]",
         "no trunk's route",
     ),
-    "open admin": (GOOD + '[admin]\naddress = "0.0.0.0:9060"\n', "admin.address", "no password"),
     "false not found": (
         edited('"cn"', '"cn"\nstatus = { invalid = 404 }'),
         "trunk[carrier].status.invalid",
