@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from tests.abuse import torture
-from tests.abuse.torture import RFC4475, RFC5118, ROWS, TRUSTED, message
+from tests.abuse.torture import RFC4475, RFC5118, ROWS, STREAM, TRUSTED, message
 from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request
 
 FORWARDED = [name for name, outcome in ROWS.items() if outcome == "forward"]
 REFUSED = [name for name, outcome in ROWS.items() if isinstance(outcome, int)]
 CLOSED_METHOD = [name for name, outcome in ROWS.items() if outcome == "open"]
 DROPPED = [name for name, outcome in ROWS.items() if outcome == "drop"]
-OWN_HEADERS = ("via", "max-forwards", "record-route")
+TCP, FLOW = 2, 7  # the listener in TRUSTED, and a connection to it
+OWN_HEADERS = ("via", "max-forwards", "max-breadth", "record-route")
 
 
 def play_of(name: str, text: str = TRUSTED) -> tuple[Play, list[Datagram]]:
+    """What a message leads to where no name of it is known to the resolver."""
     play = Play(text)
-    return play, play.receive(message(name))
+    return play, play.receive(message(name)) + unknown_names(play)
+
+
+def unknown_names(play: Play) -> list[Datagram]:
+    """What becomes of requests that wait for a name, once nobody knows it."""
+    return [sent for question, *_ in play.questions() for sent in play.resolve(question)]
 
 
 def test_p1_every_message_of_the_archives_has_its_row() -> None:
@@ -33,7 +41,9 @@ def test_p1_forwarded_with_every_foreign_byte_as_it_came(name: str) -> None:
     received, forwarded = SipMessage(message(name)), SipMessage(sent.data)
     assert (forwarded.status, forwarded.body) == (0, received.body)
     assert (forwarded.method, forwarded.request_uri) == (received.method, received.request_uri)
-    assert foreign_headers(forwarded) == foreign_headers(received)
+    with_length = any(row[0].lower() in ("content-length", "l") for row in received.headers)
+    added = [] if with_length else [("Content-Length", b"%d" % len(received.body))]
+    assert foreign_headers(forwarded) == added + foreign_headers(received)
     assert forwarded.max_forwards == (received.max_forwards - 1 if received.max_forwards > 0 else 70)
     assert lower_vias(forwarded, 1) == lower_vias(received, 0)
 
@@ -77,7 +87,53 @@ def test_p1_nothing_is_left_behind(name: str, text: str) -> None:
     assert (play.core.open_transactions, play.core.open_calls, play.core.next_deadline()) == (0, 0, 0)
 
 
+def over_tcp(play: Play, data: bytes) -> tuple[list[Datagram], bool]:
+    """What is sent when `data` comes byte by byte, and whether its connection is then closed."""
+    framer = StreamFramer()
+    sent: list[Datagram] = []
+    for at in range(len(data)):
+        framer.feed(data[at : at + 1])
+        while (whole := framer.next_message()) is not None:
+            sent += play.receive_stream(whole, CARRIER, listener=TCP, flow=FLOW)
+        if framer.status:
+            play.core.receive_stream(framer.refused, CARRIER, TCP, FLOW, play.now_us, play.out, refusal=framer.status)
+            return sent + play.sent(), True
+    return sent + unknown_names(play), False
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_p1_over_tcp_in_single_bytes_as_over_udp(name: str) -> None:
+    by_datagram = play_of(name)[1]
+    play = Play(TRUSTED)
+    sent, closed = over_tcp(play, message(name))
+    if name in STREAM:
+        assert (tuple(one.status for one in sent), closed) == STREAM[name]
+    else:
+        assert not closed
+        assert [essence(one) for one in sent] == [essence(one) for one in by_datagram]
+    assert all(one.flow == FLOW for one in sent if one.status)
+    assert play.counters["internal_errors"] == 0
+
+
+def essence(sent: Datagram) -> tuple[object, ...]:
+    """What is the same by whatever transport a message came."""
+    if sent.status:
+        return (sent.status,)
+    return sent.to, sent.first_line, foreign_headers(SipMessage(sent.data)), SipMessage(sent.data).body
+
+
+@pytest.mark.parametrize("name", RFC5118)
+def test_p1_bare_lf_ends_a_stream(name: str) -> None:
+    assert over_tcp(Play(TRUSTED), torture.rfc5118_as_stored(name)) == ([], True)
+
+
 # RFC 4475
+
+
+def test_p1_baddn_is_refused_for_its_commas() -> None:
+    """In the archive it has no empty line either."""
+    (refused,) = Play(TRUSTED).receive(message("baddn") + b"\r\n")
+    assert refused.first_line == "SIP/2.0 400 Bad From or To"
 
 
 def test_p1_wsinv_unfolds_numbers_and_leaves_the_rest() -> None:
