@@ -42,7 +42,11 @@ class WebSocketFramer:
     @property
     def ended(self) -> bool:
         """Nothing more will come: refused, failed or closed by the peer; `take_replies` has what is to be sent."""
-        return self._protocol.state in (State.CLOSING, State.CLOSED) or self._protocol.handshake_exc is not None
+        return (
+            self._protocol.state is State.CLOSED
+            or self._protocol.handshake_exc is not None
+            or self._protocol.close_expected()
+        )
 
     @property
     def under_way(self) -> bool:
@@ -91,6 +95,8 @@ class WebSocketFramer:
         return self.take_replies()
 
     def _accept(self, request: Request) -> None:
+        if self._protocol.close_expected():
+            return  # what came behind the request was no frame: the connection has failed already
         response = self._protocol.accept(request)
         self._protocol.send_response(response)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from tests.abuse import torture
-from tests.abuse.torture import RFC4475, RFC5118, ROWS, TRUSTED, message
+from tests.abuse.torture import RFC4475, RFC5118, ROWS, STREAM, TRUSTED, message
 from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request
 
 FORWARDED = [name for name, outcome in ROWS.items() if outcome == "forward"]
 REFUSED = [name for name, outcome in ROWS.items() if isinstance(outcome, int)]
 CLOSED_METHOD = [name for name, outcome in ROWS.items() if outcome == "open"]
 DROPPED = [name for name, outcome in ROWS.items() if outcome == "drop"]
+TCP, FLOW = 2, 7  # the listener in TRUSTED, and a connection to it
 OWN_HEADERS = ("via", "max-forwards", "record-route")
 
 
@@ -77,7 +79,53 @@ def test_p1_nothing_is_left_behind(name: str, text: str) -> None:
     assert (play.core.open_transactions, play.core.open_calls, play.core.next_deadline()) == (0, 0, 0)
 
 
+def over_tcp(play: Play, data: bytes) -> tuple[list[Datagram], bool]:
+    """What is sent when `data` comes byte by byte, and whether its connection is then closed."""
+    framer = StreamFramer()
+    sent: list[Datagram] = []
+    for at in range(len(data)):
+        framer.feed(data[at : at + 1])
+        while (whole := framer.next_message()) is not None:
+            sent += play.receive_stream(whole, CARRIER, listener=TCP, flow=FLOW)
+        if framer.status:
+            play.core.receive_stream(framer.refused, CARRIER, TCP, FLOW, play.now_us, play.out, refusal=framer.status)
+            return sent + play.sent(), True
+    return sent, False
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_p1_over_tcp_in_single_bytes_as_over_udp(name: str) -> None:
+    by_datagram = play_of(name)[1]
+    play = Play(TRUSTED)
+    sent, closed = over_tcp(play, message(name))
+    if name in STREAM:
+        assert (tuple(one.status for one in sent), closed) == STREAM[name]
+    else:
+        assert not closed
+        assert [essence(one) for one in sent] == [essence(one) for one in by_datagram]
+    assert all(one.flow == FLOW for one in sent if one.status)
+    assert play.counters["internal_errors"] == 0
+
+
+def essence(sent: Datagram) -> tuple[object, ...]:
+    """What is the same by whatever transport a message came."""
+    if sent.status:
+        return (sent.status,)
+    return sent.to, sent.first_line, foreign_headers(SipMessage(sent.data)), SipMessage(sent.data).body
+
+
+@pytest.mark.parametrize("name", RFC5118)
+def test_p1_bare_lf_ends_a_stream(name: str) -> None:
+    assert over_tcp(Play(TRUSTED), torture.rfc5118_as_stored(name)) == ([], True)
+
+
 # RFC 4475
+
+
+def test_p1_baddn_is_refused_for_its_commas() -> None:
+    """In the archive it has no empty line either."""
+    (refused,) = Play(TRUSTED).receive(message("baddn") + b"\r\n")
+    assert refused.first_line == "SIP/2.0 400 Bad From or To"
 
 
 def test_p1_wsinv_unfolds_numbers_and_leaves_the_rest() -> None:

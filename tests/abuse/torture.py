@@ -101,6 +101,20 @@ RFC5118: dict[str, Outcome] = {
 }
 
 
+# What differs over a stream, in pieces of whatever size: (statuses of what is sent, 0 = forwarded; is the connection
+# closed then). All others are the same message there.
+STREAM: dict[str, tuple[tuple[int, ...], bool]] = {
+    "clerr": ((), False),  # the rest may still come, until the message time-out
+    "ncl": ((400,), True),
+    "mcl01": ((400,), True),
+    "dblreq": ((403, 0), True),  # two messages, and two bytes behind them that begin none
+    "inv2543": ((400,), True),  # without Content-Length (RFC 3261 section 20.14)
+    "baddn": ((), False),  # without the empty line behind its headers
+    "bigcode": ((), True),  # responses and noise are not answered; what cannot be read has no length either
+    "test": ((), True),
+}
+
+
 def rfc4475(name: str) -> bytes:
     return (DATA / "rfc4475" / f"{name}.dat").read_bytes()
 

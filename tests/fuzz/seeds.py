@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from proxy.config import Configuration
 from proxy.events import EVENT_BYTES
 from tests.abuse.exceptional_elements import ELEMENTS
 from tests.abuse.torture import DATA, ROWS, message
-from tests.fuzz.targets import SEPARATOR
+from tests.fuzz.targets import HANDSHAKE, SEPARATOR
 from tests.proxy.playbook import CONFIGURATION, request
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,28 @@ def sequences() -> list[bytes]:
     return [*messages(), *(SEPARATOR.join((invite, b"", data)) for data in followed_by)]
 
 
+def streams() -> list[bytes]:
+    some = messages()
+    return [b"\r\n\r\n", *some, *(a + b for a, b in pairwise(some)), b"\r\n\r\n".join(some[:5])]
+
+
+def frames() -> list[bytes]:
+    """Frames of RFC 6455 section 5.2 as a client sends them, masked with zeros: text, binary, in two, ping, close."""
+    invite = request(transport="WS")
+    return [
+        frame(0x81, invite),
+        frame(0x82, invite) + frame(0x89, b"ping"),
+        frame(0x01, invite[:100]) + frame(0x80, invite[100:]),
+        frame(0x88, b"\x03\xe8"),
+        HANDSHAKE,
+    ]
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    length = bytes((0x80 | len(payload),)) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
+    return bytes((first,)) + length + bytes(4) + payload
+
+
 def texts() -> list[bytes]:
     """Every configuration that an operator is given, and the lists in it."""
     return [CONFIGURATION.encode(), *(path.read_bytes() for path in sorted((ROOT / "conf").rglob("*.toml")))]
@@ -61,6 +84,8 @@ BY_TARGET = {
     "uri": lambda: [*request_uris(), *(b"sip:" + element for element in ELEMENTS if len(element) < 300)],
     "via": lambda: values("Via", "v"),
     "name_addr": lambda: values("From", "f", "To", "t", "Contact", "m", "P-Asserted-Identity", "Route", "Record-Route"),
+    "framing": streams,
+    "websocket": frames,
     "core": sequences,
     "number": lambda: [*CALLERS, *(element for element in ELEMENTS if len(element) < 300)],
     "list_file": lambda: [b"+8613800138000\n+86170* # a block\nCN:95588\nCN:955*\n\n# nothing\nx\n"],

@@ -55,6 +55,14 @@ def test_handshake_agrees_on_sip() -> None:
     assert not client.framer.ended
 
 
+@pytest.mark.parametrize("upgrade", [b"websocket", b"something"])
+def test_noise_behind_the_request_ends_the_connection(upgrade: bytes) -> None:
+    """In one piece with it: the library reads on before it is asked what it thinks of the request."""
+    framer = WebSocketFramer((), 2000)
+    framer.feed(b"GET / HTTP/1.1\r\nHost: proxy.example.net\r\nUpgrade: " + upgrade + b"\r\n\r\n\xee\x03\xf7")
+    assert (framer.ended, framer.take_replies(), framer.next_message()) == (True, b"", None)
+
+
 @pytest.mark.parametrize("offered", [(), ("chat",)])
 def test_a_client_that_does_not_speak_sip_is_refused(offered: tuple[str, ...]) -> None:
     client = Client(offered)
