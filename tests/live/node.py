@@ -72,7 +72,7 @@ route = "softswitch"
 
 [[gateway]]
 name = "softswitch"
-targets = [{{ address = "{host}:{gateway}" }}]
+targets = [{{ address = "{host}:{gateway}", transport = "{gateway_transport}" }}]
 probe = {{ enabled = false }}
 
 [[policy]]
@@ -118,6 +118,7 @@ class Setup:
     workers: int = 1
     calls_a_minute: int = 5  # of one caller
     token: str | None = None
+    gateway_transport: str = "udp"
     more: str = ""
     prepare: Callable[[Path], None] | None = None
 
@@ -148,6 +149,7 @@ class Node(Program):
                 sip=self.port,
                 transit=TRANSIT,
                 gateway=gateway_port,
+                gateway_transport=setup.gateway_transport,
                 protected_callee=PROTECTED_CALLEE,
                 suspected=SUSPECTED,
                 admin_keys="" if setup.token is None else 'token_file = "admin.token"',
