@@ -4,6 +4,7 @@ CALLSIEVE_BUILD selects the flavour:
   release (default)  -O3, no bounds checks
   debug              bounds checks, overflow checks, line tracing, -O0 -g
   asan               AddressSanitizer and UndefinedBehaviorSanitizer, gcc; needs libasan preloaded
+  tsan               ThreadSanitizer, gcc; needs libtsan preloaded
   fuzz               AddressSanitizer and coverage for libFuzzer, clang; needs atheris' asan_with_fuzzer.so preloaded
 CALLSIEVE_TREES says what to build, with spaces between; "" = nothing.
 """
@@ -17,12 +18,14 @@ from setuptools import Extension, setup
 
 SANITIZE = {
     "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "tsan": ["-fsanitize=thread"],
     "fuzz": ["-fsanitize=address,fuzzer-no-link"],
 }
 CFLAGS_OF = {
     "release": ["-O3", "-g1", "-fno-plt", "-fno-semantic-interposition"],
     "debug": ["-O0", "-g", "-DCYTHON_TRACE=1"],
     "asan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["asan"]],
+    "tsan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["tsan"]],
     "fuzz": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["fuzz"]],
 }
 FLAVOUR = os.environ.get("CALLSIEVE_BUILD", "release")

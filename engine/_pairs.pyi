@@ -1,7 +1,10 @@
 """Pair memory: which block of callers a callee has refused. Shared by processes."""
 
+from array import array
 from os import PathLike
 from typing import final
+
+from typing_extensions import Buffer
 
 from engine._table import Table
 
@@ -23,3 +26,7 @@ class PairMemory:
         """Points that the callee's refusals of the block are still worth."""
     def add(self, callee: int, block: int, now_us: int, points: int) -> None:
         """Adds points (at most 1,000,000) for a refusal."""
+    def read_many(self, callees: Buffer, blocks: Buffer, now_us: int) -> array[int]:
+        """`read` for each pair (buffers of format Q)."""
+    def add_many(self, callees: Buffer, blocks: Buffer, now_us: int, points: int) -> None:
+        """`add` for each pair (buffers of format Q)."""

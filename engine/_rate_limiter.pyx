@@ -33,7 +33,7 @@ cdef int64_t MAX_NOW_US = 1LL << 61
 cdef int64_t MAX_INTERVAL_US = 1LL << 60
 
 cdef enum:
-    PREFETCHED = 16          # keys of a batch whose buckets are on their way at a time
+    PREFETCHED = 64          # keys of a batch whose buckets are on their way at a time
 
 
 cdef bint limiter_conforms(

@@ -44,7 +44,7 @@ cdef enum:
     MAX_COMPLAINTS = 0xFF
     FLAG_PINNED = 1
     DISPLACED = 1                      # records moved one after the other before something is evicted
-    PREFETCHED = 32                    # numbers of a batch whose buckets are on their way at a time
+    PREFETCHED = 64                    # numbers of a batch whose buckets are on their way at a time
 
 cdef struct Score:                     # a record's value, unpacked
     uint32_t q

@@ -12,8 +12,8 @@ from engine._table import Table
 class ListEntry:
     """What a subscriber says of a caller or of a block of callers.
 
-    last_day: of `allow` and `deny`, in days since 1970 UTC, 0 = without end. consent_categories: what the consent covers,
-    bit n = `Category` n, 0 = every call of that caller.
+    last_day: of `allow` and `deny`, in days since 1970 UTC, 0 = without end. consent_categories: what the consent
+    covers, bit n = `Category` n, 0 = every call of that caller.
     """
 
     allow: bool = False

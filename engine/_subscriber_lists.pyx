@@ -22,7 +22,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_DAY = 0xFFFF
-    PREFETCHED = 32
+    PREFETCHED = 64
 
 
 cdef inline bint over(uint64_t last_day, int64_t now_us) noexcept nogil:

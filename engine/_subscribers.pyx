@@ -34,7 +34,7 @@ from engine._table cimport (
 from engine._table import TableError
 
 cdef enum:
-    PREFETCHED = 32                    # subscribers of a batch whose buckets are on their way at a time
+    PREFETCHED = 64                    # subscribers of a batch whose buckets are on their way at a time
     IN_ORDER = 0xFFFFFFFF              # in place of a region's count of rows
 
 

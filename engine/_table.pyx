@@ -16,6 +16,7 @@ import secrets
 import struct
 import zlib
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 cimport cython
@@ -140,6 +141,7 @@ def _file_size(capacity):
     return _records_at(capacity) + capacity * RECORD_SIZE
 
 
+@cache
 def _boot():
     """Names this boot of the machine."""
     return bytes.fromhex(BOOT_ID.read_text().replace("-", ""))

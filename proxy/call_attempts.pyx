@@ -8,6 +8,7 @@ from proxy.counters cimport (
     DROPPED,
     INTERNAL_ERRORS,
     INVITES,
+    REFUSED_CAPPED,
     REFUSED_DRAINING,
     REFUSED_OVERLOAD,
     REJECTED,
@@ -15,6 +16,7 @@ from proxy.counters cimport (
     TAGGED,
     UNSCREENED,
 )
+from proxy.next_hop cimport HOP_CAPPED, HOP_FOUND, HopOutcome, NextHop
 from proxy.outbox cimport Writer, writer_over
 from proxy.redirect cimport (
     REDIRECT_BLOCK,
@@ -32,7 +34,7 @@ from proxy.sip.transaction cimport INVITE_SERVER, NO_GATEWAY, SERVER_SILENT, STA
 from proxy.sip.trunk_group cimport originating_group
 
 
-cdef class CallAttempts(RequestForwarding):
+cdef class CallAttempts(WaitingRequests):
     """New INVITEs of trunks."""
 
     cdef void on_invite(self, Incoming* incoming) noexcept nogil:
@@ -93,9 +95,27 @@ cdef class CallAttempts(RequestForwarding):
         else:
             incoming.tagged = call.event.verdict.action == ACTION_TAG
             self.count(TAGGED if incoming.tagged else ACCEPTED)
-            call.event.gateway = trunk.gateway
-            self.screening.tell(&call.event)
-            self.forward_stateful(incoming, index)
+            self.accept(incoming, trunk, index)
+
+    # The way is looked for before the decision is told, which says where the call goes, or that a cap keeps it out.
+    cdef void accept(self, Incoming* incoming, const TrunkEntry* trunk, uint32_t call) noexcept nogil:
+        cdef Call* c = &self.router.calls.calls[call]
+        cdef HopOutcome outcome = HOP_CAPPED
+        cdef NextHop next_hop
+        if self.router.calls.limits.admit(trunk.limit, incoming.now_us):
+            c.trunk_limit = trunk.limit
+            outcome = self.router.find_next_hop(incoming, c, &next_hop)
+        if outcome == HOP_CAPPED:
+            self.count(REFUSED_CAPPED)
+            c.event.status = 503
+            self.screening.tell(&c.event)
+            self.answer(incoming, 503, b"Service Unavailable")
+            self.router.calls.close(call)
+            return
+        if outcome == HOP_FOUND:
+            c.event.gateway = next_hop.gateway
+        self.screening.tell(&c.event)
+        self.forward_to(incoming, call, outcome, &next_hop)
 
     # A trusted peer may bring the calls of another trunk and say so in Contact (RFC 4904): they are that trunk's in every
     # respect from here on.

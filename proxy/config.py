@@ -67,6 +67,12 @@ class Node(Struct, frozen=True, kw_only=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0  # how long SIGTERM waits for open transactions
 
 
+class Dns(Struct, frozen=True, kw_only=True):
+    """Whom the workers ask for names. servers: address[:port]; none = those of /etc/resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+
+
 class Transport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
@@ -209,9 +215,15 @@ class Redirect(Struct, frozen=True, kw_only=True):
     divert_to: tuple[str, ...] = ()  # sip URIs
 
 
+CallsPerSecond = Annotated[float, Meta(ge=0, le=100_000)]
+ConcurrentCalls = Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
 
+    listeners: names of those that its calls come in by; none = any. route: [[gateway]]s in the order in which they are
+    tried. Caps of 0 are none; they hold for all workers together.
     tls_names: identities of its certificate (RFC 5922), which tell it wherever it connects from.
     """
 
@@ -225,18 +237,37 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     context: str | None = None
     dial_plan: str
     policy: str
-    route: str | None = None  # name of a [[gateway]]; none in redirect mode
+    route: str | tuple[str, ...] | None = None  # none in redirect mode
     compat: Compat | None = None  # redirect mode
     redirect: Redirect = Redirect()
+    listeners: tuple[str, ...] = ()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        return (self.route,) if isinstance(self.route, str) else self.route or ()
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Where calls to numbers that begin with `prefix` go; the longest prefix wins, then one that names the trunk.
+
+    prefix: as numbers are written canonically: "+8620", "CN:955". trunks: names; none = all of them.
+    """
+
+    prefix: str
+    trunks: tuple[str, ...] = ()
+    gateways: tuple[str, ...]
 
 
 class Target(Struct, frozen=True, kw_only=True):
     """address: host[:port], numeric or a name. Lower priority number is tried first, weight shares within a priority.
 
-    ips: where to send to; left out, a numeric address itself or what the name resolves to when the file is loaded.
+    ips: where to send to, so that the name is never looked up. found_ips: what it led to when the file was loaded; not
+    for operators.
     """
 
     address: str
@@ -244,6 +275,7 @@ class Target(Struct, frozen=True, kw_only=True):
     weight: Annotated[int, Meta(ge=1, le=65_535)] = 1
     transport: Transport = Transport.UDP
     ips: tuple[str, ...] = ()
+    found_ips: tuple[str, ...] = ()
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -277,6 +309,8 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
     retry_on: tuple[Annotated[int, Meta(ge=400, le=599)], ...] = (503,)
     rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
 
@@ -289,6 +323,7 @@ class Configuration(
         "listeners": "listener",
         "trunks": "trunk",
         "gateways": "gateway",
+        "routes": "route",
         "tls_tables": "tls",
         "policies": "policy",
         "lists": "list",
@@ -302,6 +337,7 @@ class Configuration(
 
     include: tuple[str, ...] = ()
     node: Node = Node()
+    dns: Dns = Dns()
     admin: Admin = Admin()
     streams: Streams = Streams()
     decision_log: DecisionLog = DecisionLog()
@@ -313,6 +349,7 @@ class Configuration(
     tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()

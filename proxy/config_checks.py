@@ -16,6 +16,7 @@ from engine import numbers
 from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
+from proxy.config_checks_routes import check_routes
 from proxy.config_errors import ConfigFinding, error, warning
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
@@ -65,8 +66,10 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        if trunk.route is not None:
-            yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        for name in trunk.gateways:
+            yield from _reference(f"trunk[{trunk.name}].route", name, gateways, "gateway")
+        for name in trunk.listeners:
+            yield from _reference(f"trunk[{trunk.name}].listeners", name, listeners, "listener")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -78,7 +81,8 @@ def _reference(key: str, name: str, known: set[str], table: str) -> Findings:
 
 
 def _unused(configuration: Configuration) -> Findings:
-    routes = {trunk.route for trunk in configuration.trunks}
+    routes = {name for trunk in configuration.trunks for name in trunk.gateways}
+    routes |= {name for route in configuration.routes for name in route.gateways}
     for gateway in configuration.gateways:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
@@ -93,6 +97,15 @@ def _unused(configuration: Configuration) -> Findings:
 def _node(configuration: Configuration) -> Findings:
     if not re.match(r"[ -~]{0,64}\Z", configuration.node.server_header):
         yield error("node.server_header", "use at most 64 printable ASCII characters")
+    for position, text in enumerate(configuration.dns.servers):
+        key = f"dns.servers[{position}]"
+        try:
+            numeric = parse_host_port(text, 53).ip is not None
+        except ValueError as why:
+            yield error(key, str(why))
+        else:
+            if not numeric:
+                yield error(key, f"{text!r} is a name, and nobody to ask for it")
     spare = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
     if len(configuration.node.state_dir.encode()) > spare:
         yield error("node.state_dir", f"is longer than {spare} bytes, too long for the sockets kept in it")
@@ -170,7 +183,7 @@ def _host(key: str, text: str) -> Findings:
 def _sources(configuration: Configuration) -> Findings:
     if not configuration.trunks:
         yield error("trunk", "there is none, so every call would be dropped")
-    known: list[tuple[IPv4Network | IPv6Network, str]] = []
+    known: list[tuple[IPv4Network | IPv6Network, Trunk]] = []
     for trunk in configuration.trunks:
         if not trunk.sources and not trunk.tls_names and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
@@ -182,15 +195,18 @@ def _sources(configuration: Configuration) -> Findings:
                 yield error(key, str(why))
                 continue
             yield from _overlaps(key, trunk, network, known)
-            known.append((network, trunk.name))
+            known.append((network, trunk))
 
 
 def _overlaps(
-    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, str]]
+    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, Trunk]]
 ) -> Findings:
     if network.prefixlen == 0:
         yield warning(key, "any address may place calls on this trunk")
-    for other, owner in known:
+    for other, other_trunk in known:
+        owner = other_trunk.name
+        if trunk.listeners and other_trunk.listeners and not set(trunk.listeners) & set(other_trunk.listeners):
+            continue  # never by the same listener
         if network == other:
             yield error(key, f"{network} is a source of trunk[{owner}] already")
         elif network.version == other.version and network.overlaps(other):
@@ -338,6 +354,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _admin,
     _sources,
     _targets,
+    check_routes,
     _redress,
     _statuses,
     check_identities,

@@ -17,7 +17,7 @@ from proxy.config_checks import check
 from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_files import Draft, read_files
 from proxy.config_tls import check_certificates
-from proxy.gateways import resolve_targets
+from proxy.gateway_start import resolve_targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ cdef enum Counter:
     CALLS_EVICTED
     REFUSED_OVERLOAD         # 503: no room for a transaction
     REFUSED_DRAINING
+    REFUSED_CAPPED           # 503: trunk or gateways have as many calls as they may
     TIMEOUTS                 # no final response in time
     FAILOVERS
     TRANSPORT_FAILURES       # requests that could not be delivered
@@ -39,6 +40,7 @@ cdef enum Counter:
     INTERNAL_ERRORS
     EVENTS_LOST              # the buffer between worker and control was full
     HANDED_OVER              # datagrams passed to the worker they belong to
+    PARKED                   # requests that waited for a name
     TRANSACTIONS_REAPED      # lingering transactions ended early to make room
     CONNECTIONS_ACCEPTED     # by listeners for TCP, TLS and WebSocket
     CONNECTIONS_REFUSED      # closed at once: a cap on connections, or a ban

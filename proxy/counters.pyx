@@ -9,10 +9,11 @@ NAMES = (
     "received", "sent", "send_failed", "keepalives", "not_sip", "unknown_source", "bad_messages", "retransmissions",
     "invites", "screened", "accepted", "tagged", "diverted", "rejected", "dropped", "unscreened", "in_dialog", "acks",
     "cancels", "responses", "stray_responses", "answered", "ended", "calls_evicted", "refused_overload",
-    "refused_draining", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable", "method_refused", "internal_errors",
-    "events_lost", "handed_over", "transactions_reaped", "connections_accepted", "connections_refused",
-    "connections_opened", "connection_failures", "connection_timeouts", "tls_failures", "tls_reload_failures",
-    "framing_errors", "write_queue_overflows", "accept_pauses", "connections", "server_transactions", "client_transactions", "calls",
+    "refused_draining", "refused_capped", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable",
+    "method_refused", "internal_errors", "events_lost", "handed_over", "parked", "transactions_reaped",
+    "connections_accepted", "connections_refused", "connections_opened", "connection_failures", "connection_timeouts",
+    "tls_failures", "tls_reload_failures", "framing_errors", "write_queue_overflows", "accept_pauses", "connections",
+    "server_transactions", "client_transactions", "calls",
     "memory_taken",
 )
 GAUGES = frozenset({"connections", "server_transactions", "client_transactions", "calls", "memory_taken"})

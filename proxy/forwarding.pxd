@@ -3,9 +3,9 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.outbox cimport Writer
+from proxy.route_edit cimport RouteEdit
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
-from proxy.sip.route cimport RouteCursor
 from proxy.trust_border cimport Border
 
 # How a request leaves (RFC 3261 section 16.6).
@@ -17,10 +17,10 @@ cdef struct Hop:
     const uint8_t* branch
     uint32_t branch_size
     const Address* source    # where it came from; NULL = its top Via is complete already
-    bint cut_routes          # Route values before `routes` are ours and go
-    RouteCursor routes
+    RouteEdit route_edit     # what becomes of the Route rows
     Border border            # what may cross to the receiver
     int32_t max_forwards
+    int32_t max_breadth      # RFC 5393; 0 = as received
     const uint8_t* extra     # complete header lines to add: Record-Route, labels
     uint32_t extra_size
 

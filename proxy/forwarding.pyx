@@ -5,10 +5,12 @@ whole, so that every header a proxy does not own leaves byte for byte as it came
 """
 
 from proxy.outbox cimport literal, put, put_decimal, put_hex
+from proxy.route_edit cimport write_route_row
 from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
     CONTENT_LENGTH_ABSENT,
+    HEADER_MAX_BREADTH,
     HEADER_MAX_FORWARDS,
     HEADER_RECORD_ROUTE,
     HEADER_ROUTE,
@@ -39,6 +41,10 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
     if message.max_forwards_header < 0:
         literal(writer, b"Max-Forwards: 70\r\n")
     write_missing_length(writer, message)
+    if hop.max_breadth:
+        literal(writer, b"Max-Breadth: ")
+        put_decimal(writer, <uint64_t>hop.max_breadth)
+        literal(writer, b"\r\n")
     cdef uint32_t run = message.headers_start
     cdef const Header* header
     cdef int i
@@ -87,7 +93,9 @@ cdef bint edits_request_header(const Message* message, const Hop* hop, int index
     if name == HEADER_MAX_FORWARDS:
         return True
     if name == HEADER_ROUTE:
-        return hop.cut_routes and (hop.routes.header < 0 or index <= hop.routes.header)
+        return hop.route_edit.active
+    if name == HEADER_MAX_BREADTH:
+        return hop.max_breadth != 0
     return changes_at_border(&hop.border, message, index)
 
 
@@ -101,10 +109,8 @@ cdef void write_edited_header(Writer* writer, const Message* message, const Hop*
         put_decimal(writer, <uint64_t>hop.max_forwards)
         literal(writer, b"\r\n")
     elif header.name == HEADER_ROUTE:
-        if index == hop.routes.header:
-            put_range(writer, message, header.start, header.value)
-            put_range(writer, message, hop.routes.at, header.end)
-    else:
+        write_route_row(writer, message, index, &hop.route_edit)
+    elif header.name != HEADER_MAX_BREADTH:
         write_across(writer, &hop.border, message, index)
 
 
@@ -336,10 +342,14 @@ cdef const char* standard_reason(uint16_t status) noexcept nogil:
         return b"Bad Extension"
     if status == 433:
         return b"Anonymity Disallowed"
+    if status == 440:
+        return b"Max-Breadth Exceeded"
     if status == 480:
         return b"Temporarily Unavailable"
     if status == 481:
         return b"Call/Transaction Does Not Exist"
+    if status == 482:
+        return b"Loop Detected"
     if status == 483:
         return b"Too Many Hops"
     if status == 486:

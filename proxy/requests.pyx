@@ -16,6 +16,7 @@ from proxy.counters cimport (
     UNKNOWN_SOURCE,
 )
 from proxy.forwarding cimport standard_reason
+from proxy.loops cimport breadth_of, has_looped, loop_part
 from proxy.outbox cimport Writer, put, writer_over
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
 from proxy.sip.grammar cimport sip_equal_nocase
@@ -60,7 +61,7 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef uint32_t server
-        self.router.read_routes(message, &incoming.route)
+        self.router.read_routes(incoming.message, incoming.listener, &incoming.route)
         if incoming.peer.kind == PEER_UNKNOWN and not (message.to_tag.size and incoming.route.has_cookie):
             self.count(UNKNOWN_SOURCE)
             if self.router.routing.redirects and message.method == METHOD_INVITE:
@@ -123,6 +124,8 @@ cdef class RequestProcessing(CallAttempts):
             return
         if status == 0 and incoming.route.malformed:
             status = 400
+        if status == 0:
+            status = self.return_of(incoming)
         if status:
             if status >= 300:
                 self.count(BAD_MESSAGES)
@@ -189,6 +192,13 @@ cdef class RequestProcessing(CallAttempts):
         if message.has_proxy_require:
             return 420
         return 0
+
+    # RFC 5393 sections 4.2 and 5.3.3: a request that has come back as it was, or may be forked no more.
+    cdef uint16_t return_of(self, Incoming* incoming) noexcept nogil:
+        cdef uint32_t peer = <uint32_t>incoming.peer.kind << 16 | incoming.peer.index
+        if breadth_of(incoming.message) == 0:
+            return 440
+        return 482 if has_looped(incoming.message, loop_part(incoming.message, peer, self.router.secret)) else 0
 
     cdef void on_bye(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message

@@ -173,6 +173,7 @@ cdef class ResponseContext(TransactionLayer):
         next_hop.listener = c.listener
         next_hop.gateway = NO_GATEWAY
         next_hop.target = 0
+        next_hop.secure = False
         cancelling = &self.transactions.clients[cancel]
         cancelling.flags = CLIENT_CANCEL
         if self.start_client(0, &next_hop, sent, cancel, METHOD_CANCEL, now_us):

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.calls cimport Call
 from proxy.outbox cimport OutMessage, Outbox
-from proxy.router cimport NextHop
+from proxy.next_hop cimport NextHop
 from proxy.screening cimport Screening
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message

@@ -20,7 +20,9 @@ from proxy.counters cimport (
 from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
+from proxy.next_hop cimport HOP_FOUND
 from proxy.outbox cimport Writer, writer_over
+from proxy.prefix_routes cimport NO_ROUTE
 from proxy.router cimport URI_ROOM
 from proxy.routing_table cimport retries_on
 from proxy.sip.grammar cimport Slice
@@ -239,13 +241,18 @@ cdef class ResponseProcessing(ResponseContext):
     # RFC 3263 section 4.3: the same request on a new branch to the next target. False: there is none left.
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Call* call = &self.router.calls.calls[s.call] if s.call else NULL
         cdef NextHop next_hop
-        if s.gateway == NO_GATEWAY or s.routing != self.router.routing.generation:
+        if s.route == NO_ROUTE or s.routing != self.router.routing.generation:
             return False
         if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
-        if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
+        next_hop.route, next_hop.position = s.route, s.position
+        next_hop.secure = self.transactions.clients[client].secure
+        if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
             return False
+        if next_hop.position != s.position:
+            s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
         if not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
@@ -273,6 +280,7 @@ cdef class ResponseProcessing(ResponseContext):
         memset(&hop, 0, sizeof(Hop))
         self.router.fill_via(next_hop.listener, &hop)
         hop.branch = branch
+        self.transactions.clients[following].loop = old.loop
         hop.branch_size = self.transactions.write_branch(following, self.worker, branch)
         hop.uri_size = self.router.retarget_uri(&self.kept, old, next_hop, uri)
         hop.uri = uri if hop.uri_size else NULL
@@ -303,6 +311,9 @@ cdef class ResponseProcessing(ResponseContext):
         if c.flags & CLIENT_MOVED and server:
             by_udp.destination = c.destination
             by_udp.gateway, by_udp.target = c.gateway, c.target
+            by_udp.route = self.transactions.servers[server].route
+            by_udp.position = self.transactions.servers[server].position
+            by_udp.secure = False
             by_udp.listener = <uint8_t>self.router.listeners[c.listener].datagram
             if self.send_again(server, client, &by_udp, now_us):
                 self.transactions.end_client(client)

@@ -2,7 +2,9 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from engine._decision cimport number_t
 from engine._numbers cimport DialPlanRules
+from proxy.prefix_routes cimport PrefixRoutes, RouteEntry
 from proxy.sip.address cimport Address
 from proxy.sip.grammar cimport Slice
 from proxy.sip.message cimport Message
@@ -23,6 +25,7 @@ cdef enum Form:
 
 cdef enum:
     MAX_CONTACTS = 12
+    MAX_TARGETS = 64         # of a gateway: `tried` is one 64-bit word
 
 cdef enum Compat:
     COMPAT_NONE = 0          # not in redirect mode
@@ -49,7 +52,8 @@ cdef struct Redirection:
 
 cdef struct TrunkEntry:
     const DialPlanRules* dial_plan
-    uint16_t gateway
+    uint16_t route           # of calls that no prefix leads elsewhere
+    uint16_t limit           # index of its caps
     uint16_t policy_trunk
     uint8_t trusted
     uint8_t rights           # Right, as bits
@@ -69,12 +73,15 @@ cdef struct TargetEntry:
     int32_t weight
     int64_t current          # smooth weighted round robin
     uint8_t listener         # by which it is reached
+    uint8_t secure           # reached by TLS
+    uint8_t retired          # its name leads here no more; the place is free
     uint8_t down
     uint16_t streak          # probes in a row that contradict `down`
 
 cdef struct GatewayEntry:
-    TargetEntry* targets
-    uint16_t target_count
+    TargetEntry targets[MAX_TARGETS]
+    uint16_t target_count    # places in use, the retired among them included
+    uint16_t limit           # index of its caps
     uint16_t up_after
     uint16_t down_after
     uint8_t trusted
@@ -89,6 +96,7 @@ cdef struct GatewayEntry:
 cdef struct Network:
     uint8_t ip[16]
     uint8_t prefix
+    uint16_t listeners       # bits of those that it counts on
     Peer peer
 
 cdef struct Text:
@@ -100,6 +108,7 @@ cdef enum:
 
 cdef struct CachedPeer:
     uint8_t ip[16]
+    uint8_t listener
     Peer peer
     uint8_t valid
 
@@ -109,6 +118,8 @@ cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogi
 cdef class RoutingTable:
     cdef TrunkEntry* trunks
     cdef GatewayEntry* gateways
+    cdef RouteEntry* routes
+    cdef PrefixRoutes prefixes
     cdef Network* networks
     cdef CachedPeer* cache
     cdef Text* labels        # escaped for a quoted-string
@@ -126,13 +137,20 @@ cdef class RoutingTable:
     cdef list keep           # Python objects that the pointers above point into
     cdef readonly object routing
 
-    cdef Peer peer_of(self, const Address* source) noexcept nogil
+    # listener: that its message came in by.
+    cdef Peer peer_of(self, const Address* source, uint8_t listener) noexcept nogil
+    cdef Peer find_peer(self, const Address* source, uint8_t listener) noexcept nogil
     # What a peer may say that others have to believe: bits of Right.
     cdef uint8_t rights_of(self, Peer peer) noexcept nogil
     # The trunk that a trunk group belongs to, -1 = none.
     cdef int trunk_of_group(self, const Message* message, Slice group, Slice context) noexcept nogil
+    # The route of a call from this trunk to this number.
+    cdef uint16_t route_of(self, uint16_t trunk, number_t callee) noexcept nogil
+    # Bits of the targets not in `tried`. secure: only those reached by TLS.
+    cdef uint64_t untried(self, uint16_t gateway, uint64_t tried, bint secure) noexcept nogil
     # Index of the target to try next among those not in `tried`; -1 = none is left. Targets that are down come last.
-    cdef int choose_target(self, uint16_t gateway, uint64_t tried) noexcept nogil
+    cdef int choose_target(self, uint16_t gateway, uint64_t tried, bint secure) noexcept nogil
+    cdef int fill_target(self, TargetEntry* target, object route) except -1
     cdef Text text(self, bytes value)
     cdef const char* zero_ended(self, str value) except NULL
     cdef int set_redirection(self, Redirection* entry, redirect) except -1

@@ -1,5 +1,5 @@
-"""A worker: the call path in one process, driven by uvloop. No HTTP, no resolver; of the disk only certificates that
-have changed, in a thread.
+"""A worker: the call path in one process, driven by uvloop. No HTTP; names are looked up beside it; of the disk only
+certificates that have changed, in a thread.
 
     python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
 
@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,16 @@ import uvloop
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
+from proxy.call_limits import CallLimits, open_limits
 from proxy.config import Configuration, InternalErrorAction, Listener, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ProxyCore
 from proxy.counters import Counters
+from proxy.dns_servers import DnsServers
 from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
 from proxy.logs import Log, open_log
+from proxy.name_service import NameService
+from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
 from proxy.stream import StreamEdge
@@ -45,7 +50,7 @@ _HEALTH_S = 1.0
 _DRAIN_POLL_S = 0.05
 _LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
 
-Prepared = tuple[Routing, Screener]
+Prepared = tuple[Routing, Screener, CallLimits]
 
 
 class Worker:
@@ -64,6 +69,7 @@ class Worker:
         sockets: Sequence[socket.socket],
         sender: EventSender,
         prepare: Callable[[int], Prepared],
+        make_resolver: Callable[[], Resolver],
         log: Log,
     ) -> None:
         self._number = number
@@ -74,6 +80,7 @@ class Worker:
         self._sockets = sockets
         self._sender = sender
         self._prepare = prepare
+        self._make_resolver = make_resolver
         self._log = log
         self._generation = 0
         self._armed_us = 0
@@ -81,7 +88,7 @@ class Worker:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.Task[None]] = []
         self._swaps: asyncio.Queue[int] = asyncio.Queue()
-        self._target_names: dict[tuple[int, int], tuple[str, str]] = {}
+        self._gateway_names: list[str] = []
         self._health: tuple[Target, ...] = ()
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -91,6 +98,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         if lifeline is not None:
             loop.add_reader(lifeline, stop.set)
+        self._names = NameService(self._make_resolver(), self._resolved, self._core.set_targets, self._log)
         self._configure(generation, self._prepare(generation))
         for index, bound in enumerate(self._sockets):
             if bound.type == socket.SOCK_DGRAM:
@@ -113,6 +121,7 @@ class Worker:
         self._streams.close()
         for task in [*background, *self._probes]:
             task.cancel()
+        self._names.close()
         self._collect()
         self._sender.flush()
 
@@ -146,9 +155,16 @@ class Worker:
         delay_s = max(0, deadline_us - self._edge.now_us()) / 1_000_000
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
+    def _resolved(self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float) -> None:
+        self._edge.resolved(question, destinations, ttl_s)
+        self._collect()
+        self._arm()
+
     # Events
 
     def _collect(self) -> None:
+        if questions := self._core.take_questions():
+            self._names.ask(questions)
         while events := self._core.take_events():
             self._sender.add(events)
         if self._sender.pending >= _COALESCE_EVENTS:
@@ -202,39 +218,38 @@ class Worker:
 
     def _configure(self, generation: int, prepared: Prepared) -> None:
         """The one point at which a configuration comes into force."""
-        routing, screener = prepared
-        self._core.configure(routing, screener)
+        routing, screener, limits = prepared
+        self._core.configure(routing, screener, limits)
         self._streams.configure(routing)
         self._generation = generation
         for task in self._probes:
             task.cancel()
         self._probes = [
-            asyncio.create_task(self._probe(index, target, gateway.probe))
+            asyncio.create_task(self._probe(index, gateway.probe))
             for index, gateway in enumerate(routing.gateways)
-            for target in range(len(gateway.targets))
             if gateway.probe.enabled
         ]
-        self._target_names = {
-            (index, target): (gateway.name, route.text)
-            for index, gateway in enumerate(routing.gateways)
-            for target, route in enumerate(gateway.targets)
-        }
+        self._gateway_names = [gateway.name for gateway in routing.gateways]
+        self._names.watch(routing.gateways)
 
     # Gateways
 
-    async def _probe(self, gateway: int, target: int, probe: Probe) -> None:
+    async def _probe(self, gateway: int, probe: Probe) -> None:
         while True:
-            sent = self._edge.probe(gateway, target)
+            sent = [self._edge.probe(gateway, target) for target, _ in self._core.targets(gateway)]
             self._arm()
             await asyncio.sleep(probe.timeout_s)
-            self._edge.probe_timeout(sent)
+            for one in sent:
+                self._edge.probe_timeout(one)
             await asyncio.sleep(max(0.0, probe.interval_s - probe.timeout_s))
 
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(_HEALTH_S)
+            texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
             health = tuple(
-                Target(*self._target_names[gateway, target], up) for gateway, target, up in self._core.target_health()
+                Target(self._gateway_names[gateway], texts[gateway][target], up)
+                for gateway, target, up in self._core.target_health()
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
@@ -268,11 +283,22 @@ class FaultLog:
         self._unsaid = 0
 
 
-def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, generation: int) -> Prepared:
+def prepare_generation(
+    state: StateDirectory, tables: Tables, node_key: bytes, worker: int, workers: int, generation: int
+) -> Prepared:
     """Opens a generation; OSError or ValueError if it cannot be run."""
     routing = build_routing(state.configuration(generation), generation)
     image = PolicyImage.open(state.policy_image(generation))
-    return routing, Screener(image, tables, node_key)
+    limits = open_limits(state.call_limits(generation), routing.limits, worker, workers)
+    return routing, Screener(image, tables, node_key), limits
+
+
+def build_resolver(configuration: Configuration) -> Resolver:
+    """Made within the running loop. The preferred transport is that of the first listener."""
+    reach = [
+        (row.transport.value, ip_address(parse_host_port(row.address).host).version) for row in configuration.listeners
+    ]
+    return Resolver(reach, DnsServers(configuration.dns.servers).query)
 
 
 def build_core(
@@ -346,7 +372,8 @@ def main() -> None:
         functools.partial(renew_certificates, certificates, counters, log),
         sockets,
         EventSender(state.events_socket, options.worker),
-        functools.partial(prepare_generation, state, tables, state.node_key()),
+        functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
+        functools.partial(build_resolver, configuration),
         log,
     )
     gc.freeze()  # what has been made lives as long as the process

@@ -3,8 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.counters cimport Counters
+from proxy.next_hop cimport Incoming, NextHop
 from proxy.outbox cimport OutMessage, Outbox, Writer
-from proxy.router cimport Incoming, NextHop, Router
+from proxy.router cimport Router
 from proxy.routing_table cimport Text
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message

@@ -241,6 +241,7 @@ cdef class TransactionLayer:
         c.gateway = next_hop.gateway
         c.target = next_hop.target
         c.method = method
+        c.secure = next_hop.secure
         c.retransmit = LENGTH_T1
         c.reliable = is_reliable(self.router.listeners[next_hop.listener].transport)
         sent.token = <uint64_t>client << 32 | c.generation
@@ -248,9 +249,7 @@ cdef class TransactionLayer:
             self.transactions.attach(client, server)
             if next_hop.gateway != NO_GATEWAY:
                 s.tried |= <uint64_t>1 << next_hop.target
-                if method == METHOD_INVITE and has_untried(
-                    s.tried, self.router.routing.gateways[next_hop.gateway].target_count
-                ):
+                if method == METHOD_INVITE and self.router.has_alternative(next_hop, s.tried):
                     timeout = LENGTH_FAILOVER
         if not c.reliable:
             self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
@@ -295,7 +294,8 @@ cdef class TransactionLayer:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Border border
         cdef bint crosses = self.router.open_response_border(
-            message, &self.transactions.clients[s.client].destination, &s.peer, &border
+            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener,
+            &s.peer, s.listener, &border
         )
         write_response(writer, message, &border if crosses else NULL)
 
@@ -394,8 +394,3 @@ cdef class TransactionLayer:
             self.on_target_silent(client, now_us)
         else:
             self.on_client_timeout(client, now_us)
-
-
-cdef inline bint has_untried(uint64_t tried, uint16_t targets) noexcept nogil:
-    cdef uint64_t all_ = <uint64_t>-1 if targets >= 64 else (<uint64_t>1 << targets) - 1
-    return (tried & all_) != all_

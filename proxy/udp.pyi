@@ -52,5 +52,7 @@ class UdpEdge:
         """Sends OPTIONS to a target; give the result to `probe_timeout` when the answer should have come."""
     def probe_timeout(self, probe: int) -> bool:
         """True if that probe is still unanswered: it then counts against its target."""
+    def resolved(self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float) -> None:
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
     def now_us(self) -> int:
         """The node's time: Unix microseconds that never go back."""

@@ -177,6 +177,12 @@ cdef class UdpEdge:
         self.send_all()
         self.finish()
 
+    def resolved(self, question, destinations, ttl_s):
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
+        self.core.resolved(question, destinations, ttl_s, self.now(), self.out)
+        self.send_all()
+        self.finish()
+
     def now_us(self):
         """The node's time: Unix microseconds that never go back."""
         return self.now()

@@ -52,6 +52,7 @@ cdef enum HeaderName:
     HEADER_CHARGING = 24             # P-Charging-*
     HEADER_ACCESS_NETWORK = 25       # P-Access-Network-Info
     HEADER_CONTACT = 26
+    HEADER_MAX_BREADTH = 27          # RFC 5393
 
 cdef enum:
     MAX_HEADERS = 256

@@ -452,7 +452,9 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
             return HEADER_CALL_INFO
         return HEADER_CONTENT_LENGTH if equal_token(name, size, b"content-length") else HEADER_OTHER
     if first == 109:
-        return HEADER_MAX_FORWARDS if equal_token(name, size, b"max-forwards") else HEADER_OTHER
+        if equal_token(name, size, b"max-forwards"):
+            return HEADER_MAX_FORWARDS
+        return HEADER_MAX_BREADTH if equal_token(name, size, b"max-breadth") else HEADER_OTHER
     if first == 114:
         return name_with_r(name, size)
     if first == 112:

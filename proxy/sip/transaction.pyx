@@ -208,13 +208,13 @@ cdef class Transactions:
         return find_key(&self.keys, key)
 
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil:
-        cdef uint64_t index, generation
+        cdef uint64_t index, generation, loop
         if size != BRANCH_SIZE or not parse_hex(branch + 9, 8, &index) or not parse_hex(branch + 17, 8, &generation):
             return 0
-        if index == 0 or index > self.capacity:
+        if index == 0 or index > self.capacity or not parse_hex(branch + 25, LOOP_SIZE, &loop):
             return 0
         cdef ClientTransaction* client = &self.clients[index]
-        if client.state == STATE_FREE or client.generation != <uint32_t>generation:
+        if client.state == STATE_FREE or client.generation != <uint32_t>generation or client.loop != loop:
             return 0
         return <uint32_t>index
 
@@ -339,6 +339,7 @@ cdef class Transactions:
         write_hex(out + 7, worker, 2)
         write_hex(out + 9, client, 8)
         write_hex(out + 17, self.clients[client].generation, 8)
+        write_hex(out + 25, self.clients[client].loop, LOOP_SIZE)
         return BRANCH_SIZE
 
     # A timer node's number: transaction << 2 | client << 1 | which.

@@ -29,7 +29,6 @@ from tests.abuse.stream_clients import (
     secure,
 )
 from tests.certificates import Authority, Issued
-from tests.live.conftest import ports, sipp, start_node  # noqa: F401
 from tests.live.node import PROTECTED_CALLEE, STRANGER, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import Sipp, SippFactory
@@ -44,7 +43,7 @@ Start = Callable[..., Node]
 
 
 @pytest.fixture
-def gateway(ports: Ports) -> Iterator[socket.socket]:  # noqa: F811
+def gateway(ports: Ports) -> Iterator[socket.socket]:
     """The softswitch's place, where every datagram that the node forwards is kept."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         end.bind((LOOPBACK, ports.udp()))
@@ -53,7 +52,7 @@ def gateway(ports: Ports) -> Iterator[socket.socket]:  # noqa: F811
 
 
 @pytest.fixture
-def watched(start_node: Start, gateway: socket.socket) -> Watched:  # noqa: F811
+def watched(start_node: Start, gateway: socket.socket) -> Watched:
     """A node with a TCP listener beside its UDP one, whose gateway is `gateway`."""
     return Watched(start_node(gateway.getsockname()[1], more=LIMITED))
 
@@ -61,7 +60,7 @@ def watched(start_node: Start, gateway: socket.socket) -> Watched:  # noqa: F811
 class CleanCaller:
     """Calls that go on beside an attack, over UDP, to a softswitch that answers."""
 
-    def __init__(self, node: Node, sipp: SippFactory) -> None:  # noqa: F811
+    def __init__(self, node: Node, sipp: SippFactory) -> None:
         self._callee = sipp.callee(port=node.gateway_port)
         self._node = node
         self._sipp = sipp
@@ -71,7 +70,7 @@ class CleanCaller:
 
 
 @pytest.fixture
-def clean(start_node: Start, ports: Ports, sipp: SippFactory) -> tuple[Watched, CleanCaller]:  # noqa: F811
+def clean(start_node: Start, ports: Ports, sipp: SippFactory) -> tuple[Watched, CleanCaller]:
     node = start_node(ports.udp(), more=LIMITED)
     return Watched(node), CleanCaller(node, sipp)
 
@@ -166,7 +165,7 @@ def test_t2_messages_without_end_on_one_connection_hold_up_nobody(clean: tuple[W
     assert watched.is_the_same()
 
 
-def test_t2_connections_of_one_source_are_capped(start_node: Start, ports: Ports) -> None:  # noqa: F811
+def test_t2_connections_of_one_source_are_capped(start_node: Start, ports: Ports) -> None:
     watched = Watched(start_node(ports.udp(), more=STREAMS + "\n[streams]\nmax_connections_per_source = 50\n"))
     ends = [connect(watched.node.port) for _ in range(60)]
     wait_until(lambda: watched.count("connections_refused") == 10, "ten to be refused")
@@ -179,8 +178,8 @@ def test_t2_connections_of_one_source_are_capped(start_node: Start, ports: Ports
 
 @pytest.mark.parametrize("transport", ["tcp", "tls"])
 def test_t3_requests_and_then_a_reset_leave_nothing_behind(
-    start_node: Start,  # noqa: F811
-    ports: Ports,  # noqa: F811
+    start_node: Start,
+    ports: Ports,
     tmp_path: Path,
     transport: str,
 ) -> None:
@@ -229,8 +228,8 @@ def test_t3_a_lost_connection_cancels_nothing(watched: Watched, gateway: socket.
 
 @pytest.fixture
 def secured(
-    start_node: Start,  # noqa: F811
-    ports: Ports,  # noqa: F811
+    start_node: Start,
+    ports: Ports,
     tmp_path: Path,
 ) -> tuple[Watched, int, Authority, Issued]:
     """A node with a TLS listener: its worker, port, authority and the files that its certificate is in."""

@@ -83,8 +83,8 @@ class Baresip(Program):
         )
         more = f";transport={way.transport}"
         outbound = f';outbound="sip:{LOOPBACK}:{way.proxy_port}{more}"' if way.proxy_port else ""
-        account = f"<sip:{number}@{LOOPBACK}:{self.port}{more}>{outbound};regint=0;audio_codecs=PCMA;answermode=manual\n"
-        (home / "accounts").write_text(account)
+        account = f"<sip:{number}@{LOOPBACK}:{self.port}{more}>{outbound};regint=0;audio_codecs=PCMA"
+        (home / "accounts").write_text(f"{account};answermode=manual\n")
         (home / "contacts").write_text("")
         super().__init__([binary, "-f", str(home), "-s"], directory, name)
         self.wait_for("baresip is ready.")
@@ -94,7 +94,8 @@ class Baresip(Program):
         self._reader.start()
 
     def dial(self, number: str, port: int, *, host: str = LOOPBACK) -> None:
-        self._command("dial", f"sip:{number}@{host}:{port};transport={self._way.transport}")
+        """By the transport of its account, which it adds itself."""
+        self._command("dial", f"sip:{number}@{host}:{port}")
 
     def answer(self) -> None:
         self._command("accept")

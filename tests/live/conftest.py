@@ -10,6 +10,7 @@ import pytest
 
 from tests.live.baresip import BaresipFactory
 from tests.live.kamailio import KamailioFactory
+from tests.live.linphone import LinphoneFactory
 from tests.live.node import Node, Setup
 from tests.live.programs import Ports
 from tests.live.sipp import SippFactory
@@ -37,6 +38,13 @@ def baresip(tmp_path: Path, ports: Ports) -> Iterator[BaresipFactory]:
 @pytest.fixture
 def kamailio(tmp_path: Path, ports: Ports) -> Iterator[KamailioFactory]:
     factory = KamailioFactory(tmp_path, ports)
+    yield factory
+    factory.stop()
+
+
+@pytest.fixture
+def linphone(tmp_path: Path, ports: Ports) -> Iterator[LinphoneFactory]:
+    factory = LinphoneFactory(tmp_path, ports)
     yield factory
     factory.stop()
 

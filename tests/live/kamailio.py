@@ -68,7 +68,9 @@ ca_list = {authority}
 class Kamailio(Program):
     """Listens on `host`: UDP and TCP on `port`, TLS on `tls_port`. next_hop: a SIP URI."""
 
-    def __init__(self, directory: Path, ports: Ports, name: str, host: str, next_hop: str, authority: Authority) -> None:
+    def __init__(
+        self, directory: Path, ports: Ports, name: str, host: str, next_hop: str, authority: Authority
+    ) -> None:
         binary = require("kamailio", "kamailio")
         self.host, self.port, self.tls_port = host, ports.tcp(), ports.tcp()
         home = directory / name

@@ -44,7 +44,8 @@ def sections() -> dict[str, str]:
     return found
 
 
-KEYS = [*keys(Configuration, "")]
+NOT_FOR_OPERATORS = {("gateway.targets", "found_ips")}
+KEYS = [key for key in keys(Configuration, "") if (key[0], key[1].encode_name) not in NOT_FOR_OPERATORS]
 
 
 def written(heading: str, key: str) -> re.Match[str] | None:

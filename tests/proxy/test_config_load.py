@@ -218,11 +218,6 @@ ERRORS = {
         "gateway[softswitch].targets[0].transport",
         "of that IP version",
     ),
-    "unresolvable": (
-        edited("198.51.100.20", "callsieve-test.invalid"),
-        "gateway[softswitch].targets[0].address",
-        "does not resolve",
-    ),
     # Answers.
     "603+ without contact": (
         edited('url = "https://redress.example.net/r"', ""),
@@ -305,6 +300,11 @@ WARNINGS = {
         GOOD + '[[dial_plan]]\nname = "cn"\ncountry_code = "86"\n',
         "dial_plan[cn]",
         "replaces the built-in",
+    ),
+    "unresolvable": (
+        edited("198.51.100.20", "callsieve-test.invalid"),
+        "gateway[softswitch].targets[0].address",
+        "does not resolve yet",
     ),
     "pattern without a file": ('include = ["nothing.d/*.toml"]\n' + GOOD, "include", "no file matches"),
 }

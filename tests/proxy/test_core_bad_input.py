@@ -16,7 +16,7 @@ TAGGED = "+8616512345678"
 REJECTED = "+862066660000"
 VERDICT = "X-Callsieve-Verdict"
 COPIED = frozenset(("via", "from", "to", "call-id", "cseq"))
-OWN_REQUEST = {"max-forwards", "record-route", "content-length", VERDICT.lower()}
+OWN_REQUEST = {"max-forwards", "max-breadth", "record-route", "content-length", VERDICT.lower()}
 OWN_REJECTION = {"server", "content-length", "reason", "unsupported"}
 
 
