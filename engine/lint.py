@@ -15,7 +15,7 @@ import msgspec
 
 from engine import rules
 from engine._numbers import DialPlan
-from engine.numbers import BUILTIN_DIAL_PLANS
+from engine.packs import BUILTIN_DIAL_PLANS
 from engine.policy_names import BUILTIN_RULES
 
 MAX_RULES = 4096

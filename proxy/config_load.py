@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import numbers
+from engine import packs
 from engine.policy import lint_policy
 from engine.rules import DialPlan, PolicySet, TrunkPolicy
 from proxy.config import AnalyticsForm, Configuration, Trunk
@@ -64,7 +64,7 @@ def policy_set(configuration: Configuration) -> PolicySet:
 
 def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
     """The built-in dial plans and the operator's own, which win."""
-    return numbers.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
+    return packs.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
 
 
 def _read(path: Path) -> Draft:
