@@ -29,6 +29,6 @@ USER callsieve
 EXPOSE 5060/udp 9060/tcp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9060/healthz', timeout=2)"]
+    CMD ["callsieve", "status", "--config", "/etc/callsieve/callsieve.toml"]
 ENTRYPOINT ["callsieve"]
 CMD ["run", "--config", "/etc/callsieve/callsieve.toml"]

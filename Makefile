@@ -4,10 +4,14 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 DEBUG  := .cache/debug
+ASAN   := .cache/asan
+TSAN   := .cache/tsan
+FUZZ   := .cache/fuzz
 PYTEST := $(PYTHON) -m pytest
+ASAN_TESTS := tests/sip tests/engine tests/fuzz tests/abuse tests/proxy
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live abuse lint bench debug build deps docker-prove clean
+.PHONY: help run test live abuse lint bench bench-scale debug asan tsan fuzz build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -15,9 +19,13 @@ help:
 	@echo 'make test          set up, run every test (live ones with SIPp, baresip, sipsak and pyVoIP included)'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make bench         one line of figures for each part of the call path'
+	@echo 'make bench-scale   the tables with 100 million numbers and 540 million subscribers (minutes, 13 GB)'
 	@echo 'make live          only the tests with real programs'
 	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
+	@echo 'make asan          the same with AddressSanitizer and UBSan: torture messages, fuzz corpora, playbooks'
+	@echo 'make tsan          the tables under ThreadSanitizer, hammered by threads'
+	@echo 'make fuzz          coverage-guided fuzzing, SECONDS=600 for each target (TARGETS="head uri" for some)'
 	@echo 'make build         only build'
 	@echo 'make deps          only install what tests and benchmarks need'
 	@echo 'make docker-prove  carry out the Dockerfile on a bare Debian tree, without a container engine (root)'
@@ -43,11 +51,34 @@ bench: deps
 	@scripts/debian-packages.sh bench
 	@scripts/bench.sh $(PYTHON)
 
+bench-scale: deps
+	@$(PYTHON) -m tests.bench.scale_tables
+
 debug: deps
 	@scripts/debug-tree.sh $(DEBUG)
 	@cd $(DEBUG) && CALLSIEVE_BUILD=debug ../../scripts/build.sh ../../$(PYTHON) engine proxy tests
 	@echo 'callsieve: running the tests on the debug build'
 	@cd $(DEBUG) && PYTHONPATH=$(CURDIR)/$(DEBUG) ../../$(PYTHON) -m pytest
+
+# What a sanitizer finds ends the run.
+asan: $(STAMPS)/test-packages
+	@scripts/debug-tree.sh $(ASAN)
+	@cd $(ASAN) && CALLSIEVE_BUILD=asan ../../scripts/build.sh ../../$(PYTHON) engine proxy
+	@echo 'callsieve: running torture messages, fuzz corpora and playbooks under the sanitizers'
+	@cd $(ASAN) && ../../scripts/sanitized.sh asan ../../$(PYTHON) -m pytest $(ASAN_TESTS)
+
+tsan: $(STAMPS)/test-packages
+	@scripts/debug-tree.sh $(TSAN)
+	@cd $(TSAN) && CALLSIEVE_BUILD=tsan ../../scripts/build.sh ../../$(PYTHON) engine
+	@echo 'callsieve: hammering the tables under the thread sanitizer'
+	@cd $(TSAN) && ../../scripts/sanitized.sh tsan ../../$(PYTHON) -m pytest tests/abuse/test_tables.py -k as_threads
+
+SECONDS := 600
+fuzz: $(STAMPS)/fuzz-packages
+	@scripts/debian-packages.sh fuzz
+	@scripts/debug-tree.sh $(FUZZ)
+	@cd $(FUZZ) && CALLSIEVE_BUILD=fuzz ../../scripts/build.sh ../../$(PYTHON) engine proxy
+	@cd $(FUZZ) && ../../scripts/fuzz.sh ../../$(PYTHON) $(SECONDS) $(TARGETS)
 
 # build.sh compares times itself, so that asking again costs a moment.
 build: $(STAMPS)/packages
@@ -72,6 +103,10 @@ $(STAMPS)/packages: $(STAMPS)/venv pyproject.toml
 
 $(STAMPS)/test-packages: $(STAMPS)/packages
 	@scripts/python-packages.sh $(PYTHON) test
+	@touch $@
+
+$(STAMPS)/fuzz-packages: $(STAMPS)/packages
+	@scripts/python-packages.sh $(PYTHON) fuzz
 	@touch $@
 
 docker-prove:

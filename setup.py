@@ -3,6 +3,9 @@
 CALLSIEVE_BUILD selects the flavour:
   release (default)  -O3, no bounds checks
   debug              bounds checks, overflow checks, line tracing, -O0 -g
+  asan               AddressSanitizer and UndefinedBehaviorSanitizer, gcc; needs libasan preloaded
+  tsan               ThreadSanitizer, gcc; needs libtsan preloaded
+  fuzz               AddressSanitizer and coverage for libFuzzer, clang; needs atheris' asan_with_fuzzer.so preloaded
 CALLSIEVE_TREES says what to build, with spaces between; "" = nothing.
 """
 
@@ -13,9 +16,23 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+SANITIZE = {
+    "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "tsan": ["-fsanitize=thread"],
+    "fuzz": ["-fsanitize=address,fuzzer-no-link"],
+}
+CFLAGS_OF = {
+    "release": ["-O3", "-g1", "-fno-plt", "-fno-semantic-interposition"],
+    "debug": ["-O0", "-g", "-DCYTHON_TRACE=1"],
+    "asan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["asan"]],
+    "tsan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["tsan"]],
+    "fuzz": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["fuzz"]],
+}
 FLAVOUR = os.environ.get("CALLSIEVE_BUILD", "release")
-if FLAVOUR not in ("release", "debug"):
-    raise SystemExit(f"CALLSIEVE_BUILD={FLAVOUR}: expected release or debug")
+if FLAVOUR not in CFLAGS_OF:
+    raise SystemExit(f"CALLSIEVE_BUILD={FLAVOUR}: expected one of {', '.join(CFLAGS_OF)}")
+if FLAVOUR == "fuzz":
+    os.environ.update(CC="clang", LDSHARED="clang -shared")
 DEBUG = FLAVOUR == "debug"
 # The native modules of the tests are built in place, never into a wheel.
 TREES = os.environ.get("CALLSIEVE_TREES", "engine proxy tests" if "--inplace" in sys.argv else "engine proxy").split()
@@ -34,25 +51,30 @@ DIRECTIVES = {
     "embedsignature": True,
     "freethreading_compatible": False,
 }
-CFLAGS = ["-O0", "-g", "-DCYTHON_TRACE=1"] if DEBUG else ["-O3", "-g1", "-fno-plt", "-fno-semantic-interposition"]
+CFLAGS = CFLAGS_OF[FLAVOUR]
 # 16-byte compare-and-swap: a table record (key, value) changes as one word.
 if os.uname().machine == "x86_64":
     CFLAGS += ["-mcx16"]
 WARNINGS = ["-Wno-unused-function", "-Wno-unreachable-code-fallthrough"]
 
 
+def extension(name: str, source: str, depends: tuple[str, ...] = ()) -> Extension:
+    return Extension(
+        name,
+        [source],
+        extra_compile_args=CFLAGS + WARNINGS,
+        extra_link_args=SANITIZE.get(FLAVOUR, []),
+        depends=list(depends),
+    )
+
+
 def extensions() -> list[Extension]:
     sources = sorted(p for tree in TREES for p in Path(tree).rglob("*.pyx"))
     modules = [
-        Extension(
-            ".".join(p.with_suffix("").parts),
-            [str(p)],
-            extra_compile_args=CFLAGS + WARNINGS,
-            depends=[str(d) for d in p.parent.glob("*.pxd")],
-        )
+        extension(".".join(p.with_suffix("").parts), str(p), tuple(str(d) for d in p.parent.glob("*.pxd")))
         for p in sources
     ]
-    return [*modules, Extension(SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=CFLAGS + WARNINGS)]
+    return [*modules, extension(SHARED, f"{SHARED.replace('.', '/')}.c")]
 
 
 setup(

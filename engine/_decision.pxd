@@ -32,6 +32,18 @@ cdef enum Basis:
     BASIS_SECURITY = 7
     BASIS_COUNT = 8
 
+cdef enum Category:        # what a nuisance caller is after: fixed, so that it means the same on every node
+    CATEGORY_NONE = 0      # not known
+    CATEGORY_FRAUD = 1
+    CATEGORY_SALES = 2
+    CATEGORY_LOAN = 3
+    CATEGORY_DEBT = 4
+    CATEGORY_ESTATE = 5
+    CATEGORY_HARASSMENT = 6
+    CATEGORY_SILENT = 7
+    CATEGORY_OTHER = 8
+    CATEGORY_COUNT = 9
+
 cdef enum AttemptFlag:
     ATTEMPT_EMERGENCY = 1          # the Request-URI is urn:service:sos or the like
     ATTEMPT_IDENTITY_MISMATCH = 2  # From and the trusted P-Asserted-Identity name different numbers

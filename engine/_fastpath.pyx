@@ -25,6 +25,7 @@ from engine._decision cimport (
     BASIS_INVALID,
     BASIS_NONE,
     BASIS_POLICY,
+    CATEGORY_NONE,
     KIND_ANONYMOUS,
     KIND_INVALID,
     KIND_NONE,
@@ -85,10 +86,10 @@ from engine._image cimport (
 )
 from engine._numbers cimport DialPlan, normalize, number_block, number_digits, number_is_emergency, number_kind
 from engine._prefix_trie cimport TrieView, trie_match, trie_prefetch
-from engine._rate_limiter cimport RateLimiter, limiter_conforms
-from engine._reputation cimport ReputationCache, ReputationEntry, reputation_add, reputation_read
+from engine._rate_limiter cimport RateLimiter, limiter_conforms, limiter_prefetch
+from engine._reputation cimport ReputationCache, ReputationEntry, reputation_add, reputation_prefetch, reputation_read
 from engine._siphash cimport SipKey, siphash
-from engine._table cimport Table, table_prefetch
+from engine._table cimport Table
 
 import struct
 from hashlib import blake2b
@@ -544,15 +545,15 @@ cdef class Screener:
         d.in_force = &policy.in_force[<uint64_t>attempt.trunk * policy.settings.rule_words]
         d.numbered = has_digits(attempt.caller)
         if d.numbered:
-            table_prefetch(&self.reputation.view, attempt.caller)
+            reputation_prefetch(&self.reputation.view, attempt.caller)
             d.block = number_block_of(attempt.caller, BLOCK_DIGITS)
             if d.block:
-                table_prefetch(&self.reputation.view, d.block)
+                reputation_prefetch(&self.reputation.view, d.block)
         limits = &policy.limits[d.trunk.limits_start]
         for i in range(d.trunk.limits_count):
             d.limit_keys[i] = table_key(&self.key, &policy.rules[limits[i]], d)
             if d.limit_keys[i]:
-                table_prefetch(&self.limiter.view, d.limit_keys[i])
+                limiter_prefetch(&self.limiter.view, d.limit_keys[i])
         # Last, because a trie has to read a little before it knows what to fetch.
         if d.numbered:
             trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
@@ -607,11 +608,11 @@ cdef class Screener:
         if not has_digits(outcome.caller) or not (complaint or outcome.kind == OUTCOME_REFUSED):
             return
         points = self.policy.settings.complaint_points if complaint else self.policy.settings.refused_points
-        reputation_add(self.reputation, outcome.caller, now_us, points, complaint, NO_LABEL)
+        reputation_add(self.reputation, outcome.caller, now_us, points, complaint, CATEGORY_NONE)
         block = number_block_of(outcome.caller, BLOCK_DIGITS)
         if block:
             points = points * self.policy.settings.block_permille // 1000
-            reputation_add(self.reputation, block, now_us, points, complaint, NO_LABEL)
+            reputation_add(self.reputation, block, now_us, points, complaint, CATEGORY_NONE)
 
     # --- Python ------------------------------------------------------------------------------------------------------
 

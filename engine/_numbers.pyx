@@ -354,12 +354,14 @@ cdef number_t completed(NumberKind kind, const Digits* code, const Digits* digit
 
 
 cdef number_t own_national(const DialPlanRules* rules, const Digits* digits, int start) noexcept nogil:
-    """A number of the plan's country, from its national significant digits."""
+    """A number of the plan's country, from its national significant digits: also behind a prefix a short code is one."""
     cdef int length = digits.length - start
     if length < rules.min_national or length > rules.max_national:
         return bare(KIND_INVALID)
     if rules.national_prefix.length and begins_with(digits, start, &rules.national_prefix):
         return bare(KIND_INVALID)
+    if is_short_code(rules, digits, start):
+        return completed(KIND_SHORT, &rules.country, digits, start)
     return completed(KIND_NUMBER, &rules.country, digits, start)
 
 
@@ -422,12 +424,16 @@ cdef Py_ssize_t find_byte(const uint8_t* text, Py_ssize_t start, Py_ssize_t leng
 
 cdef bint find_context(const uint8_t* text, Py_ssize_t start, Py_ssize_t length, Scanned* context) noexcept nogil:
     """The phone-context among the parameters, as far as it is a global number; False if there is none such."""
-    cdef Py_ssize_t end, equals
+    cdef uint8_t decoded[64]
+    cdef Py_ssize_t end, equals, size
     while start < length:
         end = find_byte(text, start + 1, length, c';')
         equals = find_byte(text, start + 1, end, c'=')
         if equals < end and same_word(text + start + 1, equals - start - 1, b"phone-context"):
-            scan(text + equals + 1, end - equals - 1, context)
+            size = unescape(text + equals + 1, end - equals - 1, decoded, sizeof(decoded))
+            if size < 0:
+                return False
+            scan(decoded, size, context)
             return context.plus and not context.odd and context.digits.length > 0
         start = end
     return False

@@ -82,7 +82,7 @@ cdef struct TrieBucket:
 cdef struct Probe:           # one look-up that the filter let pass
     uint64_t key
     uint64_t mixed
-    uint64_t group
+    const uint64_t* group
     const TrieBucket* bucket
     int length
 
@@ -154,9 +154,8 @@ cdef inline uint32_t lengths_below(const TrieView* view, uint64_t payload, int l
     return lengths & (<uint32_t>0xFFFFFFFF << PREFIX_BIT - length | 1U << EXACT_BIT - length)
 
 
-# The look-ups of a match that the filter lets pass, whole number first and then the longest prefix first. Free of
-# branches on what is found: nearly nothing passes, and nobody can foretell at which length something does.
-cdef inline int filter_lengths(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
+# The look-ups of a match: whole number first, then the longest prefix first. Their groups are on their way.
+cdef inline int list_probes(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
     cdef const TrieHeader* header = header_of(view)
     cdef const uint64_t* groups = <const uint64_t*>(view.base + BUCKETS_AT + sizeof(TrieBucket) * header.buckets)
     cdef uint64_t payload = number & PAYLOAD
@@ -170,19 +169,33 @@ cdef inline int filter_lengths(const TrieView* view, number_t number, Probe* pro
         probe.length = EXACT_BIT - (bit & EXACT_BIT)
         probe.key = without_last_digits(payload, length - probe.length) << 1 | (bit <= EXACT_BIT)
         probe.mixed = mix(probe.key, header.seed)
-        probe.group = groups[group_of(probe.mixed, header.groups)]
-        count += passes(probe.group, probe.mixed)
+        probe.group = &groups[group_of(probe.mixed, header.groups)]
+        callsieve_prefetch(probe.group)
+        count += 1
     return count
 
 
-# As above, and their lines are on their way.
-cdef inline int find_probes(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
+# Keeps those that the filter lets pass; their lines are on their way. Free of branches on what is found: nearly nothing
+# passes, and nobody can foretell at which length something does.
+cdef inline int filter_probes(const TrieView* view, Probe* probes, int count) noexcept nogil:
     cdef const TrieBucket* buckets = <const TrieBucket*>(view.base + BUCKETS_AT)
-    cdef int i, count = filter_lengths(view, number, probes)
+    cdef uint64_t group
+    cdef int i, passed = 0
     for i in range(count):
-        probes[i].bucket = &buckets[bucket_of(probes[i].mixed, probes[i].group, header_of(view).buckets)]
+        group = probes[i].group[0]
+        probes[passed].key = probes[i].key
+        probes[passed].mixed = probes[i].mixed
+        probes[passed].group = probes[i].group
+        probes[passed].length = probes[i].length
+        passed += passes(group, probes[i].mixed)
+    for i in range(passed):
+        probes[i].bucket = &buckets[bucket_of(probes[i].mixed, probes[i].group[0], header_of(view).buckets)]
         callsieve_prefetch(probes[i].bucket)
-    return count
+    return passed
+
+
+cdef inline int find_probes(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
+    return filter_probes(view, probes, list_probes(view, number, probes))
 
 
 cdef inline uint32_t read_probes(const Probe* probes, int count, int* length) noexcept nogil:
@@ -212,12 +225,9 @@ cdef void trie_prefetch(const TrieView* view, number_t number) noexcept nogil:
 cdef class PrefixTrie:
     def __cinit__(self, buffer):
         cdef Py_buffer pages
+        buffer = _aligned(buffer)
         _check(memoryview(buffer).cast("B"))
         PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
-        if <size_t>pages.buf % LINE:
-            PyBuffer_Release(&pages)
-            buffer = _aligned_copy(buffer)
-            PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
         self.owner = memoryview(buffer)    # pins the pages; `pages` is only asked for their address
         self.view.base = <const uint8_t*>pages.buf
         self.view.size = pages.len
@@ -269,7 +279,9 @@ cdef void match_batch(const TrieView* view, const uint64_t* numbers, uint32_t* o
     cdef int length
     cdef Py_ssize_t i
     for i in range(size):
-        counts[i] = find_probes(view, numbers[i], probes[i])
+        counts[i] = list_probes(view, numbers[i], probes[i])
+    for i in range(size):
+        counts[i] = filter_probes(view, probes[i], counts[i])
     for i in range(size):
         out[i] = read_probes(probes[i], counts[i], &length)
 
@@ -286,8 +298,16 @@ cdef uint64_t _key(str digits, bint exact) except 0:
     return payload << 1 | exact
 
 
-def _aligned_copy(buffer):
-    copy = mmap.mmap(-1, len(memoryview(buffer).cast("B")), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def _aligned(buffer):
+    """The image at the start of a cache line: itself, or a copy."""
+    cdef Py_buffer pages
+    PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
+    aligned = <size_t>pages.buf % LINE == 0
+    size = pages.len
+    PyBuffer_Release(&pages)
+    if aligned or size == 0:
+        return buffer
+    copy = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):    # a kernel may have no huge pages
         copy.madvise(mmap.MADV_HUGEPAGE)
     copy.write(buffer)

@@ -2,7 +2,10 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from engine._table cimport Table
+from engine._table cimport Table, TableView, table_prefetch
+
+cdef inline void limiter_prefetch(const TableView* view, uint64_t key) noexcept nogil:
+    table_prefetch(view, key if key else 1)
 
 # True if one more event of `key` conforms (ITU-T I.371, virtual scheduling). increment_us = period / calls,
 # tolerance_us = increment_us * (burst - 1). Counts it if it conforms and `count` is set.

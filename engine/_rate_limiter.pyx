@@ -24,7 +24,6 @@ from engine._table cimport (
     callsieve_count,
     table_bucket,
     table_look,
-    table_prefetch,
     table_replace,
 )
 
@@ -34,7 +33,7 @@ cdef int64_t MAX_NOW_US = 1LL << 61
 cdef int64_t MAX_INTERVAL_US = 1LL << 60
 
 cdef enum:
-    PREFETCHED = 16          # keys of a batch whose buckets are on their way at a time
+    PREFETCHED = 64          # keys of a batch whose buckets are on their way at a time
 
 
 cdef bint limiter_conforms(
@@ -152,7 +151,7 @@ cdef class RateLimiter:
             for i in range(keys.shape[0]):
                 if i % PREFETCHED == 0:
                     for j in range(i, min(i + PREFETCHED, keys.shape[0])):
-                        table_prefetch(&self.table.view, keys[j])
+                        limiter_prefetch(&self.table.view, keys[j])
                 answer[i] = limiter_conforms(self.table, keys[i], now_us, increment_us, tolerance_us, True)
         return bytes(answers)
 

@@ -1,23 +1,30 @@
 # What is known of a number or a block of numbers: 16-byte records, forward-decayed score, evicted by least worth.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from engine._cuckoo cimport nest_prefetch
 from engine._decision cimport number_t
-from engine._table cimport Table
+from engine._table cimport Table, TableView
 
 cdef struct ReputationEntry:
     uint32_t points          # decayed to `now`, saturating at 1_000_000
-    uint8_t label            # index into the policy's labels, NO_LABEL = none
+    uint8_t category         # Category
     uint8_t complaints       # saturating
     uint8_t pinned
-    int64_t updated_us       # coarse: whole hours
+    int64_t updated_us       # coarse: whole days
+
+cdef inline void reputation_prefetch(const TableView* view, number_t key) noexcept nogil:
+    nest_prefetch(view, key)
 
 # False if nothing is known of `key`.
 cdef bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil
-# Adds points (>= 0) and, when set, one complaint and a label (NO_LABEL leaves the one that is there). Key 0 is ignored.
+# Adds points (>= 0) and, when set, one complaint and a category (CATEGORY_NONE leaves the one that is there). Key 0 is
+# ignored.
 cdef void reputation_add(
-    Table table, number_t key, int64_t now_us, uint32_t points, bint complaint, uint8_t label
+    Table table, number_t key, int64_t now_us, uint32_t points, bint complaint, uint8_t category
 ) noexcept nogil
+# The microseconds in so many days; ValueError unless one hour to a century.
+cdef uint64_t half_life_of(object days) except 0
 
 cdef class ReputationCache:
     cdef readonly Table table

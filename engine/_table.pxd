@@ -4,6 +4,9 @@
 # A record is read as one word and changed by a 16-byte compare-and-swap, so whatever is read was written whole. Two
 # processes that bring the same new key into a full bucket may choose different victims and leave two records of it:
 # `table_look` shows the second one (`twin`), and the module that uses the table joins it into the first.
+#
+# Buckets stand in regions of 2 MB, a huge page. A key's hash names the region and a bucket in it; tables in which a key
+# has a second bucket (`_cuckoo`) find that in the same region.
 
 from libc.stdint cimport uint64_t
 
@@ -27,7 +30,7 @@ cdef extern from *:
             (callsieve_word16 *)record, callsieve_pair(old_key, old_value), callsieve_pair(new_key, new_value));
     }
 
-    #if defined(__x86_64__)
+    #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
     #include <emmintrin.h>
     /* An aligned 16-byte load is atomic on every processor with AVX (Intel SDM vol. 3A 9.1.1; AMD APM vol. 2 7.3.2). */
     static inline void callsieve_load(const void *record, uint64_t *key, uint64_t *value)
@@ -58,6 +61,11 @@ cdef extern from *:
     {
         __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
     }
+
+    static inline uint64_t callsieve_counted(const uint64_t *counter)
+    {
+        return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+    }
     """
     bint callsieve_swap(
         void* record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value
@@ -65,13 +73,18 @@ cdef extern from *:
     void callsieve_load(const void* record, uint64_t* key, uint64_t* value) noexcept nogil
     void callsieve_prefetch(const void* line) noexcept nogil
     void callsieve_count(uint64_t* counter) noexcept nogil
+    uint64_t callsieve_counted(const uint64_t* counter) noexcept nogil
 
 cdef enum TableKind:
     TABLE_REPUTATION = 1
     TABLE_RATE_LIMITER = 2
+    TABLE_PAIRS = 3
+    TABLE_SUBSCRIBERS = 4
+    TABLE_SUBSCRIBER_LISTS = 5
 
 cdef enum:
     BUCKET_RECORDS = 4
+    REGION_BITS = 15         # buckets in a region: 2^15 of 64 bytes
     TABLE_PARAMETERS = 4
     TABLE_TRIES = 1000       # lost races after which a change is given up and counted in `lost`
 
@@ -81,11 +94,13 @@ cdef struct Record:          # 16-byte aligned; changed only by a 16-byte compar
 
 cdef struct TableView:
     Record* records
-    uint64_t bucket_mask
+    uint64_t regions
+    uint64_t region_mask     # buckets in a region - 1; a small table is one small region
     uint64_t secret0
     uint64_t secret1
     uint64_t* evictions      # shared counters in the file's header: records of worth that had to go,
-    uint64_t* lost           # and changes that were given up
+    uint64_t* lost           # changes that were given up,
+    uint64_t* moves          # and records that went to their other bucket
     uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
 
 cdef struct Bucket:          # a bucket as it was read
@@ -108,8 +123,19 @@ cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t w
     sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
+cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept nogil:
+    return siphash_word(view.secret0, view.secret1, key)
+
+cdef inline uint64_t table_region(const TableView* view, uint64_t hashed) noexcept nogil:
+    return (hashed >> 32) * view.regions >> 32
+
+# The first bucket of a region.
+cdef inline Record* table_region_at(const TableView* view, uint64_t region) noexcept nogil:
+    return view.records + (region * BUCKET_RECORDS << REGION_BITS)
+
 cdef inline Record* table_bucket(const TableView* view, uint64_t key) noexcept nogil:
-    return view.records + BUCKET_RECORDS * (siphash_word(view.secret0, view.secret1, key) & view.bucket_mask)
+    cdef uint64_t hashed = table_hash(view, key)
+    return table_region_at(view, table_region(view, hashed)) + BUCKET_RECORDS * (hashed & view.region_mask)
 
 cdef inline void table_prefetch(const TableView* view, uint64_t key) noexcept nogil:
     callsieve_prefetch(table_bucket(view, key))

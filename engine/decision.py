@@ -29,6 +29,20 @@ class Basis(IntEnum):
     SECURITY = 7
 
 
+class Category(IntEnum):
+    """What a nuisance caller is after, in the words of complaints: fixed, so that it means the same on every node."""
+
+    NONE = 0
+    FRAUD = 1
+    SALES = 2
+    LOAN = 3
+    DEBT = 4
+    ESTATE = 5
+    HARASSMENT = 6
+    SILENT = 7
+    OTHER = 8
+
+
 class OutcomeKind(IntEnum):
     """What became of a call that had been let through."""
 

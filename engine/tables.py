@@ -5,22 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine._pairs import PairMemory
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from engine._subscriber_lists import SubscriberLists
+from engine._subscribers import SubscriberTable
+
+_SMALL = 131_072
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """reputation: what is known of numbers. rate_limiter: how often each has called."""
+    """reputation: what is known of numbers. rate_limiter: how often each has called. pairs: whom a callee has refused.
+
+    subscribers, subscriber_lists: what callees want refused, in general and of whom. One process writes these two.
+    """
 
     reputation: ReputationCache
     rate_limiter: RateLimiter
+    pairs: PairMemory
+    subscribers: SubscriberTable
+    subscriber_lists: SubscriberLists
 
     @classmethod
-    def open(cls, directory: Path, *, reputation: int, rate_limiter: int, half_life_days: float) -> Tables:
+    def open(
+        cls,
+        directory: Path,
+        *,
+        reputation: int,
+        rate_limiter: int,
+        half_life_days: float,
+        pairs: int = _SMALL,
+        subscribers: int = _SMALL,
+        subscriber_lists: int = _SMALL,
+    ) -> Tables:
         """Opens the tables in a directory, made where none fit. Sizes in records; OSError if there is no space."""
         directory.mkdir(parents=True, exist_ok=True)
         return cls(
             ReputationCache(directory / "reputation.tbl", reputation, half_life_days),
             RateLimiter(directory / "rate_limiter.tbl", rate_limiter),
+            PairMemory(directory / "pairs.tbl", pairs),
+            SubscriberTable(directory / "subscribers.tbl", subscribers),
+            SubscriberLists(directory / "subscriber_lists.tbl", subscriber_lists),
+        )
+
+    @classmethod
+    def attach(cls, directory: Path) -> Tables:
+        """Opens the tables that are there as they are, and makes none; TableError or OSError if that fails."""
+        return cls(
+            ReputationCache.attach(directory / "reputation.tbl"),
+            RateLimiter.attach(directory / "rate_limiter.tbl"),
+            PairMemory.attach(directory / "pairs.tbl"),
+            SubscriberTable.attach(directory / "subscribers.tbl"),
+            SubscriberLists.attach(directory / "subscriber_lists.tbl"),
         )

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from proxy.call_limits cimport CallLimits
 from proxy.events cimport Event
 from proxy.key_index cimport KeyIndex
 from proxy.sip.address cimport Address
@@ -22,6 +23,8 @@ cdef struct Call:
     uint32_t previous        # in order of the answer
     uint32_t next
     uint16_t policy_trunk
+    uint16_t trunk_limit     # caps it counts toward, NO_LIMIT = none
+    uint16_t gateway_limit
     uint8_t caller_listener
     uint8_t callee_listener
     uint8_t state
@@ -35,6 +38,7 @@ cdef class Calls:
     cdef uint32_t newest
     cdef KeyIndex dialogs
     cdef uint64_t secret[2]
+    cdef CallLimits limits
 
     # 0 = no room and no answered call that could make room.
     cdef uint32_t open(self) noexcept nogil

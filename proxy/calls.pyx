@@ -3,6 +3,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from proxy.call_limits cimport NO_LIMIT
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
 from proxy.memory cimport allocate_array, free_array
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
@@ -24,11 +25,22 @@ cdef class Calls:
             self.free_calls[i] = capacity - i
         self.free_count = capacity
         memcpy(self.secret, <const char*>secret, 16)
+        self.limits = CallLimits(())
 
     def __dealloc__(self):
         free_array(self.calls, <size_t>self.capacity + 1, sizeof(Call))
         free_index(&self.dialogs)
         free(self.free_calls)
+
+    def put_under(self, CallLimits limits):
+        """From now on these caps count; calls in progress move to those of the same names."""
+        cdef uint32_t i
+        moved = {index: new for index, new in enumerate(limits.take_over(self.limits))}
+        for i in range(1, self.capacity + 1):
+            if self.calls[i].state != CALL_FREE:
+                self.calls[i].trunk_limit = limits.count_in(moved.get(self.calls[i].trunk_limit, NO_LIMIT))
+                self.calls[i].gateway_limit = limits.count_in(moved.get(self.calls[i].gateway_limit, NO_LIMIT))
+        self.limits = limits
 
     @property
     def open_calls(self):
@@ -42,6 +54,7 @@ cdef class Calls:
         index = self.free_calls[self.free_count]
         memset(&self.calls[index], 0, sizeof(Call))
         self.calls[index].state = CALL_PENDING
+        self.calls[index].trunk_limit = self.calls[index].gateway_limit = NO_LIMIT
         return index
 
     cdef uint32_t longest(self) noexcept nogil:
@@ -62,6 +75,8 @@ cdef class Calls:
                 self.newest = c.previous
             if c.dialog:
                 remove_key(&self.dialogs, c.dialog)
+        self.limits.leave(c.trunk_limit)
+        self.limits.leave(c.gateway_limit)
         c.state = CALL_FREE
         self.free_calls[self.free_count] = call
         self.free_count += 1

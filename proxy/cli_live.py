@@ -15,8 +15,6 @@ import msgspec
 from engine import PolicyError, Tables, compile_policy
 from engine._fastpath import Screener
 from engine._image import ImageError, PolicyImage
-from engine._rate_limiter import RateLimiter
-from engine._reputation import ReputationCache
 from engine._table import TableError
 from proxy.cli_output import ExitCode, Failure, ProgressBar
 from proxy.config import Configuration
@@ -74,16 +72,16 @@ def live_tables(state: StateDirectory) -> Iterator[Tables]:
             reputation=_EMPTY_TABLE_RECORDS,
             rate_limiter=_EMPTY_TABLE_RECORDS,
             half_life_days=1,
+            pairs=_EMPTY_TABLE_RECORDS,
+            subscribers=_EMPTY_TABLE_RECORDS,
+            subscriber_lists=_EMPTY_TABLE_RECORDS,
         )
 
 
 def _attached(state: StateDirectory) -> Tables:
     try:
-        return Tables(
-            ReputationCache.attach(state.tables / "reputation.tbl"),
-            RateLimiter.attach(state.tables / "rate_limiter.tbl"),
-        )
-    except TableError as why:
+        return Tables.attach(state.tables)
+    except (TableError, FileNotFoundError) as why:
         raise Failure(f"{state.tables} cannot be used: {why}", ExitCode.SYSTEM) from None
 
 

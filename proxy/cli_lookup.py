@@ -40,7 +40,7 @@ class Known:
     of: str
     points: int
     complaints: int
-    label: str | None
+    category: str
     updated: str
     pinned: bool
 
@@ -126,7 +126,6 @@ def _rule_match(rule: PrefixRule, prefix: str) -> Match:
 
 def _known(configuration: Configuration, number: int) -> list[Known]:
     """What the reputation table holds of the number and its block of 100."""
-    labels = [label.name for label in configuration.labels]
     with live_tables(StateDirectory(Path(configuration.node.state_dir))) as tables:
         read = [(key, tables.reputation.read(key, now_us())) for key in (number, block_of(number, 2)) if key]
     return [
@@ -134,7 +133,7 @@ def _known(configuration: Configuration, number: int) -> list[Known]:
             of=number_text(key),
             points=entry.points,
             complaints=entry.complaints,
-            label=None if entry.label is None or entry.label >= len(labels) else labels[entry.label],
+            category=entry.category.name.lower(),
             updated=f"{datetime.fromtimestamp(entry.updated_us / 1e6, UTC):%Y-%m-%d %H:%M}",
             pinned=entry.pinned,
         )

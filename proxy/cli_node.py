@@ -85,7 +85,7 @@ def status(options: Namespace, output: Output) -> int:
     for rows in tables:
         output.line("")
         output.table(list(rows[0]), [[_plain(value) for value in row.values()] for row in rows])
-    return ExitCode.OK
+    return ExitCode.OK if answer["healthy"] else ExitCode.NO
 
 
 def state_directory(options: Namespace) -> StateDirectory:

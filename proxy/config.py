@@ -42,6 +42,14 @@ class TrunkClass(StrEnum):
     TEST = "test"
 
 
+class Acceptance(StrEnum):
+    """What a trunk may say although it is not trusted."""
+
+    IDENTITY = "identity"  # Identity: its calls may be signed (RFC 8224)
+    DIVERSION = "diversion"  # Diversion, History-Info: it may say that a call was forwarded to us
+    RESOURCE_PRIORITY = "resource-priority"  # Resource-Priority (RFC 4412)
+
+
 class AnalyticsForm(StrEnum):
     """How a rejection by analytics is written on a trunk."""
 
@@ -59,6 +67,12 @@ class Node(Struct, frozen=True, kw_only=True):
     drain_s: Annotated[float, Meta(ge=0, le=3600)] = 30.0  # how long SIGTERM waits for open transactions
 
 
+class Dns(Struct, frozen=True, kw_only=True):
+    """Whom the workers ask for names. servers: address[:port]; none = those of /etc/resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+
+
 class Transport(StrEnum):
     UDP = "udp"
     TCP = "tcp"
@@ -70,7 +84,7 @@ class Transport(StrEnum):
 class Listener(Struct, frozen=True, kw_only=True):
     """address: host:port to bind, IPv6 in brackets. advertise: host[:port] written into Via and Record-Route.
 
-    tls: name of a [[tls]] table, for tls and wss.
+    tls: name of a [[tls]] table, for tls and wss. origins: pages that may connect by WebSocket, none = all of them.
     """
 
     name: str
@@ -78,10 +92,64 @@ class Listener(Struct, frozen=True, kw_only=True):
     transport: Transport = Transport.UDP
     advertise: str | None = None
     tls: str | None = None
+    origins: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True):
-    address: str = "127.0.0.1:9060"  # metrics and read-only API; commands use the socket in state_dir
+    """Console, metrics and API. token_file: holds the token that every request must show; without one it only reads.
+
+    hosts: names, beside addresses and localhost, that a browser may call it by.
+    """
+
+    address: str = "127.0.0.1:9060"
+    token_file: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+class TlsVersion(StrEnum):
+    V1_2 = "1.2"
+    V1_3 = "1.3"
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """A certificate with its key, and whose certificates are believed. All files are PEM.
+
+    certificate: with its chain. client_ca: authorities of peers that connect, who then may show a certificate, or must.
+    server_ca: authorities of peers that we connect to, default the system's; verify_server: their certificate must be
+    valid and name the target (RFC 5922).
+    """
+
+    name: str
+    certificate: str
+    key: str
+    client_ca: str | None = None
+    require_client_certificate: bool = False
+    server_ca: str | None = None
+    verify_server: bool = True
+    min_version: TlsVersion = TlsVersion.V1_2
+
+
+Connections = Annotated[int, Meta(ge=1, le=1_000_000)]
+PerSecond = Annotated[float, Meta(ge=1, le=1_000_000)]
+Timeout = Annotated[float, Meta(ge=0.1, le=3600)]
+
+
+class Streams(Struct, frozen=True, kw_only=True):
+    """Limits of connections, each per worker. A source is an IPv4 address or an IPv6 network of 64 bits."""
+
+    max_connections: Connections = 20_000
+    max_connections_per_source: Connections = 2_000
+    new_connections_per_s: PerSecond = 1_000.0
+    new_connections_per_source_per_s: PerSecond = 200.0
+    new_tls_per_s: PerSecond = 200.0
+    ban_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0  # of a source that connects too often
+    message_timeout_s: Timeout = 5.0  # from the first byte of a message to its last
+    idle_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0  # more than Timer C: who rings may be silent
+    connect_timeout_s: Timeout = 3.0
+    handshake_timeout_s: Timeout = 5.0
+    websocket_ping_s: Timeout = 30.0
+    max_message_bytes: Annotated[int, Meta(ge=1300, le=65_535)] = 65_535
+    write_queue_bytes: Annotated[int, Meta(ge=65_536, le=1 << 30)] = 262_144
 
 
 class DecisionLog(Struct, frozen=True, kw_only=True):
@@ -98,6 +166,9 @@ WorkerRecords = Annotated[int, Meta(ge=64, le=1 << 24)]
 class Capacity(Struct, frozen=True, kw_only=True):
     reputation: TableRecords = 1_000_000  # numbers, 16 bytes each
     rate_limiter: TableRecords = 1_000_000  # (rule, key) pairs, 16 bytes each
+    pairs: TableRecords = 262_144  # (callee, block of callers) pairs, 16 bytes each
+    subscribers: TableRecords = 131_072  # callees with preferences, 16 bytes each; nine tenths of it are room
+    subscriber_lists: TableRecords = 131_072  # callees' own entries for a caller, 16 bytes each; likewise
     transactions: WorkerRecords = 262_144  # per worker
     calls: WorkerRecords = 262_144  # answered calls in progress, per worker
     transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept
@@ -119,25 +190,84 @@ class Redress(Struct, frozen=True, kw_only=True):
     card_url: str | None = None  # https URL of the signed contact card of a 608 (RFC 8688 section 3.2)
 
 
+class Compat(StrEnum):
+    """Whose answers a trunk in redirect mode understands."""
+
+    CLEARIP = "clearip"
+    RIBBON = "ribbon"
+
+
+class RedirectMode(StrEnum):
+    REPORT_ONLY = "report-only"  # every call goes on, the decision log has the verdict
+    INDICATE = "indicate"  # suspected and rejected calls go on under another name
+    DIVERT = "divert"  # rejected calls go to divert_to
+    BLOCK = "block"  # rejected calls are answered 603
+
+
+class Redirect(Struct, frozen=True, kw_only=True):
+    """Answers of a trunk with `compat`: its calls are judged, and never forwarded."""
+
+    mode: RedirectMode = RedirectMode.BLOCK
+    act_at: Annotated[int, Meta(ge=0, le=100)] = 80  # a tagged call with this score (0..100) counts as rejected
+    clean: int | None = None  # status that means "take the next route": 404 or 503
+    display_name: str = "<SPAM>"  # of a call that is only indicated
+    contacts: tuple[str, ...] = ()  # host[:port] where an indicated call goes on
+    divert_to: tuple[str, ...] = ()  # sip URIs
+
+
+CallsPerSecond = Annotated[float, Meta(ge=0, le=100_000)]
+ConcurrentCalls = Annotated[int, Meta(ge=0, le=10_000_000)]
+
+
 class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
-    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts."""
+    """A peer that sends calls. sources: addresses and networks (CIDR). trusted: its P-Asserted-Identity counts.
+
+    listeners: names of those that its calls come in by; none = any. route: [[gateway]]s in the order in which they are
+    tried. Caps of 0 are none; they hold for all workers together.
+    tls_names: identities of its certificate (RFC 5922), which tell it wherever it connects from.
+    """
 
     name: str
     trunk_class: TrunkClass = TrunkClass.CARRIER
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    tls_names: tuple[str, ...] = ()
     trusted: bool = False
+    accepts: tuple[Acceptance, ...] = ()
+    group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
+    context: str | None = None
     dial_plan: str
     policy: str
-    route: str  # name of a [[gateway]]
+    route: str | tuple[str, ...] | None = None  # none in redirect mode
+    compat: Compat | None = None  # redirect mode
+    redirect: Redirect = Redirect()
+    listeners: tuple[str, ...] = ()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        return (self.route,) if isinstance(self.route, str) else self.route or ()
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Where calls to numbers that begin with `prefix` go; the longest prefix wins, then one that names the trunk.
+
+    prefix: as numbers are written canonically: "+8620", "CN:955". trunks: names; none = all of them.
+    """
+
+    prefix: str
+    trunks: tuple[str, ...] = ()
+    gateways: tuple[str, ...]
 
 
 class Target(Struct, frozen=True, kw_only=True):
     """address: host[:port], numeric or a name. Lower priority number is tried first, weight shares within a priority.
 
-    ips: where to send to; left out, a numeric address itself or what the name resolves to when the file is loaded.
+    ips: where to send to, so that the name is never looked up. found_ips: what it led to when the file was loaded; not
+    for operators.
     """
 
     address: str
@@ -145,6 +275,7 @@ class Target(Struct, frozen=True, kw_only=True):
     weight: Annotated[int, Meta(ge=1, le=65_535)] = 1
     transport: Transport = Transport.UDP
     ips: tuple[str, ...] = ()
+    found_ips: tuple[str, ...] = ()
 
 
 class Probe(Struct, frozen=True, kw_only=True):
@@ -161,12 +292,16 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     """How a tagged or accepted call is labelled toward a gateway."""
 
     verdict: bool = True  # X-Callsieve-Verdict
+    display_name: str = ""  # stands before the caller's name in P-Asserted-Identity; "" = off
     call_info: bool = False  # Call-Info ;purpose=info;call-reason (RFC 9796)
     call_info_url: str = "https://labels.invalid/"
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
-    """A group of targets that calls are sent to. listener: which one to send from (default: the first)."""
+    """A group of targets that calls are sent to. listener: which one to send from (default: the first).
+
+    retry_on: final responses after which the next target is tried, as it always is after silence or failed transport.
+    """
 
     name: str
     targets: tuple[Target, ...]
@@ -174,6 +309,9 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    calls_per_s: CallsPerSecond = 0
+    concurrent_calls: ConcurrentCalls = 0
+    retry_on: tuple[Annotated[int, Meta(ge=400, le=599)], ...] = (503,)
     rewrite_host: bool = True  # a Request-URI that names this proxy gets the target's address
 
 
@@ -185,6 +323,8 @@ class Configuration(
         "listeners": "listener",
         "trunks": "trunk",
         "gateways": "gateway",
+        "routes": "route",
+        "tls_tables": "tls",
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
@@ -197,15 +337,19 @@ class Configuration(
 
     include: tuple[str, ...] = ()
     node: Node = Node()
+    dns: Dns = Dns()
     admin: Admin = Admin()
+    streams: Streams = Streams()
     decision_log: DecisionLog = DecisionLog()
     capacity: Capacity = Capacity()
     timers: Timers = Timers()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
     listeners: tuple[Listener, ...] = ()
+    tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
+    routes: tuple[Route, ...] = ()
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()

@@ -13,9 +13,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import packs
+from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
+from proxy.config_checks_routes import check_routes
 from proxy.config_errors import ConfigFinding, error, warning
+from proxy.config_identity import check_identities
+from proxy.config_redirect import check_redirects
+from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
 
@@ -40,6 +45,7 @@ def _names(configuration: Configuration) -> Findings:
     """Names go into headers, metrics and log records as they are."""
     tables: dict[str, tuple[Any, ...]] = {
         "listener": configuration.listeners,
+        "tls": configuration.tls_tables,
         "trunk": configuration.trunks,
         "gateway": configuration.gateways,
         "policy": configuration.policies,
@@ -60,7 +66,10 @@ def _references(configuration: Configuration) -> Findings:
     listeners = {row.name for row in configuration.listeners}
     gateways = {row.name for row in configuration.gateways}
     for trunk in configuration.trunks:
-        yield from _reference(f"trunk[{trunk.name}].route", trunk.route, gateways, "gateway")
+        for name in trunk.gateways:
+            yield from _reference(f"trunk[{trunk.name}].route", name, gateways, "gateway")
+        for name in trunk.listeners:
+            yield from _reference(f"trunk[{trunk.name}].listeners", name, listeners, "listener")
     for gateway in configuration.gateways:
         if gateway.listener is not None:
             yield from _reference(f"gateway[{gateway.name}].listener", gateway.listener, listeners, "listener")
@@ -72,7 +81,8 @@ def _reference(key: str, name: str, known: set[str], table: str) -> Findings:
 
 
 def _unused(configuration: Configuration) -> Findings:
-    routes = {trunk.route for trunk in configuration.trunks}
+    routes = {name for trunk in configuration.trunks for name in trunk.gateways}
+    routes |= {name for route in configuration.routes for name in route.gateways}
     for gateway in configuration.gateways:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
@@ -87,6 +97,15 @@ def _unused(configuration: Configuration) -> Findings:
 def _node(configuration: Configuration) -> Findings:
     if not re.match(r"[ -~]{0,64}\Z", configuration.node.server_header):
         yield error("node.server_header", "use at most 64 printable ASCII characters")
+    for position, text in enumerate(configuration.dns.servers):
+        key = f"dns.servers[{position}]"
+        try:
+            numeric = parse_host_port(text, 53).ip is not None
+        except ValueError as why:
+            yield error(key, str(why))
+        else:
+            if not numeric:
+                yield error(key, f"{text!r} is a name, and nobody to ask for it")
     spare = _SOCKET_PATH_BYTES - len(_LONGEST_SOCKET)
     if len(configuration.node.state_dir.encode()) > spare:
         yield error("node.state_dir", f"is longer than {spare} bytes, too long for the sockets kept in it")
@@ -123,8 +142,19 @@ def _clash(one: HostPort, other: HostPort) -> bool:
 
 def _admin(configuration: Configuration) -> Findings:
     address = yield from _address("admin.address", configuration.admin.address)
-    if address is not None and address.ip is not None and not address.ip.is_loopback:
-        yield warning("admin.address", "is reachable from other machines and asks for no password; guard the port")
+    token_file = configuration.admin.token_file
+    if address is not None and address.ip is not None and not address.ip.is_loopback and token_file is None:
+        yield error("admin.token_file", f"is required with {configuration.admin.address}, which other machines reach")
+    if token_file is not None:
+        try:
+            read_token(token_file)
+        except ValueError as why:
+            yield error("admin.token_file", str(why))
+    for index, name in enumerate(configuration.admin.hosts):
+        if ":" in name:
+            yield error(f"admin.hosts[{index}]", "write the name alone, without a port")
+        else:
+            yield from _host(f"admin.hosts[{index}]", name)
 
 
 def _address(key: str, text: str) -> Generator[ConfigFinding, None, HostPort | None]:
@@ -153,9 +183,9 @@ def _host(key: str, text: str) -> Findings:
 def _sources(configuration: Configuration) -> Findings:
     if not configuration.trunks:
         yield error("trunk", "there is none, so every call would be dropped")
-    known: list[tuple[IPv4Network | IPv6Network, str]] = []
+    known: list[tuple[IPv4Network | IPv6Network, Trunk]] = []
     for trunk in configuration.trunks:
-        if not trunk.sources:
+        if not trunk.sources and not trunk.tls_names and trunk.group is None:
             yield error(f"trunk[{trunk.name}].sources", "is empty, so no call can come from this trunk")
         for position, text in enumerate(trunk.sources):
             key = f"trunk[{trunk.name}].sources[{position}]"
@@ -165,15 +195,18 @@ def _sources(configuration: Configuration) -> Findings:
                 yield error(key, str(why))
                 continue
             yield from _overlaps(key, trunk, network, known)
-            known.append((network, trunk.name))
+            known.append((network, trunk))
 
 
 def _overlaps(
-    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, str]]
+    key: str, trunk: Trunk, network: IPv4Network | IPv6Network, known: list[tuple[IPv4Network | IPv6Network, Trunk]]
 ) -> Findings:
     if network.prefixlen == 0:
         yield warning(key, "any address may place calls on this trunk")
-    for other, owner in known:
+    for other, other_trunk in known:
+        owner = other_trunk.name
+        if trunk.listeners and other_trunk.listeners and not set(trunk.listeners) & set(other_trunk.listeners):
+            continue  # never by the same listener
         if network == other:
             yield error(key, f"{network} is a source of trunk[{owner}] already")
         elif network.version == other.version and network.overlaps(other):
@@ -205,6 +238,7 @@ def _targets(configuration: Configuration) -> Findings:
                 yield error(f"{key}.address", "is this proxy's own listener, so calls would go round in circles")
             yield from _ips(key, address, target.ips)
         yield from _probe(gateway)
+        yield from _retry_on(gateway)
         if not _HTTPS.match(gateway.tags.call_info_url):
             yield error(f"gateway[{gateway.name}].tags.call_info_url", "must be an https:// address")
 
@@ -230,6 +264,19 @@ def _ips(key: str, address: HostPort, ips: tuple[str, ...]) -> Findings:
 def _probe(gateway: Gateway) -> Findings:
     if gateway.probe.timeout_s > gateway.probe.interval_s:
         yield error(f"gateway[{gateway.name}].probe.timeout_s", "is longer than interval_s")
+
+
+def _retry_on(gateway: Gateway) -> Findings:
+    for status in gateway.retry_on:
+        if status in _NEVER_RETRIED:
+            yield error(f"gateway[{gateway.name}].retry_on", f"{status} {_NEVER_RETRIED[status]}")
+
+
+_NEVER_RETRIED = {
+    401: "asks the caller for credentials; no other target can answer it",
+    407: "asks the caller for credentials; no other target can answer it",
+    487: "says that the caller has given up",
+}
 
 
 def _redress(configuration: Configuration) -> Findings:
@@ -303,9 +350,13 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _unused,
     _node,
     _listeners,
+    check_tls,
     _admin,
     _sources,
     _targets,
+    check_routes,
     _redress,
     _statuses,
+    check_identities,
+    check_redirects,
 )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.rules import NumberList
-from proxy.config import Configuration, DecisionLog, Node
+from proxy.config import Admin, Configuration, DecisionLog, Node, Tls
 from proxy.config_errors import ConfigFinding
 from proxy.config_mistakes import decode_finding, unknown_key
 
@@ -150,10 +150,16 @@ def _absolute(table: msgspec.Struct, folder: Path) -> msgspec.Struct:
     match table:
         case Node(state_dir=name):
             return msgspec.structs.replace(table, state_dir=os.path.normpath(folder / name))
+        case Admin(token_file=str(name)):
+            return msgspec.structs.replace(table, token_file=os.path.normpath(folder / name))
         case DecisionLog(path=str(name)):
             return msgspec.structs.replace(table, path=os.path.normpath(folder / name))
         case NumberList(file=str(name)):
             return msgspec.structs.replace(table, file=os.path.normpath(folder / name))
+        case Tls():
+            names = {key: getattr(table, key) for key in ("certificate", "key", "client_ca", "server_ca")}
+            paths = {key: os.path.normpath(folder / name) for key, name in names.items() if name is not None}
+            return msgspec.structs.replace(table, **paths)
     return table
 
 

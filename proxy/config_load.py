@@ -16,7 +16,8 @@ from proxy.config import AnalyticsForm, Configuration, Trunk
 from proxy.config_checks import check
 from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_files import Draft, read_files
-from proxy.gateways import resolve_targets
+from proxy.config_tls import check_certificates
+from proxy.gateway_start import resolve_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def load_configuration(path: Path | str) -> Loaded:
     """Reads `path` with everything it includes; ConfigError with all findings if any of them is an error."""
     draft = _read(Path(path))
     configuration = draft.configuration()
-    found = [*check(configuration)]
+    found = [*check(configuration), *check_certificates(configuration)]
     said = {finding.key for finding in found}
     found += [finding for finding in _policy_findings(configuration, draft.files[0].parent) if finding.key not in said]
     findings = [*draft.findings, *_placed(found, draft)]

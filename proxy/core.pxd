@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.outbox cimport OutMessage, Outbox
 from proxy.requests cimport RequestProcessing
-from proxy.router cimport Incoming, NextHop
+from proxy.next_hop cimport Incoming, NextHop
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ClientTransaction, ServerTransaction

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from engine._fastpath import Screener
+from proxy.call_limits import CallLimits
 from proxy.config import Capacity, Timers
 from proxy.counters import Counters
+from proxy.gateways import TargetRoute
 from proxy.outbox import Outbox
 from proxy.router import ListenerAddress
 from proxy.trunks import Routing
@@ -34,8 +36,11 @@ class ProxyCore:
         server_header: str = "callsieve",
         open_on_error: bool = True,
     ) -> None: ...
-    def configure(self, routing: Routing, screener: Screener) -> None:
-        """The one swap point: from the next datagram on, routing and policy are these."""
+    def configure(self, routing: Routing, screener: Screener, limits: CallLimits | None = None) -> None:
+        """The one swap point: from the next message on, routing, policy and caps are these.
+
+        limits: for `routing.limits`; None = this core is alone and counts for itself.
+        """
     def drain(self) -> None:
         """New calls are answered 503 with Retry-After from now on; what is open goes on."""
     def refresh_gauges(self) -> None:
@@ -55,8 +60,12 @@ class ProxyCore:
         now_us: int,
         out: Outbox,
         tls_trunk: int = -1,
+        refusal: int = 0,
     ) -> None:
-        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names.
+
+        refusal: the status to answer, of a message whose framing was lost (RFC 3261 section 18.3); `data` is its head.
+        """
     def transport_failed(self, token: int, now_us: int, out: Outbox) -> None:
         """The request with this token could not be delivered (RFC 3261 sections 16.9, 18.4)."""
     def take_events(self) -> bytes:
@@ -67,3 +76,13 @@ class ProxyCore:
         """Gives up a probe; True if it was still unanswered, and so counts against the target."""
     def target_health(self) -> list[tuple[int, int, bool]]:
         """(gateway, target, up) of every target."""
+    def targets(self, gateway: int) -> list[tuple[int, str]]:
+        """(target, host[:port] as written) of a gateway's targets."""
+    def set_targets(self, gateway: int, routes: Sequence[TargetRoute]) -> None:
+        """From now on the gateway has these targets: what its names lead to has changed."""
+    def take_questions(self) -> list[tuple[int, str, int | None, str | None, bool]]:
+        """What the resolver is to be asked: (question, host, port, transport, of a SIPS URI) each."""
+    def resolved(
+        self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float, now_us: int, out: Outbox
+    ) -> None:
+        """The answer: (transport, ip, port) each, in the order in which they are tried; none = it leads nowhere."""

@@ -9,6 +9,7 @@ ring. An INVITE is screened exactly once: repeats, ACK and CANCEL are answered f
 """
 
 
+from proxy.call_limits cimport CallLimits
 from proxy.counters cimport (
     BAD_MESSAGES,
     CALLS,
@@ -25,7 +26,8 @@ from proxy.counters cimport (
 from proxy.forwarding cimport standard_reason
 from proxy.key_index cimport prefetch_key
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
-from proxy.router cimport ListenerEntry, Router
+from proxy.own_addresses cimport ListenerEntry
+from proxy.router cimport Router
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
@@ -50,9 +52,15 @@ cdef class ProxyCore(RequestProcessing):
 
     # -- what server.py asks --------------------------------------------------------------------------------------
 
-    def configure(self, routing, screener):
-        """The one swap point: from the next datagram on, routing and policy are these."""
+    def configure(self, routing, screener, CallLimits limits=None):
+        """The one swap point: from the next message on, routing, policy and caps are these.
+
+        limits: for `routing.limits`; None = this core is alone and counts for itself.
+        """
         cdef RoutingTable table = RoutingTable(routing, screener.image.rules, self.router.routing)
+        if limits is None:
+            limits = CallLimits(routing.limits)
+        self.router.calls.put_under(limits)
         self.screening.screener = screener
         self.router.routing = table
 
@@ -104,14 +112,20 @@ cdef class ProxyCore(RequestProcessing):
         self.receive(data, <uint32_t>len(data), listener, &address, now_us)
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int64_t now_us, Outbox out,
-                       int tls_trunk=-1):
-        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names."""
+                       int tls_trunk=-1, uint16_t refusal=0):
+        """One complete message from a connection. flow: its number. tls_trunk: that the peer's certificate names.
+
+        refusal: the status to answer, of a message whose framing was lost (RFC 3261 section 18.3); `data` is its head.
+        """
         cdef Address address
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
         self.read(data, <uint32_t>len(data), &self.received)
         self.received.tls_trunk = tls_trunk
+        if refusal and self.received.status >= 0 and self.received.status != refusal:
+            self.received.status = refusal
+            self.received.reason = standard_reason(refusal)
         self.handle(&self.received, listener, &address, now_us)
 
     def transport_failed(self, uint64_t token, int64_t now_us, Outbox out):
@@ -139,6 +153,8 @@ cdef class ProxyCore(RequestProcessing):
         if gateway >= self.router.routing.gateway_count or target >= self.router.routing.gateways[gateway].target_count:
             return 0
         entry = &self.router.routing.gateways[gateway]
+        if entry.targets[target].retired:
+            return 0
         cdef uint32_t client = self.transactions.open_client(NON_INVITE_CLIENT)
         if client == 0:
             return 0
@@ -158,6 +174,7 @@ cdef class ProxyCore(RequestProcessing):
         put(&writer, <const char*>text, <uint32_t>len(text))
         next_hop.destination = entry.targets[target].address
         next_hop.gateway, next_hop.target, next_hop.listener = gateway, target, entry.targets[target].listener
+        next_hop.secure = False
         sent = out.commit(&writer, next_hop.listener, &next_hop.destination)
         self.transactions.clients[client].flags = CLIENT_PROBE
         if not self.start_client(0, &next_hop, sent, client, METHOD_OPTIONS, now_us):
@@ -183,8 +200,28 @@ cdef class ProxyCore(RequestProcessing):
         return [
             (g, t, not self.router.routing.gateways[g].targets[t].down)
             for g in range(self.router.routing.gateway_count)
-            for t in range(self.router.routing.gateways[g].target_count)
+            for t, _ in self.router.routing.target_texts(g)
         ]
+
+    def targets(self, int gateway):
+        """(target, host[:port] as written) of a gateway's targets."""
+        return self.router.routing.target_texts(gateway)
+
+    def set_targets(self, int gateway, routes):
+        """From now on the gateway has these targets (proxy.gateways.TargetRoute): its names lead elsewhere."""
+        self.router.routing.set_targets(gateway, routes)
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    def take_questions(self):
+        """What the resolver is to be asked: (question, host, port or None, transport or None, of a SIPS URI) each."""
+        return self.router.names.take_questions()
+
+    def resolved(self, uint64_t question, destinations, double ttl_s, int64_t now_us, Outbox out):
+        """The answer: (transport, ip, port) each, in the order in which they are tried; none = it leads nowhere."""
+        self.out = out
+        self.router.names.learn(question, destinations, ttl_s, now_us)
+        self.name_known(question, now_us)
 
     # -- datagrams ------------------------------------------------------------------------------------------------
 
@@ -232,8 +269,10 @@ cdef class ProxyCore(RequestProcessing):
         incoming.source = source
         incoming.listener = listener
         incoming.now_us = now_us
+        incoming.judged = incoming.tagged = False
         incoming.key = received.key
-        incoming.peer = self.router.routing.peer_of(source)
+        incoming.peer = self.router.routing.peer_of(source, listener)
+        incoming.waited = False
         if 0 <= received.tls_trunk < <int32_t>self.router.routing.trunk_count:
             incoming.peer.kind = PEER_TRUNK
             incoming.peer.index = <uint16_t>received.tls_trunk

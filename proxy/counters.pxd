@@ -29,6 +29,7 @@ cdef enum Counter:
     CALLS_EVICTED
     REFUSED_OVERLOAD         # 503: no room for a transaction
     REFUSED_DRAINING
+    REFUSED_CAPPED           # 503: trunk or gateways have as many calls as they may
     TIMEOUTS                 # no final response in time
     FAILOVERS
     TRANSPORT_FAILURES       # requests that could not be delivered
@@ -39,7 +40,19 @@ cdef enum Counter:
     INTERNAL_ERRORS
     EVENTS_LOST              # the buffer between worker and control was full
     HANDED_OVER              # datagrams passed to the worker they belong to
+    PARKED                   # requests that waited for a name
     TRANSACTIONS_REAPED      # lingering transactions ended early to make room
+    CONNECTIONS_ACCEPTED     # by listeners for TCP, TLS and WebSocket
+    CONNECTIONS_REFUSED      # closed at once: a cap on connections, or a ban
+    CONNECTIONS_OPENED       # by us
+    CONNECTION_FAILURES      # that we could not open
+    CONNECTION_TIMEOUTS      # closed: a message or a handshake that was begun and not finished
+    TLS_FAILURES             # handshakes that failed, certificates that name somebody else
+    TLS_RELOAD_FAILURES      # certificates on disk that cannot be used; the old ones stay
+    FRAMING_ERRORS           # connections closed: no telling where the next message begins
+    WRITE_QUEUE_OVERFLOWS    # connections closed: the peer takes too little
+    ACCEPT_PAUSES            # descriptors or memory had run out
+    CONNECTIONS              # gauge: open now
     SERVER_TRANSACTIONS      # gauge: open now
     CLIENT_TRANSACTIONS      # gauge
     CALLS                    # gauge

@@ -9,11 +9,15 @@ NAMES = (
     "received", "sent", "send_failed", "keepalives", "not_sip", "unknown_source", "bad_messages", "retransmissions",
     "invites", "screened", "accepted", "tagged", "diverted", "rejected", "dropped", "unscreened", "in_dialog", "acks",
     "cancels", "responses", "stray_responses", "answered", "ended", "calls_evicted", "refused_overload",
-    "refused_draining", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable", "method_refused", "internal_errors",
-    "events_lost", "handed_over", "transactions_reaped", "server_transactions", "client_transactions", "calls",
+    "refused_draining", "refused_capped", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable",
+    "method_refused", "internal_errors", "events_lost", "handed_over", "parked", "transactions_reaped",
+    "connections_accepted", "connections_refused", "connections_opened", "connection_failures", "connection_timeouts",
+    "tls_failures", "tls_reload_failures", "framing_errors", "write_queue_overflows", "accept_pauses", "connections",
+    "server_transactions", "client_transactions", "calls",
     "memory_taken",
 )
-GAUGES = frozenset({"server_transactions", "client_transactions", "calls", "memory_taken"})
+GAUGES = frozenset({"connections", "server_transactions", "client_transactions", "calls", "memory_taken"})
+INDEXES = {name: index for index, name in enumerate(NAMES)}
 SIZE = 4096
 
 assert len(NAMES) == COUNTER_COUNT, "every counter has a name"
@@ -57,5 +61,13 @@ cdef class Counters:
         words = struct.unpack_from(f"={len(NAMES)}Q", self.mapping)
         return dict(zip(NAMES, words, strict=True))
 
+    def add(self, str name, uint64_t count=1):
+        """For what is rare enough to be counted by name."""
+        self.values[<int>INDEXES[name]] += count
+
+    def set(self, str name, uint64_t value):
+        """The present value of a gauge."""
+        self.values[<int>INDEXES[name]] = value
+
     def __getitem__(self, str name):
-        return self.values[NAMES.index(name)]
+        return self.values[<int>INDEXES[name]]

@@ -33,6 +33,8 @@ cdef struct Event:
     uint8_t source_ip[16]    # IPv4 in the first 4 bytes
     uint32_t ring_ms
     uint32_t talk_ms
+    number_t diverter        # the last party that diverted the call; 0 = none named
+    uint8_t diversion        # DiversionReason of proxy.sip.diversion
     char caller_text[EVENT_TEXT]      # as presented, cut to size
     char callee_text[EVENT_TEXT]
     char user_agent[EVENT_TEXT]

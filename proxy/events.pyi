@@ -6,6 +6,7 @@ from typing import NamedTuple
 EVENT_BYTES: int
 ACTION_NAMES: tuple[str, ...]
 BASIS_NAMES: tuple[str, ...]
+DIVERSION_NAMES: tuple[str, ...]
 
 class EventRecord(NamedTuple):
     """One `Event` in Python; reasons are (index of the name, points). Indices belong to `generation`."""
@@ -36,6 +37,8 @@ class EventRecord(NamedTuple):
     label: int = 0xFF
     observed: int = 0
     redress: int = 0
+    diverter: int = 0
+    diversion: int = 0
     reasons: tuple[tuple[int, int], ...] = ()
 
     def pack(self) -> bytes:

@@ -26,6 +26,7 @@ cdef extern from "arpa/inet.h" nogil:
 cdef enum:
     NO_GATEWAY = 0xFFFF
     ACTIONS = ACTION_DROP + 1
+    DIVERSIONS = 8
     MAX_NAME = 128                  # characters of a name that a line shows
     GENERATIONS = 4                 # whose names are kept: a call may outlive a reload or two
     NAME_BYTES = 6 * MAX_NAME + 2   # as JSON, every character escaped
@@ -35,11 +36,18 @@ cdef enum:
 
 EVENT_BYTES = sizeof(Event)
 ACTION_NAMES = ("accept", "tag", "divert", "reject", "drop")
+DIVERSION_NAMES = (
+    "", "unknown", "unconditional", "user-busy", "no-answer", "deflection", "unavailable", "other"
+)
 BASIS_NAMES = ("none", "analytics", "dno", "invalid", "subscriber", "policy", "overload", "security")
 
 cdef const char** ACTION_JSON = [b'"accept"', b'"tag"', b'"divert"', b'"reject"', b'"drop"']
 cdef const char** BASIS_JSON = [
     b'"none"', b'"analytics"', b'"dno"', b'"invalid"', b'"subscriber"', b'"policy"', b'"overload"', b'"security"'
+]
+# In the order of DiversionReason (proxy/sip/diversion.pxd); the first is for a call that nobody diverted.
+cdef const char** DIVERSION_JSON = [
+    b"null", b'"unknown"', b'"unconditional"', b'"user-busy"', b'"no-answer"', b'"deflection"', b'"unavailable"', b'"other"'
 ]
 cdef const char** RELEASED_JSON = [b"null", b'"caller"', b'"callee"']
 cdef const char* HEX = b"0123456789abcdef"
@@ -75,6 +83,8 @@ class EventRecord(NamedTuple):
     label: int = NO_LABEL
     observed: int = 0
     redress: int = 0
+    diverter: int = 0
+    diversion: int = 0
     reasons: tuple = ()
 
     def pack(self) -> bytes:
@@ -89,6 +99,7 @@ class EventRecord(NamedTuple):
         event.verdict.action, event.verdict.basis, event.verdict.status = self.action, self.basis, self.verdict_status
         event.verdict.rule, event.verdict.score, event.verdict.label = self.rule, self.score, self.label
         event.verdict.observed, event.verdict.redress = self.observed, self.redress
+        event.diverter, event.diversion = self.diverter, self.diversion
         event.verdict.reasons_count = min(len(self.reasons), MAX_REASONS)
         for i, (name, points) in enumerate(self.reasons[:MAX_REASONS]):
             event.verdict.reasons[i].name, event.verdict.reasons[i].points = name, points
@@ -306,6 +317,8 @@ cdef object _record(const Event* event):
         label=event.verdict.label,
         observed=event.verdict.observed,
         redress=event.verdict.redress,
+        diverter=event.diverter,
+        diversion=event.diversion,
         reasons=tuple(
             (event.verdict.reasons[i].name, event.verdict.reasons[i].points)
             for i in range(min(event.verdict.reasons_count, MAX_REASONS))
@@ -327,6 +340,12 @@ cdef uint8_t* put_decision(
     at = put_text(at, b',"presented":')
     at = put_wire(at, event.caller_text, min(event.caller_length, EVENT_TEXT), names.mask_numbers)
     at = put_callee(put_text(at, b',"callee":'), event, names.mask_numbers)
+    at = put_text(at, b',"diverted_by":')
+    if event.diversion == 0:
+        at = put_text(at, b"null")
+    else:
+        at = put_number(at, event.diverter, names.mask_numbers)
+    at = put_text(put_text(at, b',"diversion":'), DIVERSION_JSON[min(event.diversion, DIVERSIONS - 1)])
     at = put_text(at, b',"user_agent":')
     at = put_wire(at, event.user_agent, min(event.user_agent_length, EVENT_TEXT), False)
     at = put_text(put_text(at, b',"action":'), ACTION_JSON[min(event.verdict.action, ACTION_DROP)])

@@ -3,9 +3,10 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.outbox cimport Writer
+from proxy.route_edit cimport RouteEdit
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
-from proxy.sip.route cimport RouteCursor
+from proxy.trust_border cimport Border
 
 # How a request leaves (RFC 3261 section 16.6).
 cdef struct Hop:
@@ -16,10 +17,10 @@ cdef struct Hop:
     const uint8_t* branch
     uint32_t branch_size
     const Address* source    # where it came from; NULL = its top Via is complete already
-    bint cut_routes          # Route values before `routes` are ours and go
-    RouteCursor routes
-    bint strip_untrusted     # headers that only a trusted peer may set
+    RouteEdit route_edit     # what becomes of the Route rows
+    Border border            # what may cross to the receiver
     int32_t max_forwards
+    int32_t max_breadth      # RFC 5393; 0 = as received
     const uint8_t* extra     # complete header lines to add: Record-Route, labels
     uint32_t extra_size
 
@@ -39,13 +40,15 @@ cdef struct Answer:
 cdef void write_request(Writer* writer, const Message* message, const Hop* hop) noexcept nogil
 # False: nobody is named whom this response could go on to.
 cdef bint has_lower_via(const Message* message) noexcept nogil
-# The response without its top Via.
-cdef void write_response(Writer* writer, const Message* message) noexcept nogil
+# The response without its top Via, and without what may not cross `border`; NULL = everything may.
+cdef void write_response(Writer* writer, const Message* message, const Border* border) noexcept nogil
 cdef void write_answer(Writer* writer, const Message* request, const Answer* answer) noexcept nogil
 # ACK of a 300-699 response to `request`, which is the INVITE as we sent it (RFC 3261 section 17.1.1.3).
 cdef void write_ack(Writer* writer, const Message* request, const Message* response) noexcept nogil
-# CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). `received` may be NULL; its Reason goes along.
-cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil
+# CANCEL of `request`, the INVITE as we sent it (RFC 3261 section 9.1). reason: complete header lines.
+cdef void write_cancel(
+    Writer* writer, const Message* request, const uint8_t* reason, uint32_t reason_size
+) noexcept nogil
 # The request as we sent it, for another target: hop.via and hop.branch on top, hop.uri if the Request-URI changes. The
 # first `own_routes` Record-Route rows behind our Via give way to hop.extra.
 cdef void write_retarget(Writer* writer, const Message* sent, const Hop* hop, int own_routes) noexcept nogil

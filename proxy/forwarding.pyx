@@ -5,22 +5,21 @@ whole, so that every header a proxy does not own leaves byte for byte as it came
 """
 
 from proxy.outbox cimport literal, put, put_decimal, put_hex
-from proxy.sip.address cimport parse_ip, same_host, write_ip
+from proxy.route_edit cimport write_route_row
+from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
 from proxy.sip.message cimport (
-    HEADER_ASSERTED_IDENTITY,
-    HEADER_CALLSIEVE,
+    CONTENT_LENGTH_ABSENT,
+    HEADER_MAX_BREADTH,
     HEADER_MAX_FORWARDS,
-    HEADER_PREFERRED_IDENTITY,
-    HEADER_REASON,
     HEADER_RECORD_ROUTE,
-    HEADER_REMOTE_PARTY_ID,
     HEADER_ROUTE,
     HEADER_VIA,
     Header,
 )
 from proxy.sip.transport cimport default_port, is_reliable
 from proxy.sip.via cimport Via, parse_via
+from proxy.trust_border cimport changes_at_border, write_across
 
 
 cdef inline void put_slice(Writer* writer, const Message* message, Slice part) noexcept nogil:
@@ -41,6 +40,11 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
     put(writer, hop.extra, hop.extra_size)
     if message.max_forwards_header < 0:
         literal(writer, b"Max-Forwards: 70\r\n")
+    write_missing_length(writer, message)
+    if hop.max_breadth:
+        literal(writer, b"Max-Breadth: ")
+        put_decimal(writer, <uint64_t>hop.max_breadth)
+        literal(writer, b"\r\n")
     cdef uint32_t run = message.headers_start
     cdef const Header* header
     cdef int i
@@ -52,6 +56,15 @@ cdef void write_request(Writer* writer, const Message* message, const Hop* hop) 
         run = header.end
         write_edited_header(writer, message, hop, i)
     put_range(writer, message, run, message.size)
+
+
+# What came in a datagram or a WebSocket message may do without a length, and may leave by a stream, where it may not
+# (RFC 3261 sections 18.3, 20.14).
+cdef void write_missing_length(Writer* writer, const Message* message) noexcept nogil:
+    if message.content_length == CONTENT_LENGTH_ABSENT:
+        literal(writer, b"Content-Length: ")
+        put_decimal(writer, message.size - message.body)
+        literal(writer, b"\r\n")
 
 
 # METHOD URI SIP/2.0, the received spelling of everything that stays.
@@ -80,12 +93,10 @@ cdef bint edits_request_header(const Message* message, const Hop* hop, int index
     if name == HEADER_MAX_FORWARDS:
         return True
     if name == HEADER_ROUTE:
-        return hop.cut_routes and (hop.routes.header < 0 or index <= hop.routes.header)
-    if name == HEADER_CALLSIEVE or name == HEADER_PREFERRED_IDENTITY:
-        return hop.strip_untrusted
-    if name == HEADER_ASSERTED_IDENTITY or name == HEADER_REMOTE_PARTY_ID:
-        return hop.strip_untrusted
-    return False
+        return hop.route_edit.active
+    if name == HEADER_MAX_BREADTH:
+        return hop.max_breadth != 0
+    return changes_at_border(&hop.border, message, index)
 
 
 # Writes what takes the header's place; nothing for one that goes.
@@ -97,9 +108,10 @@ cdef void write_edited_header(Writer* writer, const Message* message, const Hop*
         literal(writer, b"Max-Forwards: ")
         put_decimal(writer, <uint64_t>hop.max_forwards)
         literal(writer, b"\r\n")
-    elif header.name == HEADER_ROUTE and index == hop.routes.header:
-        put_range(writer, message, header.start, header.value)
-        put_range(writer, message, hop.routes.at, header.end)
+    elif header.name == HEADER_ROUTE:
+        write_route_row(writer, message, index, &hop.route_edit)
+    elif header.name != HEADER_MAX_BREADTH:
+        write_across(writer, &hop.border, message, index)
 
 
 # RFC 3261 section 18.2.1, RFC 3581 section 4: a client that asked for rport gets both; any other gets `received`
@@ -137,25 +149,52 @@ cdef void write_received_via(Writer* writer, const Message* message, const Addre
     put_range(writer, message, via.whole.start + via.whole.size, header.end)
 
 
+# Another Via below the top one, and one that an answer may go to.
 cdef bint has_lower_via(const Message* message) noexcept nogil:
     cdef Via lower
     cdef uint32_t end = message.headers[message.via_header].value_end
+    cdef uint32_t at
     cdef int i
     if not message.via.is_last:
-        return parse_via(
-            message.data, skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, end), end, &lower
-        )
+        at = skip_blank(message.data, message.via.whole.start + message.via.whole.size + 1, end)
+        return parse_via(message.data, at, end, &lower) and is_answerable(message, &lower)
     for i in range(message.via_header + 1, message.header_count):
         if message.headers[i].name == HEADER_VIA:
-            return parse_via(message.data, message.headers[i].value, message.headers[i].value_end, &lower)
+            at, end = message.headers[i].value, message.headers[i].value_end
+            return parse_via(message.data, at, end, &lower) and is_answerable(message, &lower)
     return False
 
 
-cdef void write_response(Writer* writer, const Message* message) noexcept nogil:
-    cdef const Header* header = &message.headers[message.via_header]
-    put_range(writer, message, message.start, header.start)
-    write_lower_vias(writer, message, header)
-    put_range(writer, message, header.end, message.size)
+# Nothing goes where a Via names broadcast, multicast or no address at all (RFC 4475 section 3.3.10).
+cdef bint is_answerable(const Message* message, const Via* via) noexcept nogil:
+    cdef Address address
+    cdef Slice host = via.host
+    cdef uint32_t end = via.received.start + via.received.size
+    if via.received.size:
+        host.start = via.received.start
+        while host.start < end and message.data[host.start] != 61:
+            host.start += 1
+        host.start = skip_blank(message.data, host.start + 1, end)
+        host.size = end - host.start if host.start < end else 0
+    return not parse_ip(message.data + host.start, host.size, &address) or is_unicast(&address)
+
+
+cdef void write_response(Writer* writer, const Message* message, const Border* border) noexcept nogil:
+    cdef uint32_t run = message.start
+    cdef const Header* header
+    cdef int i
+    for i in range(message.header_count):
+        header = &message.headers[i]
+        if i != message.via_header and (border == NULL or not changes_at_border(border, message, i)):
+            continue
+        put_range(writer, message, run, header.start)
+        run = header.end
+        if i == message.via_header:
+            write_lower_vias(writer, message, header)
+            write_missing_length(writer, message)
+        else:
+            write_across(writer, border, message, i)
+    put_range(writer, message, run, message.size)
 
 
 # The rest of the row whose first Via goes; nothing if that was the only one in it.
@@ -226,13 +265,11 @@ cdef void write_ack(Writer* writer, const Message* request, const Message* respo
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 
-cdef void write_cancel(Writer* writer, const Message* request, const Message* received) noexcept nogil:
-    cdef int i
+cdef void write_cancel(
+    Writer* writer, const Message* request, const uint8_t* reason, uint32_t reason_size
+) noexcept nogil:
     write_sibling(writer, request, b"CANCEL", request)
-    if received != NULL:
-        for i in range(received.header_count):
-            if received.headers[i].name == HEADER_REASON:
-                put_header(writer, received, i)
+    put(writer, reason, reason_size)
     literal(writer, b"Content-Length: 0\r\n\r\n")
 
 
@@ -285,6 +322,10 @@ cdef const char* standard_reason(uint16_t status) noexcept nogil:
         return b"Trying"
     if status == 200:
         return b"OK"
+    if status == 300:
+        return b"Multiple Choices"
+    if status == 302:
+        return b"Moved Temporarily"
     if status == 400:
         return b"Bad Request"
     if status == 403:
@@ -301,10 +342,14 @@ cdef const char* standard_reason(uint16_t status) noexcept nogil:
         return b"Bad Extension"
     if status == 433:
         return b"Anonymity Disallowed"
+    if status == 440:
+        return b"Max-Breadth Exceeded"
     if status == 480:
         return b"Temporarily Unavailable"
     if status == 481:
         return b"Call/Transaction Does Not Exist"
+    if status == 482:
+        return b"Loop Detected"
     if status == 483:
         return b"Too Many Hops"
     if status == 486:

@@ -1,21 +1,17 @@
-"""Gateways as the core routes to them: groups of numeric targets with priority and weight."""
+"""Gateways as the core routes to them: groups of targets with priority and weight, and the names among them."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-import msgspec
-
 from proxy.config import Configuration, Gateway, Listener, Probe, TagHeaders, Target, Transport
-from proxy.config_address import SIP_PORT, HostPort, parse_host_port
-from proxy.config_errors import ConfigFinding, error
+from proxy.config_address import SIP_PORT, parse_host_port
+from proxy.server_location import SECURE_TRANSPORTS, Destination
 
-_RESOLVERS = 16
-_MAX_TARGETS = 64  # MAX_TARGETS of routing_table.pyx
+MAX_TARGETS = 64  # of routing_table.pxd
+_MOST_WEIGHT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,126 +24,146 @@ class TargetRoute:
     priority: int
     weight: int
     text: str
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTarget:
+    """A target that is a name. port: None = by SRV records, if it has any. known: where it leads as far as is known."""
+
+    host: str
+    port: int | None
+    transport: str
+    priority: int
+    weight: int
+    text: str
+    known: tuple[Destination, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayRoute:
-    """targets: in order of priority."""
+    """targets: to begin with, in order of priority. numeric: the targets that are addresses. names: all others."""
 
     name: str
     targets: tuple[TargetRoute, ...]
+    numeric: tuple[TargetRoute, ...]
+    names: tuple[NamedTarget, ...]
+    senders: tuple[tuple[str, int, int], ...]
     trusted: bool
     tags: TagHeaders
     rewrite_host: bool
     probe: Probe
+    retry_on: tuple[int, ...]
+
+    def with_names(self, names: Iterable[NamedTarget]) -> tuple[TargetRoute, ...]:
+        """Every target of the gateway, given where its names lead now."""
+        rows: list[tuple[int, int, TargetRoute]] = [(route.priority, 0, route) for route in self.numeric]
+        for name in names:
+            for found in name.known:
+                listener = _sender(self.senders, found.transport, ip_address(found.ip).version)
+                if listener is not None:
+                    rows.append((name.priority, found.priority, _found_route(name, found, listener)))
+        rows.sort(key=lambda row: row[:2])
+        ranks = {key: rank for rank, key in enumerate(dict.fromkeys(row[:2] for row in rows))}
+        return tuple(
+            TargetRoute(r.ip, r.port, r.listener, ranks[one, two], r.weight, r.text, r.secure) for one, two, r in rows
+        )[:MAX_TARGETS]
 
 
 def build_gateways(configuration: Configuration) -> tuple[GatewayRoute, ...]:
-    """The gateways in the order of the configuration; OSError if a name that was not resolved before is unknown."""
+    """The gateways in the order of the configuration; nobody is asked for a name."""
     return tuple(_gateway(gateway, configuration.listeners) for gateway in configuration.gateways)
-
-
-def resolve_targets(configuration: Configuration) -> tuple[Configuration, list[ConfigFinding]]:
-    """The configuration with `ips` of every target known, so that nobody who gets it asks a resolver again."""
-    findings: list[ConfigFinding] = []
-    with ThreadPoolExecutor(_RESOLVERS) as resolvers:
-        gateways = tuple(
-            resolvers.map(lambda gateway: _resolved(gateway, configuration.listeners, findings), configuration.gateways)
-        )
-    return msgspec.structs.replace(configuration, gateways=gateways), findings
 
 
 def listener_of(gateway: Gateway, target: Target, listeners: Sequence[Listener]) -> int | None:
     """The listener a target is sent to from: the gateway's own, else the first that fits; None if there is none."""
     ip = parse_host_port(target.address).ip
-    for index, listener in enumerate(listeners):
-        named = listener.name == gateway.listener
-        fits = gateway.listener is None and (ip is None or _ip_family(str(ip)) == _family(listener))
-        if listener.transport is target.transport and (named or fits):
-            return index
-    return None
+    senders = [s for s in _senders(gateway, listeners) if s[0] == target.transport.value]
+    return next((index for _, version, index in senders if ip is None or ip.version == version), None)
 
 
-def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
-    return GatewayRoute(
-        name=gateway.name,
-        targets=tuple(
-            route
-            for target in sorted(gateway.targets, key=lambda target: target.priority)
-            for route in _routes(target, _listener_index(gateway, target, listeners), listeners)
-        ),
-        trusted=gateway.trusted,
-        tags=gateway.tags,
-        rewrite_host=gateway.rewrite_host,
-        probe=gateway.probe,
-    )
+def has_sender(gateway: Gateway, target: Target, ip: str, listeners: Sequence[Listener]) -> bool:
+    """Whether there is a listener from which the target is reached at this address."""
+    return _sender(_senders(gateway, listeners), target.transport.value, ip_address(ip).version) is not None
 
 
-def _routes(target: Target, listener: int, listeners: Sequence[Listener]) -> list[TargetRoute]:
-    port = parse_host_port(target.address, _default_port(target)).port
-    return [
-        TargetRoute(ip, port, listener, target.priority, target.weight, target.address)
-        for ip in _target_ips(target, _family(listeners[listener]))
-    ]
-
-
-def _resolved(gateway: Gateway, listeners: Sequence[Listener], findings: list[ConfigFinding]) -> Gateway:
-    targets = []
-    for position, target in enumerate(gateway.targets):
-        key = f"gateway[{gateway.name}].targets[{position}]"
-        listener = listener_of(gateway, target, listeners)
-        if listener is None:
-            findings.append(error(f"{key}.transport", _no_listener(gateway, target)))
-            continue
-        family = _family(listeners[listener])
-        try:
-            ips = _target_ips(target, family)
-        except OSError as why:
-            findings.append(error(f"{key}.address", f"{target.address} does not resolve: {why.strerror}"))
-            continue
-        if any(_ip_family(ip) != family for ip in ips):
-            findings.append(error(f"{key}.address", "the gateway's listener has an address of the other IP version"))
-        is_name = parse_host_port(target.address).ip is None
-        targets.append(msgspec.structs.replace(target, ips=ips) if is_name else target)
-    count = sum(max(1, len(target.ips)) for target in targets)
-    if count > _MAX_TARGETS:
-        too_many = f"are {count} addresses, at most {_MAX_TARGETS}"
-        findings.append(error(f"gateway[{gateway.name}].targets", too_many))
-    return msgspec.structs.replace(gateway, targets=tuple(targets))
-
-
-def _target_ips(target: Target, family: socket.AddressFamily) -> tuple[str, ...]:
-    if target.ips:
-        return target.ips
-    address = parse_host_port(target.address)
-    return (str(address.ip),) if address.ip is not None else _look_up(address, family)
-
-
-def _look_up(address: HostPort, family: socket.AddressFamily) -> tuple[str, ...]:
-    found = socket.getaddrinfo(address.host, address.port, family=family, type=socket.SOCK_DGRAM)
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _listener_index(gateway: Gateway, target: Target, listeners: Sequence[Listener]) -> int:
-    index = listener_of(gateway, target, listeners)
-    if index is None:
-        raise ValueError(f"gateway {gateway.name}: {_no_listener(gateway, target)}")
-    return index
-
-
-def _no_listener(gateway: Gateway, target: Target) -> str:
+def no_listener(gateway: Gateway, target: Target) -> str:
     if gateway.listener is not None:
         return f"{target.address} is reached by {target.transport}, which listener {gateway.listener} is not for"
     return f"{target.address} is reached by {target.transport}, and no [[listener]] of that IP version has it"
 
 
+def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
+    senders = tuple(_senders(gateway, listeners))
+    numeric: list[TargetRoute] = []
+    names: list[NamedTarget] = []
+    for target in sorted(gateway.targets, key=lambda target: target.priority):
+        if parse_host_port(target.address).ip is not None or target.ips:
+            numeric += _numeric_routes(gateway, target, senders)
+        else:
+            names.append(_named(target))
+    route = GatewayRoute(
+        name=gateway.name,
+        targets=(),
+        numeric=tuple(numeric),
+        names=tuple(names),
+        senders=senders,
+        trusted=gateway.trusted,
+        tags=gateway.tags,
+        rewrite_host=gateway.rewrite_host,
+        probe=gateway.probe,
+        retry_on=gateway.retry_on,
+    )
+    return replace(route, targets=route.with_names(names))
+
+
+def _senders(gateway: Gateway, listeners: Sequence[Listener]) -> Iterable[tuple[str, int, int]]:
+    """(transport, IP version, index) of the listeners that this gateway may be sent to from."""
+    for index, listener in enumerate(listeners):
+        if gateway.listener in (None, listener.name):
+            yield listener.transport.value, ip_address(parse_host_port(listener.address).host).version, index
+
+
+def _sender(senders: Iterable[tuple[str, int, int]], transport: str, version: int) -> int | None:
+    return next((index for offered, family, index in senders if (offered, family) == (transport, version)), None)
+
+
+def _numeric_routes(
+    gateway: Gateway, target: Target, senders: tuple[tuple[str, int, int], ...]
+) -> Iterable[TargetRoute]:
+    address = parse_host_port(target.address, _default_port(target))
+    for ip in target.ips or (str(address.ip),):
+        listener = _sender(senders, target.transport.value, ip_address(ip).version)
+        if listener is None:
+            raise ValueError(f"gateway {gateway.name}: {no_listener(gateway, target)}")
+        yield TargetRoute(
+            ip, address.port, listener, target.priority, target.weight, target.address, _is_secure(target.transport)
+        )
+
+
+def _named(target: Target) -> NamedTarget:
+    address = parse_host_port(target.address, 0)
+    port = address.port or _default_port(target)
+    return NamedTarget(
+        host=address.host,
+        port=address.port or None,
+        transport=target.transport.value,
+        priority=target.priority,
+        weight=target.weight,
+        text=target.address,
+        known=tuple(Destination(target.transport.value, ip, port) for ip in target.found_ips),
+    )
+
+
+def _found_route(name: NamedTarget, found: Destination, listener: int) -> TargetRoute:
+    weight = min(name.weight * max(1, found.weight), _MOST_WEIGHT)
+    secure = found.transport in SECURE_TRANSPORTS
+    return TargetRoute(found.ip, found.port, listener, name.priority, weight, name.text, secure)
+
+
+def _is_secure(transport: Transport) -> bool:
+    return transport.value in SECURE_TRANSPORTS
+
+
 def _default_port(target: Target) -> int:
     return 5061 if target.transport is Transport.TLS else SIP_PORT
-
-
-def _family(listener: Listener) -> socket.AddressFamily:
-    return _ip_family(parse_host_port(listener.address).host)
-
-
-def _ip_family(ip: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ip_address(ip).version == 6 else socket.AF_INET

@@ -6,11 +6,12 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from proxy.config import Listener
+from proxy.config import Listener, Transport
 from proxy.config_address import parse_host_port
 from proxy.logs import Log
 
 _BUFFER_BYTES = 8 << 20  # what a burst of 20,000 datagrams takes while a worker is busy
+_BACKLOG = 1024
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h; beyond net.core.wmem_max with CAP_NET_ADMIN
 _SO_RCVBUFFORCE = 33
 
@@ -29,12 +30,16 @@ def bind_listeners(listeners: Sequence[Listener], workers: int, log: Log) -> lis
     """For each worker its sockets, one a listener; the kernel deals senders out to the workers."""
     for listener in listeners:
         # With SO_REUSEPORT a second instance of ours would get in unnoticed: without it nobody is let in twice.
-        _bind_udp(listener, shared=False).close()
-    bound = [[_bind_udp(listener, shared=workers > 1) for listener in listeners] for _ in range(workers)]
-    got = min(_enlarge(end, _SO_RCVBUFFORCE, socket.SO_RCVBUF) for ends in bound for end in ends)
+        _bind(listener, shared=False).close()
+    bound = [[_bind(listener, shared=workers > 1) for listener in listeners] for _ in range(workers)]
+    datagrams = [end for ends in bound for end in ends if end.type == socket.SOCK_DGRAM]
+    got = min((_enlarge(end, _SO_RCVBUFFORCE, socket.SO_RCVBUF) for end in datagrams), default=_BUFFER_BYTES)
+    for end in datagrams:
+        _enlarge(end, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
     for ends in bound:
         for end in ends:
-            _enlarge(end, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+            if end.type == socket.SOCK_STREAM:
+                end.listen(_BACKLOG)
     if got < _BUFFER_BYTES:
         log.info("receive buffers are small; raise net.core.rmem_max", bytes=got, wanted_bytes=_BUFFER_BYTES)
     return bound
@@ -50,10 +55,13 @@ def bind_admin(address: str) -> socket.socket:
         raise _bind_error(f"admin address {address}", why) from None
 
 
-def _bind_udp(listener: Listener, shared: bool) -> socket.socket:
+def _bind(listener: Listener, shared: bool) -> socket.socket:
     wanted = parse_host_port(listener.address)
-    end = socket.socket(_family(wanted.host), socket.SOCK_DGRAM)
+    kind = socket.SOCK_DGRAM if listener.transport is Transport.UDP else socket.SOCK_STREAM
+    end = socket.socket(_family(wanted.host), kind)
     try:
+        if kind == socket.SOCK_STREAM:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections do not keep us from starting
         if shared:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if end.family == socket.AF_INET6:

@@ -51,6 +51,8 @@ cdef inline Writer writer_over(uint8_t* memory, uint32_t size) noexcept nogil:
 
 
 cdef inline void put(Writer* writer, const void* data, uint32_t size) noexcept nogil:
+    if size == 0:
+        return               # `data` may be NULL then, which memcpy must never be given (C11 section 7.24.1)
     if <uint64_t>(writer.end - writer.at) < size:
         writer.full = True
         return

@@ -6,6 +6,8 @@ from engine._decision cimport Verdict
 from proxy.outbox cimport Writer
 from proxy.routing_table cimport GatewayEntry, RoutingTable, TrunkEntry
 
+# As headers name it.
+cdef const char* basis_name(uint8_t basis) noexcept nogil
 # Status on the wire of a rejection on this trunk, and its reason phrase.
 cdef uint16_t rejection_status(const TrunkEntry* trunk, const Verdict* verdict) noexcept nogil
 cdef const char* rejection_reason(const TrunkEntry* trunk, const Verdict* verdict, uint16_t status) noexcept nogil

@@ -6,7 +6,9 @@ A request goes to the next hop that the router names. What dies on the way is an
 from libc.string cimport memcpy
 from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, UNROUTABLE
 from proxy.forwarding cimport Hop, answer_address, write_request
-from proxy.outbox cimport Writer, put_hex, writer_over
+from proxy.loops cimport breadth_of, loop_part
+from proxy.next_hop cimport HOP_FOUND, HOP_INSECURE, HOP_WAIT
+from proxy.outbox cimport Writer, literal, put, put_hex, writer_over
 from proxy.rejection cimport write_label_headers
 from proxy.router cimport URI_ROOM
 from proxy.sip.message cimport METHOD_BYE, METHOD_INVITE, METHOD_OTHER, METHOD_REFER, METHOD_SUBSCRIBE
@@ -30,21 +32,52 @@ cdef class RequestForwarding(ResponseProcessing):
     """Sends requests on."""
 
     cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil:
+        cdef NextHop next_hop
+        cdef HopOutcome outcome = self.router.find_next_hop(
+            incoming, &self.router.calls.calls[call] if call else NULL, &next_hop
+        )
+        self.forward_to(incoming, call, outcome, &next_hop)
+
+    # What becomes of a request whose next hop has been looked for.
+    cdef void forward_to(
+        self, Incoming* incoming, uint32_t call, HopOutcome outcome, NextHop* next_hop
+    ) noexcept nogil:
+        if outcome == HOP_FOUND:
+            self.send_on(incoming, call, next_hop)
+        elif outcome != HOP_WAIT:
+            self.give_up(incoming, call, outcome)
+        elif not self.park(incoming, call, next_hop.name):
+            incoming.waited = True
+            self.forward_stateful(incoming, call)
+
+    # A class above keeps it until the name is known; here nobody does.
+    cdef bint park(self, Incoming* incoming, uint32_t call, uint64_t name) noexcept nogil:
+        return False
+
+    # There is no next hop. RFC 5630 section 5.3: a SIPS request goes by TLS or not at all.
+    cdef void give_up(self, Incoming* incoming, uint32_t call, HopOutcome outcome) noexcept nogil:
+        cdef Writer lines = writer_over(self.extra, sizeof(self.extra))
+        self.count(UNROUTABLE)
+        if outcome == HOP_INSECURE:
+            literal(&lines, b"Warning: 380 ")
+            put(
+                &lines, self.router.listeners[incoming.listener].sent_by.data,
+                self.router.listeners[incoming.listener].sent_by.size
+            )
+            literal(&lines, b' "SIPS Not Allowed"\r\n')
+        self.answer_with(incoming, 480, b"Temporarily Unavailable", <uint32_t>(lines.at - lines.start))
+        self.end_calls_of(incoming, call, 480)
+
+    cdef void send_on(self, Incoming* incoming, uint32_t call, NextHop* next_hop) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef bint is_invite = message.method == METHOD_INVITE
         cdef uint32_t server, client
         cdef ServerTransaction* s
-        cdef NextHop next_hop
         cdef Hop hop
         cdef Writer writer
         cdef OutMessage* sent
         cdef uint8_t branch[BRANCH_SIZE]
         cdef uint8_t uri[URI_ROOM]
-        if not self.router.find_next_hop(incoming, &next_hop):
-            self.count(UNROUTABLE)
-            self.answer(incoming, 480, b"Temporarily Unavailable")
-            self.end_calls_of(incoming, call, 480)
-            return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER if is_invite else NON_INVITE_SERVER)
         client = self.transactions.open_client(INVITE_CLIENT if is_invite else NON_INVITE_CLIENT) if server else 0
         if client == 0:
@@ -58,29 +91,34 @@ cdef class RequestForwarding(ResponseProcessing):
         s.peer = answer_address(message, incoming.source, self.router.listeners[incoming.listener].transport)
         s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
         s.listener = incoming.listener
+        s.route = next_hop.route
         s.gateway = next_hop.gateway
+        s.position = next_hop.position
         s.routing = self.router.routing.generation
         s.call = call
         if call:
             self.router.calls.calls[call].callee = next_hop.destination
             self.router.calls.calls[call].callee_listener = next_hop.listener
-        self.router.fill_hop(incoming, &next_hop, &hop)
+        self.router.fill_hop(incoming, next_hop, &hop)
+        hop.max_breadth = breadth_of(message)
         hop.branch = branch
+        self.transactions.clients[client].loop = loop_part(
+            message, <uint32_t>incoming.peer.kind << 16 | incoming.peer.index, self.router.secret
+        )
         hop.branch_size = self.transactions.write_branch(client, self.worker, branch)
-        hop.uri_size = self.router.write_new_uri(message, &next_hop, uri)
-        hop.uri = uri if hop.uri_size else NULL
+        self.router.fill_uri(incoming, next_hop, uri, &hop)
         hop.extra = self.extra
-        hop.extra_size = self.write_extra(incoming, &next_hop, call)
+        hop.extra_size = self.write_extra(incoming, next_hop, call)
         self.out.begin(&writer)
         write_request(&writer, message, &hop)
-        if self.moves_to_stream(&writer, &next_hop):
+        if self.moves_to_stream(&writer, next_hop):
             self.transactions.clients[client].flags = CLIENT_MOVED
             next_hop.listener = <uint8_t>self.router.listeners[next_hop.listener].stream
             self.router.fill_via(next_hop.listener, &hop)
             self.out.begin(&writer)
             write_request(&writer, message, &hop)
         sent = self.out.commit(&writer, next_hop.listener, &next_hop.destination)
-        if not self.start_client(server, &next_hop, sent, client, message.method, incoming.now_us):
+        if not self.start_client(server, next_hop, sent, client, message.method, incoming.now_us):
             self.transactions.end_server(server)
             self.count(REFUSED_OVERLOAD)
             self.answer(incoming, 503, b"Service Unavailable")
@@ -128,7 +166,9 @@ cdef class RequestForwarding(ResponseProcessing):
         if incoming.message.max_forwards == 0 or incoming.route.malformed:
             self.count(BAD_MESSAGES)
             return
-        if not self.router.find_next_hop(incoming, &next_hop):
+        if self.router.find_next_hop(incoming, NULL, &next_hop) != HOP_FOUND and not self.router.hop_by_call(
+            incoming, &next_hop
+        ):
             self.count(UNROUTABLE)
             return
         self.router.fill_hop(incoming, &next_hop, &hop)
@@ -137,8 +177,7 @@ cdef class RequestForwarding(ResponseProcessing):
         put_hex(&writer, incoming.key, 16)
         hop.branch = branch
         hop.branch_size = 24
-        hop.uri_size = self.router.write_new_uri(incoming.message, &next_hop, uri)
-        hop.uri = uri if hop.uri_size else NULL
+        self.router.fill_uri(incoming, &next_hop, uri, &hop)
         self.out.begin(&writer)
         write_request(&writer, incoming.message, &hop)
         self.out.commit(&writer, next_hop.listener, &next_hop.destination)

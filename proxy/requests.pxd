@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.call_attempts cimport CallAttempts
 from proxy.calls cimport Call
-from proxy.router cimport Incoming
+from proxy.next_hop cimport Incoming
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ServerTransaction
 
@@ -16,5 +16,8 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_cancel(self, Incoming* incoming) noexcept nogil
     cdef void on_bye(self, Incoming* incoming) noexcept nogil
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil
+    cdef void on_question(self, Incoming* incoming) noexcept nogil
     cdef bint steers(self, Incoming* incoming) noexcept nogil
+    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil
+    cdef uint16_t return_of(self, Incoming* incoming) noexcept nogil

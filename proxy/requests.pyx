@@ -16,6 +16,7 @@ from proxy.counters cimport (
     UNKNOWN_SOURCE,
 )
 from proxy.forwarding cimport standard_reason
+from proxy.loops cimport breadth_of, has_looped, loop_part
 from proxy.outbox cimport Writer, put, writer_over
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
 from proxy.sip.grammar cimport sip_equal_nocase
@@ -39,10 +40,8 @@ from proxy.sip.transaction cimport (
     DO_RESEND,
     INPUT_ACK,
     INPUT_REQUEST,
-    SERVER_CANCELLED,
     SERVER_SILENT,
     STATE_ACCEPTED,
-    STATE_PROCEEDING,
     step,
 )
 from proxy.sip.uri cimport SCHEME_OTHER
@@ -62,9 +61,12 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef uint32_t server
-        self.router.read_routes(message, &incoming.route)
+        self.router.read_routes(incoming.message, incoming.listener, &incoming.route)
         if incoming.peer.kind == PEER_UNKNOWN and not (message.to_tag.size and incoming.route.has_cookie):
             self.count(UNKNOWN_SOURCE)
+            if self.router.routing.redirects and message.method == METHOD_INVITE:
+                incoming.key = 0         # who asks from an unknown address is told once a datagram, and nothing is kept
+                self.answer(incoming, 403, b"Forbidden")
             return
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
@@ -104,20 +106,14 @@ cdef class RequestProcessing(CallAttempts):
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
     cdef void on_cancel(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
-        cdef ServerTransaction* s
         self.count(CANCELS)
         if server == 0:
             self.forward_stateless(incoming)
             return
-        s = &self.transactions.servers[server]
-        if s.flags & SERVER_SILENT:
+        if self.transactions.servers[server].flags & SERVER_SILENT:
             return
         self.answer(incoming, 200, b"OK")
-        if s.state != STATE_PROCEEDING or s.flags & SERVER_CANCELLED:
-            return
-        s.flags |= SERVER_CANCELLED
-        if s.client:
-            self.cancel_client(s.client, incoming.message, incoming.now_us)
+        self.cancel_request(server, incoming.message, incoming.now_us)
 
     cdef void on_new_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
@@ -128,14 +124,17 @@ cdef class RequestProcessing(CallAttempts):
             return
         if status == 0 and incoming.route.malformed:
             status = 400
+        if status == 0:
+            status = self.return_of(incoming)
         if status:
             if status >= 300:
                 self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
-        if message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
-            # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened.
-            self.answer(incoming, 481, standard_reason(481))
+        if incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index):
+            self.on_question(incoming)
+        elif message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
+            self.on_invite_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
             if message.method == METHOD_BYE:
@@ -156,12 +155,33 @@ cdef class RequestProcessing(CallAttempts):
         else:
             self.forward_stateful(incoming, 0)
 
+    # In redirect mode an INVITE asks for a verdict, OPTIONS whether we are there, and there is nothing else to say.
+    cdef void on_question(self, Incoming* incoming) noexcept nogil:
+        cdef const Message* message = incoming.message
+        if message.to_tag.size:
+            self.answer(incoming, 481, standard_reason(481))
+        elif message.method == METHOD_INVITE:
+            self.on_invite(incoming)
+        elif message.method == METHOD_OPTIONS:
+            self.answer(incoming, 200, b"OK")
+        else:
+            self.count(METHOD_REFUSED)
+            self.answer(incoming, 403, b"Forbidden")
+
     # A Route of its own in a new request chooses the next hop past the trunk's gateway: only a trusted peer may.
     cdef bint steers(self, Incoming* incoming) noexcept nogil:
         return incoming.route.rest.header >= 0 and not self.router.routing.trunks[incoming.peer.index].trusted
 
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
         return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
+
+    # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened. A trusted
+    # trunk, which may choose next hops, has it screened as the new call that it is here; anybody else is refused.
+    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil:
+        if incoming.peer.kind == PEER_TRUNK and self.router.routing.trunks[incoming.peer.index].trusted:
+            self.on_invite(incoming)
+        else:
+            self.answer(incoming, 481, standard_reason(481))
 
     # RFC 3261 section 16.3: the status that refuses this request, 0 = none.
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil:
@@ -172,6 +192,13 @@ cdef class RequestProcessing(CallAttempts):
         if message.has_proxy_require:
             return 420
         return 0
+
+    # RFC 5393 sections 4.2 and 5.3.3: a request that has come back as it was, or may be forked no more.
+    cdef uint16_t return_of(self, Incoming* incoming) noexcept nogil:
+        cdef uint32_t peer = <uint32_t>incoming.peer.kind << 16 | incoming.peer.index
+        if breadth_of(incoming.message) == 0:
+            return 440
+        return 482 if has_looped(incoming.message, loop_part(incoming.message, peer, self.router.secret)) else 0
 
     cdef void on_bye(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message

@@ -4,14 +4,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.calls cimport Call
 from proxy.outbox cimport OutMessage, Outbox
-from proxy.router cimport NextHop
+from proxy.next_hop cimport NextHop
 from proxy.screening cimport Screening
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ClientTransaction, ServerTransaction
-from proxy.transaction_layer cimport TransactionLayer
+from proxy.response_context cimport ResponseContext
 
-cdef class ResponseProcessing(TransactionLayer):
+cdef class ResponseProcessing(ResponseContext):
     cdef Screening screening
     cdef readonly Outbox handed_over
     cdef uint8_t worker
@@ -21,6 +21,15 @@ cdef class ResponseProcessing(TransactionLayer):
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    # A branch has its final response, or will have none: `message` NULL, status 408 for silence, 503 for failed
+    # transport.
+    cdef void on_branch_ended(
+        self, uint32_t server, uint32_t client, uint16_t status, const Message* message, int64_t now_us
+    ) noexcept nogil
+    cdef bint leads_on(
+        self, const ClientTransaction* client, uint16_t status, const Message* message
+    ) noexcept nogil
+    cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil
     cdef bint send_again(
         self, uint32_t server, uint32_t client, const NextHop* next_hop, int64_t now_us

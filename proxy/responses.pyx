@@ -1,11 +1,11 @@
 """Response processing (RFC 3261 section 16.7 with RFC 6026), failover to the next target, and the end of calls.
 
-One target is tried after the other, so the best response of section 16.7 step 6 is the last target's, unless all that
-came were 503 and silence.
+One target is tried after the other. One that stays silent is left for the next without waiting for its end, so several
+branches may be open at once; the best response is chosen when the last of them has ended.
 """
 
 from engine._fastpath cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport (
     ANSWERED,
@@ -20,9 +20,13 @@ from proxy.counters cimport (
 from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
+from proxy.next_hop cimport HOP_FOUND
 from proxy.outbox cimport Writer, writer_over
+from proxy.prefix_routes cimport NO_ROUTE
 from proxy.router cimport URI_ROOM
-from proxy.sip.message cimport HEADER_RECORD_ROUTE, METHOD_CANCEL, parse_message
+from proxy.routing_table cimport retries_on
+from proxy.sip.grammar cimport Slice
+from proxy.sip.message cimport HEADER_RECORD_ROUTE, METHOD_CANCEL, METHOD_OTHER, parse_message
 from proxy.sip.timers cimport LENGTH_64T1, LENGTH_C
 from proxy.sip.transaction cimport (
     BRANCH_SIZE,
@@ -38,9 +42,10 @@ from proxy.sip.transaction cimport (
     INPUT_2XX,
     INPUT_FINAL,
     INVITE_CLIENT,
-    INVITE_SERVER,
     NO_GATEWAY,
     SERVER_CANCELLED,
+    SERVER_SETTLED,
+    STATE_COMPLETED,
     STATE_PROCEEDING,
     STATE_TRYING,
     Step,
@@ -49,7 +54,7 @@ from proxy.sip.transaction cimport (
 )
 
 
-cdef class ResponseProcessing(TransactionLayer):
+cdef class ResponseProcessing(ResponseContext):
     """Responses and their absence. workers: how many share the listeners."""
 
     def __init__(self, router, *, int worker, int workers, bytes secret, counters, capacity, timers, server_header):
@@ -87,7 +92,7 @@ cdef class ResponseProcessing(TransactionLayer):
                 self.transactions.end_client(c.cancel)
                 c.cancel = 0
             return
-        if c.method != message.method or c.flags & CLIENT_CANCEL:
+        if not self.is_for(message, c):
             self.count(STRAY_RESPONSES)
             return
         # RFC 3261 section 16.7 step 3: without another Via it is for nobody but us; only probes and CANCELs are ours.
@@ -101,6 +106,18 @@ cdef class ResponseProcessing(TransactionLayer):
         else:
             self.on_failure(client, message, now_us)
 
+    # RFC 3261 section 17.1.3: the method of CSeq must be that of the request, by name where it is none we know.
+    cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil:
+        cdef Slice method = message.cseq_method
+        if client.method != message.method or client.flags & CLIENT_CANCEL:
+            return False
+        if message.method != METHOD_OTHER or client.message.data == NULL:
+            return True
+        return method.size < client.message.size and client.message.data[method.size] == 32 and (
+            memcmp(client.message.data, message.data + method.start, method.size) == 0
+        )
+
+    # Passed on at once, but never to a non-INVITE (RFC 4320 section 4.1).
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
         cdef Step following = step(c.machine, c.state, INPUT_1XX)
@@ -110,12 +127,13 @@ cdef class ResponseProcessing(TransactionLayer):
             return
         c.state = following.next
         self.apply_client_timers(client, following.actions, now_us)
+        if c.machine != INVITE_CLIENT:
+            return
         server = self.server_of(c)
-        if c.machine == INVITE_CLIENT and (before == STATE_TRYING or message.status > 100):
-            if not c.flags & CLIENT_CANCEL_SENT:
-                self.transactions.arm_client(client, 1, LENGTH_C, now_us)
+        if (before == STATE_TRYING or message.status > 100) and not c.flags & CLIENT_CANCEL_SENT:
+            self.transactions.arm_client(client, 1, LENGTH_C, now_us)
         if c.flags & (CLIENT_ABANDONED | CLIENT_CANCEL_WANTED) or server == 0:
-            self.cancel_client(client, NULL, now_us)
+            self.cancel_client(client, now_us)
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
             self.pass_response(server, message, now_us)
 
@@ -138,7 +156,11 @@ cdef class ResponseProcessing(TransactionLayer):
         if server == 0:
             return
         s = &self.transactions.servers[server]
-        if self.pass_response(server, message, now_us) and s.call:
+        if not self.pass_response(server, message, now_us):
+            return
+        release(&self.transactions.memory, &s.best)
+        self.cancel_branches(server, now_us)
+        if s.call:
             call = &self.router.calls.calls[s.call]
             if call.state == CALL_PENDING:
                 self.count(ANSWERED)
@@ -151,8 +173,7 @@ cdef class ResponseProcessing(TransactionLayer):
     cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
         cdef Step following = step(c.machine, c.state, INPUT_FINAL)
-        cdef uint32_t server = self.server_of(c)
-        cdef ServerTransaction* s
+        cdef uint32_t server
         if following.actions & DO_ACK and not following.actions & DO_PASS:
             self.out.copy(c.message.data, c.message.size, c.listener, &c.destination)
             return
@@ -164,31 +185,74 @@ cdef class ResponseProcessing(TransactionLayer):
             self.router.note_health(c, True)      # any answer is a sign of life
             self.transactions.end_client(client)
             return
-        s = &self.transactions.servers[server]
-        if server and not c.flags & CLIENT_ABANDONED:
-            if message.status == 503 and not s.flags & SERVER_CANCELLED:
-                s.failed_status = 503
-                if not self.try_next_target(server, client, now_us):
-                    # RFC 3261 section 16.7 step 6: upstream must not take this proxy for the one that is out.
-                    self.answer_from_kept(server, c, 500, now_us)
-            else:
-                self.pass_response(server, message, now_us)
-                if s.call:
-                    self.end_call(s.call, message.status, 2 if message.status != 487 else 1, now_us)
-                    s.call = 0
+        server = self.server_of(c)
+        if server and message.status == 487 and c.flags & CLIENT_CANCEL_SENT and not (
+            self.transactions.servers[server].flags & SERVER_CANCELLED
+        ):
+            self.on_branch_ended(server, client, 408, NULL, now_us)       # nobody but us wanted it ended: timer C
+        elif server:
+            self.on_branch_ended(server, client, message.status, message, now_us)
         if following.actions & DO_ACK:
             self.acknowledge(client, message)
         else:
             release(&self.transactions.memory, &c.message)
 
+    # RFC 3261 section 16.7 steps 5 and 6.
+    cdef void on_branch_ended(
+        self, uint32_t server, uint32_t client, uint16_t status, const Message* message, int64_t now_us
+    ) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef const ClientTransaction* c = &self.transactions.clients[client]
+        cdef bint is_only
+        if s.state != STATE_PROCEEDING and s.state != STATE_TRYING:
+            return
+        if not self.leads_on(c, status, message):
+            s.flags |= SERVER_SETTLED
+        elif not c.flags & CLIENT_ABANDONED and self.try_next_target(server, client, now_us):
+            self.note_final(server, status, message)
+            return
+        is_only = s.best_status == 0 and message != NULL and status != 503 and status != 408
+        if is_only and not self.transactions.has_pending(server):
+            self.pass_response(server, message, now_us)
+        else:
+            self.note_final(server, status, message)
+            if status >= 600:
+                self.cancel_branches(server, now_us)
+            if self.transactions.has_pending(server):
+                return
+            status = self.send_best(server, client, now_us)
+        if s.call:
+            self.end_call(s.call, status, 2 if status != 487 else 1, now_us)
+            s.call = 0
+
+    # Whether the next target is tried: after silence, failed transport, and what the gateway's `retry_on` lists. Whoever
+    # sent a non-INVITE has given up by the time it counts as silence; a phone that rang until timer C was not silent.
+    cdef bint leads_on(
+        self, const ClientTransaction* client, uint16_t status, const Message* message
+    ) noexcept nogil:
+        if message == NULL and client.flags & CLIENT_ABANDONED:
+            return True
+        if message == NULL:
+            return status == 503 or (client.machine == INVITE_CLIENT and not client.flags & CLIENT_CANCEL_SENT)
+        if client.gateway == NO_GATEWAY or client.routing != self.router.routing.generation:
+            return status == 503
+        return retries_on(&self.router.routing.gateways[client.gateway], status)
+
     # RFC 3263 section 4.3: the same request on a new branch to the next target. False: there is none left.
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Call* call = &self.router.calls.calls[s.call] if s.call else NULL
         cdef NextHop next_hop
-        if s.gateway == NO_GATEWAY or s.routing != self.router.routing.generation or s.flags & SERVER_CANCELLED:
+        if s.route == NO_ROUTE or s.routing != self.router.routing.generation:
             return False
-        if not self.router.hop_by_gateway(s.gateway, s.tried, &next_hop):
+        if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
+        next_hop.route, next_hop.position = s.route, s.position
+        next_hop.secure = self.transactions.clients[client].secure
+        if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
+            return False
+        if next_hop.position != s.position:
+            s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
         if not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
@@ -216,6 +280,7 @@ cdef class ResponseProcessing(TransactionLayer):
         memset(&hop, 0, sizeof(Hop))
         self.router.fill_via(next_hop.listener, &hop)
         hop.branch = branch
+        self.transactions.clients[following].loop = old.loop
         hop.branch_size = self.transactions.write_branch(following, self.worker, branch)
         hop.uri_size = self.router.retarget_uri(&self.kept, old, next_hop, uri)
         hop.uri = uri if hop.uri_size else NULL
@@ -246,45 +311,47 @@ cdef class ResponseProcessing(TransactionLayer):
         if c.flags & CLIENT_MOVED and server:
             by_udp.destination = c.destination
             by_udp.gateway, by_udp.target = c.gateway, c.target
+            by_udp.route = self.transactions.servers[server].route
+            by_udp.position = self.transactions.servers[server].position
+            by_udp.secure = False
             by_udp.listener = <uint8_t>self.router.listeners[c.listener].datagram
             if self.send_again(server, client, &by_udp, now_us):
                 self.transactions.end_client(client)
                 return
         self.router.note_health(c, False)
-        if server and not c.flags & CLIENT_ABANDONED:
-            self.transactions.servers[server].failed_status = 503
-            if not self.try_next_target(server, client, now_us):
-                self.answer_from_kept(server, c, 500, now_us)
+        c.state = STATE_COMPLETED
+        if server:
+            self.on_branch_ended(server, client, 503, NULL, now_us)
         self.transactions.end_client(client)
 
     # Nothing at all from this target: on to the next. The old branch stays, to cancel what may still ring there.
     cdef void on_target_silent(self, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
         cdef uint32_t server = self.server_of(c)
+        cdef bint is_over
         self.router.note_health(c, False)
-        if server and self.try_next_target(server, client, now_us):
+        is_over = server and self.transactions.servers[server].flags & (SERVER_CANCELLED | SERVER_SETTLED)
+        if is_over or (server and self.try_next_target(server, client, now_us)):
             c.flags |= CLIENT_ABANDONED
             self.transactions.disarm_client(client, 0)
         self.transactions.arm_client(client, 1, LENGTH_64T1, now_us)
+        if is_over:
+            self.on_branch_ended(server, client, 408, NULL, now_us)
 
     # Timers B and F, timer C, and a CANCEL that brought no final response (RFC 3261 sections 16.8, 9.1).
     cdef void on_client_timeout(self, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
         cdef uint32_t server = self.server_of(c) if not c.flags & CLIENT_CANCEL else 0
-        cdef ServerTransaction* s = &self.transactions.servers[server]
-        cdef uint16_t status
         if c.machine == INVITE_CLIENT and c.state == STATE_PROCEEDING and not c.flags & CLIENT_CANCEL_SENT:
-            self.cancel_client(client, NULL, now_us)
+            self.cancel_client(client, now_us)
             return
         if c.flags & CLIENT_CANCEL and self.transactions.clients[c.server].cancel == client:
             self.transactions.clients[c.server].cancel = 0
-        elif server and s.client == client and s.machine == INVITE_SERVER:
-            self.count(TIMEOUTS)
-            status = 487 if s.flags & SERVER_CANCELLED else 500 if s.failed_status == 503 else 408
-            self.answer_from_kept(server, c, status, now_us)
-        elif server and s.client == client:
-            self.count(TIMEOUTS)                 # never a 408 to a non-INVITE (RFC 4320 section 4.2)
-            self.transactions.end_server(server)
+        c.state = STATE_COMPLETED
+        if server:
+            if not c.flags & CLIENT_ABANDONED:
+                self.count(TIMEOUTS)
+            self.on_branch_ended(server, client, 408, NULL, now_us)
         if c.cancel:
             self.transactions.end_client(c.cancel)
         self.transactions.end_client(client)

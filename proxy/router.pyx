@@ -1,23 +1,21 @@
-"""Where requests go: our own Routes, Route, Request-URI, the call's other side, or a trunk's gateway.
+"""What a request carries for its way: Record-Route, Request-URI, Route rows, and what answers say of the targets.
 
-RFC 3261 sections 16.4 to 16.6, RFC 3263 section 4.3 for the targets of a gateway.
+RFC 3261 sections 16.5 and 16.6, RFC 5658 for Record-Route.
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
-from proxy.routing_table cimport PEER_GATEWAY, PEER_TRUNK, GatewayEntry, TargetEntry
-from proxy.sip.address cimport address_from_python, is_unicast, parse_ip, same_address, same_host
-from proxy.sip.grammar cimport Slice, parse_hex, sip_equal_nocase
-from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end
+from proxy.own_addresses cimport ListenerEntry
+from proxy.routing_table cimport GatewayEntry, TargetEntry
+from proxy.sip.address cimport same_address
+from proxy.sip.grammar cimport Slice, sip_equal_nocase
 from proxy.sip.name_addr cimport NameAddr
-from proxy.sip.route cimport first_route, next_route, read_route
+from proxy.sip.route cimport next_route, read_route
 from proxy.sip.transaction cimport CLIENT_MOVED, NO_GATEWAY
-from proxy.sip.transport cimport TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_UDP, default_port, transport_of
-from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, find_parameter, parse_uri
+from proxy.sip.uri cimport Uri, find_parameter, parse_uri
+from proxy.trust_border cimport RIGHT_ASSERT, open_border
 
 from typing import NamedTuple
-
-from proxy.sip.transport import NAMES as TRANSPORT_NAMES
 
 
 class ListenerAddress(NamedTuple):
@@ -30,227 +28,51 @@ class ListenerAddress(NamedTuple):
     transport: str = "udp"
 
 
-cdef class Router:
+cdef class Router(NextHops):
     """Knows the listeners, the routing in force and the calls in progress; says where a request goes.
 
     listeners: ListenerAddress each. calls: room for calls in progress. secret: 32 bytes of the node.
     """
-
-    def __init__(self, listeners, int worker, bytes secret, int calls):
-        if not 0 < len(listeners) <= MAX_LISTENERS:
-            raise ValueError(f"between 1 and {MAX_LISTENERS} listeners are possible")
-        self.keep = []
-        self.worker = worker
-        self.calls = Calls(calls, secret[16:32])
-        memcpy(self.secret, <const char*>secret, 16)
-        self.listener_count = len(listeners)
-        for index, listener in enumerate(listeners):
-            self.set_listener(index, *listener)
-        self.pair_listeners()
-
-    cdef Text text(self, bytes value):
-        cdef Text result
-        self.keep.append(value)
-        result.data = <const uint8_t*>value
-        result.size = <uint32_t>len(value)
-        return result
-
-    def set_listener(self, int index, ip, port, host, advertised_port, transport="udp"):
-        cdef ListenerEntry* entry = &self.listeners[index]
-        sent_by = f"{host}:{advertised_port}"
-        entry.transport = TRANSPORT_NAMES.index(transport)
-        entry.host = self.text(host.encode("ascii"))
-        entry.sent_by = self.text(sent_by.encode("ascii"))
-        entry.via = self.text(f"SIP/2.0/{transport.upper()} {sent_by}".encode("ascii"))
-        entry.route = self.text(route_start(sent_by, transport).encode("ascii"))
-        address_from_python(ip, port, &entry.bound)
-        memset(&entry.advertised, 0, sizeof(Address))
-        parse_ip(entry.host.data, entry.host.size, &entry.advertised)
-        entry.advertised.port = advertised_port
-
-    def pair_listeners(self):
-        """Finds for each UDP listener the TCP listener of the same address, and the other way round."""
-        cdef int u, t
-        for u in range(self.listener_count):
-            self.listeners[u].stream = self.listeners[u].datagram = -1
-        for u in range(self.listener_count):
-            for t in range(self.listener_count):
-                if (self.listeners[u].transport == TRANSPORT_UDP and self.listeners[t].transport == TRANSPORT_TCP
-                        and same_address(&self.listeners[u].bound, &self.listeners[t].bound)):
-                    self.listeners[u].stream, self.listeners[t].datagram = t, u
-
-    # RFC 3261 section 16.4: our own Route values go; what our Record-Route put into them comes back here.
-    cdef void read_routes(self, const Message* message, RouteState* state) noexcept nogil:
-        cdef NameAddr value
-        cdef Uri uri
-        cdef Slice cookie
-        cdef uint64_t worker, proof
-        cdef int outcome, listener
-        state.rest = first_route(message)
-        state.cut = state.has_cookie = state.malformed = False
-        state.worker = state.listener = -1
-        while True:
-            outcome = read_route(message, state.rest, &value)
-            if outcome == 0:
-                return
-            if outcome < 0 or not parse_uri(
-                message.data, value.uri.start, value.uri.start + value.uri.size, &uri
-            ):
-                state.malformed = True
-                return
-            if not self.is_own_host(message, &uri, &listener):
-                return
-            state.cut = True
-            state.listener = listener
-            if find_parameter(message.data, uri.parameters, b"cs", 2, &cookie) and cookie.size == 18:
-                if parse_hex(message.data + cookie.start, 2, &worker) and parse_hex(
-                    message.data + cookie.start + 2, 16, &proof
-                ):
-                    if proof == self.route_cookie(message, message.from_tag) or proof == self.route_cookie(
-                        message, message.to_tag
-                    ):
-                        state.has_cookie = True
-                        state.worker = <int>worker
-            state.rest = next_route(message, state.rest, &value)
-
-    # Proof that a dialog was set up through this node: nobody outside can make one for a Call-ID and the tag of the side
-    # that opened it, which is the From-tag of that side's requests and the To-tag of the other's.
-    cdef uint64_t route_cookie(self, const Message* message, Slice tag) noexcept nogil:
-        cdef KeyedHash hash_
-        keyed_hash_begin(&hash_, self.secret)
-        keyed_hash_add(&hash_, message.data + message.call_id.start, message.call_id.size)
-        keyed_hash_add(&hash_, message.data + tag.start, tag.size)
-        return keyed_hash_end(&hash_)
-
-    cdef bint is_own_host(self, const Message* message, const Uri* uri, int* listener) noexcept nogil:
-        cdef int transport, i
-        cdef bint secure = uri.scheme == SCHEME_SIPS
-        if uri.scheme != SCHEME_SIP and uri.scheme != SCHEME_SIPS:
-            return False
-        transport = transport_of_uri(message, uri)
-        listener[0] = -1
-        for i in range(self.listener_count):
-            if not self.is_own_address(
-                message, uri.host, uri.port if uri.port > 0 else 5061 if secure else 5060, i
-            ):
-                continue
-            if listener[0] < 0 or self.listeners[i].transport == transport:
-                listener[0] = i
-            if self.listeners[i].transport == transport:
-                return True
-        return listener[0] >= 0
-
-    cdef bint is_own_address(self, const Message* message, Slice host, int port, int listener) noexcept nogil:
-        cdef const ListenerEntry* entry = &self.listeners[listener]
-        cdef const uint8_t* text = message.data + host.start
-        cdef Address address
-        if parse_ip(text, host.size, &address):
-            return (port == entry.advertised.port and same_host(&address, &entry.advertised)) or (
-                port == entry.bound.port and same_host(&address, &entry.bound)
-            )
-        return port == entry.advertised.port and host.size == entry.host.size and sip_equal_nocase(
-            text, <const char*>entry.host.data, entry.host.size
-        )
-
-    # RFC 3261 section 18.1.2: a response whose top Via is not ours is dropped.
-    cdef bint is_own_via(self, const Message* message) noexcept nogil:
-        cdef int port = message.via.port
-        cdef int i
-        for i in range(self.listener_count):
-            if self.is_own_address(
-                message, message.via.host, port if port > 0 else default_port(self.listeners[i].transport), i
-            ):
-                return True
-        return False
-
-    cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil:
-        cdef int i
-        if preferred >= 0 and self.listeners[preferred].transport == transport and (
-            self.listeners[preferred].bound.is_ipv4 == is_ipv4
-        ):
-            return preferred
-        for i in range(self.listener_count):
-            if self.listeners[i].transport == transport and self.listeners[i].bound.is_ipv4 == is_ipv4:
-                return i
-        return -1
-
-    # False: there is no way to go.
-    cdef bint find_next_hop(self, Incoming* incoming, NextHop* hop) noexcept nogil:
-        cdef const Message* message = incoming.message
-        cdef NameAddr value
-        cdef Uri uri
-        hop.gateway = NO_GATEWAY
-        hop.target = 0
-        hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
-        if read_route(message, incoming.route.rest, &value) == 1:
-            parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
-            return self.hop_by_uri(message, &uri, hop) or self.hop_by_call(incoming, hop)
-        if message.to_tag.size:
-            uri = message.request_uri
-            return self.hop_by_uri(message, &uri, hop) or self.hop_by_call(incoming, hop)
-        if incoming.peer.kind != PEER_TRUNK:
-            return False
-        return self.hop_by_gateway(self.routing.trunks[incoming.peer.index].gateway, 0, hop)
-
-    cdef bint hop_by_uri(self, const Message* message, Uri* uri, NextHop* hop) noexcept nogil:
-        cdef int listener, transport
-        if uri.host.size == 0 or not parse_ip(message.data + uri.host.start, uri.host.size, &hop.destination):
-            return False
-        if self.is_own_host(message, uri, &listener):
-            return False         # names us, and not the other side of the dialog
-        transport = transport_of_uri(message, uri)
-        listener = self.listener_for(transport, hop.destination.is_ipv4, hop.listener)
-        if transport < 0 or listener < 0:
-            return False
-        hop.listener = <uint8_t>listener
-        hop.destination.flow = 0
-        hop.destination.port = <uint16_t>(uri.port if uri.port > 0 else default_port(<uint8_t>transport))
-        return is_unicast(&hop.destination)
-
-    # A Contact that is a name: the other side of the call is where its signalling came from or went to.
-    cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil:
-        cdef const Message* message = incoming.message
-        cdef uint32_t index = self.calls.find(message)
-        cdef Call* call
-        cdef uint64_t tag
-        if index == 0:
-            return False
-        call = &self.calls.calls[index]
-        tag = self.calls.tag_hash(message.data + message.from_tag.start, message.from_tag.size)
-        if tag == call.caller_tag:
-            hop.destination, hop.listener = call.callee, call.callee_listener
-        else:
-            hop.destination, hop.listener = call.caller, call.caller_listener
-        return True
-
-    cdef bint hop_by_gateway(self, uint16_t gateway, uint64_t tried, NextHop* hop) noexcept nogil:
-        cdef int target = self.routing.choose_target(gateway, tried)
-        if target < 0:
-            return False
-        hop.gateway = gateway
-        hop.target = <uint16_t>target
-        hop.listener = self.routing.gateways[gateway].targets[target].listener
-        hop.destination = self.routing.gateways[gateway].targets[target].address
-        return True
 
     cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil:
         cdef const Message* message = incoming.message
         memset(hop, 0, sizeof(Hop))
         self.fill_via(next_hop.listener, hop)
         hop.source = incoming.source
-        hop.cut_routes = incoming.route.cut
-        hop.routes = incoming.route.rest
+        hop.route_edit = incoming.route.edit
         hop.max_forwards = message.max_forwards - 1 if message.max_forwards > 0 else 70
-        hop.strip_untrusted = not (
-            incoming.peer.kind == PEER_GATEWAY
-            or (incoming.peer.kind == PEER_TRUNK and self.routing.trunks[incoming.peer.index].trusted)
-        )
-        if next_hop.gateway != NO_GATEWAY and not self.routing.gateways[next_hop.gateway].trusted:
-            hop.strip_untrusted = True       # identities stay inside the trust domain (RFC 3325 section 5)
+        self.open_request_border(incoming, next_hop, &hop.border)
 
-    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil:
-        hop.via = self.listeners[listener].via.data
-        hop.via_size = self.listeners[listener].via.size
+    # A tagged call is known by its name, where the gateway wants that.
+    cdef void open_request_border(
+        self, const Incoming* incoming, const NextHop* next_hop, Border* border
+    ) noexcept nogil:
+        cdef uint8_t rights = self.routing.rights_of(incoming.peer)
+        cdef const GatewayEntry* gateway
+        if next_hop.gateway == NO_GATEWAY:
+            open_border(
+                border, incoming.message, rights,
+                self.routing.rights_of(self.routing.peer_of(&next_hop.destination, next_hop.listener)) & RIGHT_ASSERT,
+                NULL, 0
+            )
+            return
+        gateway = &self.routing.gateways[next_hop.gateway]
+        open_border(
+            border, incoming.message, rights, gateway.trusted, gateway.display if incoming.tagged else NULL,
+            gateway.display_size
+        )
+
+    cdef bint open_response_border(
+        self, const Message* message, const Address* sender, uint8_t arriving, const Address* receiver, uint8_t leaving,
+        Border* border
+    ) noexcept nogil:
+        if not message.at_border:
+            return False
+        open_border(
+            border, message, self.routing.rights_of(self.routing.peer_of(sender, arriving)),
+            self.routing.rights_of(self.routing.peer_of(receiver, leaving)) & RIGHT_ASSERT, NULL, 0
+        )
+        return True
 
     # RFC 3261 section 16.6 step 4; two values when the sides differ (RFC 5658), the leaving one on top.
     cdef int write_record_route(
@@ -263,21 +85,50 @@ cdef class Router:
         write_route_line(lines, &self.listeners[arriving], self.worker, cookie)
         return 2
 
-    # A Request-URI that names this proxy gets the host of the target; any other stays (section 16.5). 0 = stays.
-    cdef uint32_t write_new_uri(self, const Message* message, const NextHop* next_hop, uint8_t* out) noexcept nogil:
+    cdef void fill_uri(self, Incoming* incoming, const NextHop* next_hop, uint8_t* uri, Hop* hop) noexcept nogil:
+        hop.uri_size = self.write_new_uri(incoming, next_hop, uri)
+        hop.uri = uri if hop.uri_size else NULL
+        self.fill_strict(incoming, hop)
+
+    # Section 16.6 step 6: a next hop whose Route has no `lr` wants to find itself in the Request-URI.
+    cdef void fill_strict(self, Incoming* incoming, Hop* hop) noexcept nogil:
+        cdef const Message* message = incoming.message
+        cdef NameAddr value
+        cdef Slice flag
+        cdef Uri route
+        if read_route(message, incoming.route.rest, &value) != 1 or not parse_uri(
+            message.data, value.uri.start, value.uri.start + value.uri.size, &route
+        ) or find_parameter(message.data, route.parameters, b"lr", 2, &flag):
+            return
+        hop.route_edit.append = hop.uri if hop.uri != NULL else message.data + message.request_uri.whole.start
+        hop.route_edit.append_size = hop.uri_size if hop.uri != NULL else message.request_uri.whole.size
+        hop.route_edit.first = next_route(message, incoming.route.rest, &value)
+        hop.route_edit.active = True
+        hop.uri = message.data + value.uri.start
+        hop.uri_size = value.uri.size
+
+    # A Request-URI that names this proxy gets the host of the target, and one that came with our maddr loses it; any
+    # other stays (sections 16.4, 16.5). 0 = stays.
+    cdef uint32_t write_new_uri(self, Incoming* incoming, const NextHop* next_hop, uint8_t* out) noexcept nogil:
+        cdef const Message* message = incoming.message
         cdef const Uri* uri = &message.request_uri
-        cdef const TargetEntry* target
-        cdef Writer writer
+        cdef const TargetEntry* target = NULL
+        cdef Writer writer = writer_over(out, URI_ROOM)
         cdef int listener
-        if next_hop.gateway == NO_GATEWAY or not self.routing.gateways[next_hop.gateway].rewrite_host:
+        if next_hop.gateway != NO_GATEWAY and self.routing.gateways[next_hop.gateway].rewrite_host and (
+            self.is_own_host(message, uri, &listener)
+        ):
+            target = &self.routing.gateways[next_hop.gateway].targets[next_hop.target]
+        elif not incoming.route.maddr_cut:
             return 0
-        if not self.is_own_host(message, uri, &listener):
-            return 0
-        target = &self.routing.gateways[next_hop.gateway].targets[next_hop.target]
-        writer = writer_over(out, URI_ROOM)
         put(&writer, message.data + uri.whole.start, uri.host.start - uri.whole.start)
-        put(&writer, target.text, target.text_size)
-        if uri.parameters.size:
+        if target != NULL:
+            put(&writer, target.text, target.text_size)
+        else:
+            put(&writer, message.data + uri.host.start, uri.host.size)
+        if incoming.route.maddr_cut:
+            write_other_parameters(&writer, message.data, incoming.route.uri_parameters)
+        elif uri.parameters.size:
             put(&writer, b";", 1)
             put(&writer, message.data + uri.parameters.start, uri.parameters.size)
         return 0 if writer.full else <uint32_t>(writer.at - writer.start)
@@ -286,9 +137,9 @@ cdef class Router:
     cdef uint32_t retarget_uri(
         self, const Message* sent, const ClientTransaction* old, const NextHop* next_hop, uint8_t* out
     ) noexcept nogil:
-        cdef GatewayEntry* gateway = &self.routing.gateways[next_hop.gateway]
+        cdef const GatewayEntry* gateway = &self.routing.gateways[next_hop.gateway]
         cdef const Uri* uri = &sent.request_uri
-        cdef const TargetEntry* before = &gateway.targets[old.target]
+        cdef const TargetEntry* before = &self.routing.gateways[old.gateway].targets[old.target]
         cdef const TargetEntry* after = &gateway.targets[next_hop.target]
         cdef Writer writer
         cdef const uint8_t* host = sent.data + uri.host.start
@@ -314,6 +165,8 @@ cdef class Router:
             return
         entry = &self.routing.gateways[client.gateway]
         t = &entry.targets[client.target]
+        if not same_address(&t.address, &client.destination):
+            return               # its name leads elsewhere by now
         if alive == (not t.down):
             t.streak = 0
             return
@@ -333,17 +186,24 @@ cdef void write_route_line(
     put(lines, b">\r\n", 3)
 
 
-# RFC 5658 section 6.2, RFC 5630: the transport is named, but for UDP which is the default, and TLS which is sips.
-def route_start(sent_by, transport):
-    scheme = "sips" if transport in ("tls", "wss") else "sip"
-    named = {"tcp": ";transport=tcp", "ws": ";transport=ws", "wss": ";transport=ws"}.get(transport, "")
-    return f"<{scheme}:{sent_by}{named};lr;cs="
+# All but maddr and transport.
+cdef void write_other_parameters(Writer* writer, const uint8_t* data, Slice parameters) noexcept nogil:
+    cdef uint32_t at = parameters.start
+    cdef uint32_t end = parameters.start + parameters.size
+    cdef uint32_t start
+    while at < end:
+        start = at
+        while at < end and data[at] != 59:
+            at += 1
+        if not is_named(data, start, at, b"maddr", 5) and not is_named(data, start, at, b"transport", 9):
+            put(writer, b";", 1)
+            put(writer, data + start, at - start)
+        at += 1
 
 
-# RFC 3263 section 4.1 without NAPTR: what the URI names, else UDP, and TLS for sips. -1 = none of ours.
-cdef int transport_of_uri(const Message* message, const Uri* uri) noexcept nogil:
-    cdef Slice name
-    cdef bint secure = uri.scheme == SCHEME_SIPS
-    if find_parameter(message.data, uri.parameters, b"transport", 9, &name):
-        return transport_of(message.data + name.start, name.size, secure)
-    return TRANSPORT_TLS if secure else TRANSPORT_UDP
+cdef inline bint is_named(
+    const uint8_t* data, uint32_t start, uint32_t end, const char* name, uint32_t size
+) noexcept nogil:
+    return start + size <= end and sip_equal_nocase(data + start, name, size) and (
+        start + size == end or data[start + size] == 61
+    )

@@ -15,12 +15,14 @@ from engine._decision cimport (
     number_t,
 )
 from engine._fastpath cimport CallOutcome
-from engine._numbers cimport normalize
+from engine._numbers cimport KIND_SHIFT, normalize, number_kind
 from proxy.events cimport EVENT_CALL_ID, EVENT_SCREENED, EVENT_TEXT
+from proxy.sip.diversion cimport DIVERSION_NONE, Diverter, last_diverter
 from proxy.sip.grammar cimport Slice
-from proxy.sip.identity cimport Identity, called_user, caller_identity
+from proxy.sip.identity cimport Identity, called_user, read_identity
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end
 from proxy.sip.uri cimport SCHEME_URN_SERVICE
+from proxy.trust_border cimport RIGHT_DIVERT
 
 BATCH = 64                   # events handed over at a time
 
@@ -42,31 +44,25 @@ cdef class Screening:
     cdef void screen(
         self, const Message* message, const TrunkEntry* trunk, const Address* source, int64_t now_us, Event* event
     ) noexcept nogil:
-        cdef Identity identity
         cdef Attempt attempt
         cdef Slice callee = called_user(message)
-        caller_identity(message, trunk.trusted, &identity)
+        cdef Slice presented
         self.sequence += 1
         memset(event, 0, sizeof(Event))
         event.type = EVENT_SCREENED
         event.time_us = now_us
         event.call = <uint64_t>self.worker << 48 | self.sequence
-        attempt.caller = normalize(trunk.dial_plan, message.data + identity.user.start, identity.user.size)
-        if identity.anonymous:
-            attempt.caller = <number_t>KIND_ANONYMOUS << 60
+        attempt.flags = 0
+        read_diverter(message, trunk, event)
+        presented = choose_caller(message, trunk, event, &attempt)
         attempt.callee = normalize(trunk.dial_plan, message.data + callee.start, callee.size)
         attempt.source = self.source_key(source)
         attempt.trunk = trunk.policy_trunk
-        attempt.flags = 0
         if message.request_uri.scheme == SCHEME_URN_SERVICE:
             attempt.flags |= ATTEMPT_EMERGENCY
-        if identity.mismatch:
-            attempt.flags |= ATTEMPT_IDENTITY_MISMATCH
-        if identity.privacy:
-            attempt.flags |= ATTEMPT_PRIVACY
         event.caller = attempt.caller
         event.callee = attempt.callee
-        describe(event, message, identity.user, callee, source)
+        describe(event, message, presented, callee, source)
         if trunk.screen:
             self.screener.screen_attempt(&attempt, now_us, &event.verdict)
         else:
@@ -107,6 +103,49 @@ cdef class Screening:
         outcome.ring_ms = event.ring_ms
         outcome.talk_ms = event.talk_ms
         self.screener.observe_outcome(&outcome, now_us)
+
+
+cdef inline number_t number_of(const Message* message, const TrunkEntry* trunk, Slice user) noexcept nogil:
+    return normalize(trunk.dial_plan, message.data + user.start, user.size)
+
+
+cdef void read_diverter(const Message* message, const TrunkEntry* trunk, Event* event) noexcept nogil:
+    cdef Diverter diverter
+    if message.diversion_header < 0 or not trunk.rights & RIGHT_DIVERT:
+        return
+    last_diverter(message, &diverter)
+    event.diversion = diverter.reason
+    if diverter.reason != DIVERSION_NONE:
+        event.diverter = number_of(message, trunk, diverter.user)
+
+
+# Whom the engine is asked about, and the text that names it: the asserted identity of a trusted peer, else From. A party
+# that diverted the call is not its caller: where it asserts itself From counts, and where it wrote itself into From as
+# well, nobody is known.
+cdef Slice choose_caller(
+    const Message* message, const TrunkEntry* trunk, const Event* event, Attempt* attempt
+) noexcept nogil:
+    cdef Identity identity
+    cdef number_t asserted
+    read_identity(message, trunk.trusted, &identity)
+    if identity.withheld:
+        attempt.flags |= ATTEMPT_PRIVACY
+    attempt.caller = number_of(message, trunk, identity.presented)
+    if identity.anonymous or is_diverter(event, attempt.caller):
+        attempt.caller = <number_t>KIND_ANONYMOUS << KIND_SHIFT
+    if identity.asserted.size == 0:
+        return identity.presented
+    asserted = number_of(message, trunk, identity.asserted)
+    if is_diverter(event, asserted):
+        return identity.presented
+    if asserted != attempt.caller and not identity.anonymous:
+        attempt.flags |= ATTEMPT_IDENTITY_MISMATCH
+    attempt.caller = asserted
+    return identity.asserted
+
+
+cdef inline bint is_diverter(const Event* event, number_t number) noexcept nogil:
+    return event.diversion != DIVERSION_NONE and number == event.diverter and number_kind(number) < KIND_ANONYMOUS
 
 
 cdef void describe(

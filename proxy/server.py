@@ -1,8 +1,9 @@
-"""A worker: the call path in one process, driven by uvloop. No disk, no HTTP, no resolver once it runs.
+"""A worker: the call path in one process, driven by uvloop. No HTTP; names are looked up beside it; of the disk only
+certificates that have changed, in a thread.
 
     python -m proxy.server --state-dir DIR --worker K --workers N --fds 5,6 --clock-offset US --lifeline FD
 
-fds: one bound UDP socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
+fds: one bound socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
 supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
 """
 
@@ -15,7 +16,8 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,20 @@ import uvloop
 from engine._fastpath import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
+from proxy.call_limits import CallLimits, open_limits
 from proxy.config import Configuration, InternalErrorAction, Listener, Probe
 from proxy.config_address import parse_host_port
 from proxy.core import ProxyCore
 from proxy.counters import Counters
+from proxy.dns_servers import DnsServers
 from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
 from proxy.logs import Log, open_log
+from proxy.name_service import NameService
+from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
+from proxy.stream import StreamEdge
+from proxy.stream_setup import build_streams, open_certificates, renew_certificates
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge
 
@@ -42,28 +50,37 @@ _HEALTH_S = 1.0
 _DRAIN_POLL_S = 0.05
 _LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
 
-Prepared = tuple[Routing, Screener]
+Prepared = tuple[Routing, Screener, CallLimits]
 
 
 class Worker:
-    """Drives a core by its edge. prepare: what it takes to put a generation into force; runs in a thread."""
+    """Drives a core by its edges. prepare: what it takes to put a generation into force; runs in a thread.
+
+    renew: keeps certificates up to date, for as long as it is let.
+    """
 
     def __init__(
         self,
         number: int,
         core: ProxyCore,
         edge: UdpEdge,
+        streams: StreamEdge,
+        renew: Callable[[], Coroutine[None, None, None]],
         sockets: Sequence[socket.socket],
         sender: EventSender,
         prepare: Callable[[int], Prepared],
+        make_resolver: Callable[[], Resolver],
         log: Log,
     ) -> None:
         self._number = number
         self._core = core
         self._edge = edge
+        self._streams = streams
+        self._renew = renew
         self._sockets = sockets
         self._sender = sender
         self._prepare = prepare
+        self._make_resolver = make_resolver
         self._log = log
         self._generation = 0
         self._armed_us = 0
@@ -71,7 +88,7 @@ class Worker:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.Task[None]] = []
         self._swaps: asyncio.Queue[int] = asyncio.Queue()
-        self._target_names: dict[tuple[int, int], tuple[str, str]] = {}
+        self._gateway_names: list[str] = []
         self._health: tuple[Target, ...] = ()
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -81,23 +98,30 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         if lifeline is not None:
             loop.add_reader(lifeline, stop.set)
+        self._names = NameService(self._make_resolver(), self._resolved, self._core.set_targets, self._log)
         self._configure(generation, self._prepare(generation))
-        for index, listening in enumerate(self._sockets):
-            loop.add_reader(listening.fileno(), self._readable, index)
+        for index, bound in enumerate(self._sockets):
+            if bound.type == socket.SOCK_DGRAM:
+                loop.add_reader(bound.fileno(), self._readable, index)
+        self._streams.start(self._batch_done)
         if self._edge.hand_over_fileno >= 0:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
             asyncio.create_task(self._report_health()),
+            asyncio.create_task(self._renew()),
         ]
         self._log.info("worker is up", generation=generation)
         await stop.wait()
         if lifeline is not None:
             loop.remove_reader(lifeline)
+        self._streams.stop_accepting()
         await self._drain(drain_s)
+        self._streams.close()
         for task in [*background, *self._probes]:
             task.cancel()
+        self._names.close()
         self._collect()
         self._sender.flush()
 
@@ -105,17 +129,18 @@ class Worker:
 
     def _readable(self, index: int) -> None:
         self._edge.read(index)
-        self._collect()
-        self._arm()
+        self._batch_done()
 
     def _handed_over(self) -> None:
         self._edge.take_over()
-        self._collect()
-        self._arm()
+        self._batch_done()
 
     def _tick(self) -> None:
         self._armed_us = 0
         self._edge.tick()
+        self._batch_done()
+
+    def _batch_done(self) -> None:
         self._collect()
         self._arm()
 
@@ -130,9 +155,16 @@ class Worker:
         delay_s = max(0, deadline_us - self._edge.now_us()) / 1_000_000
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
+    def _resolved(self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float) -> None:
+        self._edge.resolved(question, destinations, ttl_s)
+        self._collect()
+        self._arm()
+
     # Events
 
     def _collect(self) -> None:
+        if questions := self._core.take_questions():
+            self._names.ask(questions)
         while events := self._core.take_events():
             self._sender.add(events)
         if self._sender.pending >= _COALESCE_EVENTS:
@@ -186,38 +218,38 @@ class Worker:
 
     def _configure(self, generation: int, prepared: Prepared) -> None:
         """The one point at which a configuration comes into force."""
-        routing, screener = prepared
-        self._core.configure(routing, screener)
+        routing, screener, limits = prepared
+        self._core.configure(routing, screener, limits)
+        self._streams.configure(routing)
         self._generation = generation
         for task in self._probes:
             task.cancel()
         self._probes = [
-            asyncio.create_task(self._probe(index, target, gateway.probe))
+            asyncio.create_task(self._probe(index, gateway.probe))
             for index, gateway in enumerate(routing.gateways)
-            for target in range(len(gateway.targets))
             if gateway.probe.enabled
         ]
-        self._target_names = {
-            (index, target): (gateway.name, route.text)
-            for index, gateway in enumerate(routing.gateways)
-            for target, route in enumerate(gateway.targets)
-        }
+        self._gateway_names = [gateway.name for gateway in routing.gateways]
+        self._names.watch(routing.gateways)
 
     # Gateways
 
-    async def _probe(self, gateway: int, target: int, probe: Probe) -> None:
+    async def _probe(self, gateway: int, probe: Probe) -> None:
         while True:
-            sent = self._edge.probe(gateway, target)
+            sent = [self._edge.probe(gateway, target) for target, _ in self._core.targets(gateway)]
             self._arm()
             await asyncio.sleep(probe.timeout_s)
-            self._edge.probe_timeout(sent)
+            for one in sent:
+                self._edge.probe_timeout(one)
             await asyncio.sleep(max(0.0, probe.interval_s - probe.timeout_s))
 
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(_HEALTH_S)
+            texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
             health = tuple(
-                Target(*self._target_names[gateway, target], up) for gateway, target, up in self._core.target_health()
+                Target(self._gateway_names[gateway], texts[gateway][target], up)
+                for gateway, target, up in self._core.target_health()
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
@@ -251,25 +283,38 @@ class FaultLog:
         self._unsaid = 0
 
 
-def prepare_generation(state: StateDirectory, tables: Tables, node_key: bytes, generation: int) -> Prepared:
+def prepare_generation(
+    state: StateDirectory, tables: Tables, node_key: bytes, worker: int, workers: int, generation: int
+) -> Prepared:
     """Opens a generation; OSError or ValueError if it cannot be run."""
     routing = build_routing(state.configuration(generation), generation)
     image = PolicyImage.open(state.policy_image(generation))
-    return routing, Screener(image, tables, node_key)
+    limits = open_limits(state.call_limits(generation), routing.limits, worker, workers)
+    return routing, Screener(image, tables, node_key), limits
+
+
+def build_resolver(configuration: Configuration) -> Resolver:
+    """Made within the running loop. The preferred transport is that of the first listener."""
+    reach = [
+        (row.transport.value, ip_address(parse_host_port(row.address).host).version) for row in configuration.listeners
+    ]
+    return Resolver(reach, DnsServers(configuration.dns.servers).query)
 
 
 def build_core(
-    configuration: Configuration, sockets: Sequence[socket.socket], worker: int, workers: int, state: StateDirectory
+    configuration: Configuration,
+    sockets: Sequence[socket.socket],
+    counters: Counters,
+    worker: int,
+    workers: int,
+    state: StateDirectory,
 ) -> ProxyCore:
     return ProxyCore(
-        [
-            _listener(listener, bound)
-            for listener, bound in zip(configuration.listeners, sockets, strict=True)
-        ],
+        [_listener(listener, bound) for listener, bound in zip(configuration.listeners, sockets, strict=True)],
         worker=worker,
         workers=workers,
         secret=state.secret(),
-        counters=Counters.open(state.counters(worker)),
+        counters=counters,
         capacity=configuration.capacity,
         timers=configuration.timers,
         server_header=configuration.node.server_header,
@@ -310,15 +355,25 @@ def main() -> None:
         reputation=configuration.capacity.reputation,
         rate_limiter=configuration.capacity.rate_limiter,
         half_life_days=configuration.reputation.half_life_days,
+        pairs=configuration.capacity.pairs,
+        subscribers=configuration.capacity.subscribers,
+        subscriber_lists=configuration.capacity.subscriber_lists,
     )
-    core = build_core(configuration, sockets, options.worker, options.workers, state)
+    counters = Counters.open(state.counters(options.worker))
+    core = build_core(configuration, sockets, counters, options.worker, options.workers, state)
+    edge = UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None)
+    certificates = open_certificates(configuration, log)
+    streams = edge.streams = build_streams(configuration, sockets, certificates, edge, counters, options.worker)
     worker = Worker(
         options.worker,
         core,
-        UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None),
+        edge,
+        streams,
+        functools.partial(renew_certificates, certificates, counters, log),
         sockets,
         EventSender(state.events_socket, options.worker),
-        functools.partial(prepare_generation, state, tables, state.node_key()),
+        functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
+        functools.partial(build_resolver, configuration),
         log,
     )
     gc.freeze()  # what has been made lives as long as the process

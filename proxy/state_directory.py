@@ -100,6 +100,10 @@ class StateDirectory:
     def policy_image(self, number: int) -> Path:
         return self.generation(number) / "policy.img"
 
+    def call_limits(self, number: int) -> Path:
+        """Caps of a generation, shared by its workers."""
+        return self.generation(number) / "call_limits.bin"
+
     def generations(self) -> list[int]:
         """Those that are there, oldest first."""
         names = (path.name.removeprefix("generation-") for path in self.path.glob("generation-*"))

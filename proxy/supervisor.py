@@ -302,6 +302,6 @@ def _demonstration(config: Path) -> Command:
 
 
 def _listening(configuration: Configuration, workers: int) -> str:
-    addresses = ", ".join(f"udp {listener.address}" for listener in configuration.listeners)
+    addresses = ", ".join(f"{listener.transport} {listener.address}" for listener in configuration.listeners)
     count = f"{workers} worker{'s' if workers > 1 else ''}"
     return f"SIP on {addresses}; {count}; metrics on http://{configuration.admin.address}/metrics"

@@ -3,8 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.counters cimport Counters
-from proxy.outbox cimport OutMessage, Outbox
-from proxy.router cimport Incoming, NextHop, Router
+from proxy.next_hop cimport Incoming, NextHop
+from proxy.outbox cimport OutMessage, Outbox, Writer
+from proxy.router cimport Router
 from proxy.routing_table cimport Text
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -19,7 +20,7 @@ cdef class TransactionLayer:
     cdef Text server_header
     cdef uint64_t secret[2]
     cdef Message kept        # one of our own, read again
-    cdef uint8_t extra[2048] # header lines to add
+    cdef uint8_t extra[4096] # header lines to add
 
     cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil
     cdef void on_target_silent(self, uint32_t client, int64_t now_us) noexcept nogil
@@ -41,9 +42,10 @@ cdef class TransactionLayer:
         int64_t now_us
     ) noexcept nogil
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
+    # The response as it goes to where the request came from: without our Via, and changed at the trust border.
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil
     cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
-    cdef void cancel_client(self, uint32_t client, const Message* received, int64_t now_us) noexcept nogil
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil
     cdef int64_t deadline(self) noexcept nogil

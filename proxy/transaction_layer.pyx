@@ -12,14 +12,13 @@ from proxy.forwarding cimport (
     standard_reason,
     write_ack,
     write_answer,
-    write_cancel,
     write_response,
 )
 from proxy.memory cimport keep, release
 from proxy.outbox cimport Writer
 from proxy.sip.grammar cimport parse_hex
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_begin, keyed_hash_end, keyed_hash_word
-from proxy.sip.message cimport METHOD_CANCEL, METHOD_INVITE, parse_message
+from proxy.sip.message cimport METHOD_INVITE, parse_message
 from proxy.sip.timers cimport (
     LENGTH_16T1,
     LENGTH_2T1,
@@ -47,9 +46,6 @@ from proxy.sip.transaction cimport (
     ARM_LINGER_T4,
     ARM_RETRANSMIT,
     ARM_TIMEOUT,
-    CLIENT_CANCEL,
-    CLIENT_CANCEL_SENT,
-    CLIENT_CANCEL_WANTED,
     DO_PASS,
     DO_RESEND,
     END,
@@ -73,6 +69,7 @@ from proxy.sip.transaction cimport (
     Step,
     step,
 )
+from proxy.trust_border cimport Border
 
 from array import array
 
@@ -162,7 +159,9 @@ cdef class TransactionLayer:
         self.out.begin(&writer)
         write_answer(&writer, message, &answer)
         sent = self.out.commit(&writer, incoming.listener, &to)
-        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE or status == 503:
+        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE:
+            return
+        if status == 503 and not incoming.judged:
             return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER)
         if server == 0:
@@ -236,24 +235,21 @@ cdef class TransactionLayer:
             if sent != NULL:
                 self.out.count -= 1      # nothing was built after it
             return False
-        c.server = server
-        c.server_generation = s.generation
         c.destination = next_hop.destination
         c.listener = next_hop.listener
         c.routing = self.router.routing.generation
         c.gateway = next_hop.gateway
         c.target = next_hop.target
         c.method = method
+        c.secure = next_hop.secure
         c.retransmit = LENGTH_T1
         c.reliable = is_reliable(self.router.listeners[next_hop.listener].transport)
         sent.token = <uint64_t>client << 32 | c.generation
         if server:
-            s.client = client
+            self.transactions.attach(client, server)
             if next_hop.gateway != NO_GATEWAY:
                 s.tried |= <uint64_t>1 << next_hop.target
-                if method == METHOD_INVITE and has_untried(
-                    s.tried, self.router.routing.gateways[next_hop.gateway].target_count
-                ):
+                if method == METHOD_INVITE and self.router.has_alternative(next_hop, s.tried):
                     timeout = LENGTH_FAILOVER
         if not c.reliable:
             self.transactions.arm_client(client, 0, LENGTH_T1, now_us)
@@ -285,7 +281,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        write_response(&writer, message)
+        self.write_passed(&writer, server, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -294,48 +290,21 @@ cdef class TransactionLayer:
         self.apply_server(server, input, now_us)
         return True
 
+    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef Border border
+        cdef bint crosses = self.router.open_response_border(
+            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener,
+            &s.peer, s.listener, &border
+        )
+        write_response(writer, message, &border if crosses else NULL)
+
     # The server transaction a client transaction works for, 0 if it is gone.
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[client.server]
         if client.server == 0 or s.generation != client.server_generation or s.state == STATE_FREE:
             return 0
         return client.server
-
-    # RFC 3261 section 9.1: only once a provisional response has come; until then it is remembered.
-    cdef void cancel_client(self, uint32_t client, const Message* received, int64_t now_us) noexcept nogil:
-        cdef ClientTransaction* c = &self.transactions.clients[client]
-        cdef ClientTransaction* cancelling
-        cdef NextHop next_hop
-        cdef Writer writer
-        cdef OutMessage* sent
-        cdef const char* reason
-        if c.machine != INVITE_CLIENT or c.flags & CLIENT_CANCEL_SENT:
-            return
-        if c.state == STATE_TRYING:
-            c.flags |= CLIENT_CANCEL_WANTED
-            return
-        if c.state != STATE_PROCEEDING:
-            return
-        if parse_message(c.message.data, c.message.size, &self.kept, &reason) != 0:
-            self.count(INTERNAL_ERRORS)
-            return
-        c.flags |= CLIENT_CANCEL_SENT
-        self.transactions.arm_client(client, 1, LENGTH_64T1, now_us)
-        cdef uint32_t cancel = self.transactions.open_client(NON_INVITE_CLIENT)
-        self.out.begin(&writer)
-        write_cancel(&writer, &self.kept, received)
-        sent = self.out.commit(&writer, c.listener, &c.destination)
-        if cancel == 0:
-            return
-        next_hop.destination = c.destination
-        next_hop.listener = c.listener
-        next_hop.gateway = NO_GATEWAY
-        next_hop.target = 0
-        cancelling = &self.transactions.clients[cancel]
-        cancelling.flags = CLIENT_CANCEL
-        if self.start_client(0, &next_hop, sent, cancel, METHOD_CANCEL, now_us):
-            cancelling.server = client
-            c.cancel = cancel
 
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
@@ -425,8 +394,3 @@ cdef class TransactionLayer:
             self.on_target_silent(client, now_us)
         else:
             self.on_client_timeout(client, now_us)
-
-
-cdef inline bint has_untried(uint64_t tried, uint16_t targets) noexcept nogil:
-    cdef uint64_t all_ = <uint64_t>-1 if targets >= 64 else (<uint64_t>1 << targets) - 1
-    return (tried & all_) != all_

@@ -2,65 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from engine.rules import DialPlan
-from proxy.config import Configuration, Redress, Trunk
+from proxy.config import Compat, Configuration, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
 
 @dataclass(frozen=True, slots=True)
+class RedirectRoute:
+    """How a trunk in redirect mode is answered; act_at 0..100."""
+
+    compat: str
+    mode: str
+    act_at: int
+    clean: int
+    display_name: str
+    contacts: tuple[str, ...]
+    divert_to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkRoute:
-    """A peer that sends calls. gateway: index into Routing.gateways. policy_trunk: index into the policy's trunks."""
+    """A peer that sends calls. route: index into Routing.routes. policy_trunk: index into the policy's trunks.
+
+    listeners: indexes of those that its calls come in by; none = any.
+    """
 
     name: str
     networks: tuple[IPv4Network | IPv6Network, ...]
+    listeners: tuple[int, ...]
+    tls_names: tuple[str, ...]
     trusted: bool
+    accepts: tuple[str, ...]
+    group: str | None
+    redirect: RedirectRoute | None  # None = calls are forwarded
+    context: str | None
     screen: bool
     dial_plan: DialPlan
-    gateway: int
+    route: int
     analytics: str
     policy_trunk: int
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """labels: texts in UTF-8, in the order of the policy's labels."""
+    """routes: indexes of gateways in the order in which they are tried. prefixes: (trunk, prefix, route) each.
+
+    limits: (name, calls a second, calls at once) of the trunks and then of the gateways, 0 = any number.
+    labels: texts in UTF-8, in the order of the policy's labels.
+    """
 
     trunks: tuple[TrunkRoute, ...]
     gateways: tuple[GatewayRoute, ...]
+    routes: tuple[tuple[int, ...], ...]
+    prefixes: tuple[tuple[int, str, int], ...]
+    limits: tuple[tuple[str, float, int], ...]
     redress: Redress
     labels: tuple[bytes, ...]
     generation: int
 
 
 def build_routing(configuration: Configuration, generation: int) -> Routing:
-    """The routing of a loaded configuration, whose names are resolved already."""
+    """The routing of a loaded configuration."""
     plans = dial_plans(configuration)
     gateways = build_gateways(configuration)
     indexes = {gateway.name: index for index, gateway in enumerate(gateways)}
+    listeners = {listener.name: index for index, listener in enumerate(configuration.listeners)}
+    wanted = [trunk.gateways for trunk in configuration.trunks] + [route.gateways for route in configuration.routes]
     return Routing(
         trunks=tuple(
-            _trunk(trunk, plans[trunk.dial_plan], indexes[trunk.route], index)
-            for index, trunk in enumerate(configuration.trunks)
+            _trunk(trunk, plans[trunk.dial_plan], listeners, index) for index, trunk in enumerate(configuration.trunks)
         ),
         gateways=gateways,
+        routes=tuple(tuple(indexes[name] for name in names) for names in wanted),
+        prefixes=tuple(_prefixes(configuration)),
+        limits=tuple(_limits(configuration)),
         redress=configuration.redress,
         labels=tuple(label.text.encode() for label in configuration.labels),
         generation=generation,
     )
 
 
-def _trunk(trunk: Trunk, dial_plan: DialPlan, gateway: int, index: int) -> TrunkRoute:
+def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: int) -> TrunkRoute:
     return TrunkRoute(
         name=trunk.name,
         networks=tuple(ip_network(source) for source in trunk.sources),
+        listeners=tuple(listeners[name] for name in trunk.listeners),
+        tls_names=trunk.tls_names,
         trusted=trunk.trusted,
+        accepts=tuple(right.value for right in trunk.accepts),
+        group=trunk.group,
+        redirect=_redirect(trunk),
+        context=trunk.context,
         screen=trunk.screen,
         dial_plan=dial_plan,
-        gateway=gateway,
+        route=index,
         analytics=trunk.analytics.value,
         policy_trunk=index,
+    )
+
+
+def _prefixes(configuration: Configuration) -> Iterator[tuple[int, str, int]]:
+    """A route that names its trunks goes before one for all of them."""
+    named: dict[tuple[int, str], int] = {}
+    trunks = {trunk.name: index for index, trunk in enumerate(configuration.trunks)}
+    for offset, route in sorted(enumerate(configuration.routes), key=lambda row: not row[1].trunks):
+        for trunk in map(trunks.__getitem__, route.trunks or trunks):
+            named.setdefault((trunk, route.prefix), len(trunks) + offset)
+    yield from ((trunk, prefix, route) for (trunk, prefix), route in named.items())
+
+
+def _limits(configuration: Configuration) -> Iterator[tuple[str, float, int]]:
+    for trunk in configuration.trunks:
+        yield f"trunk {trunk.name}", trunk.calls_per_s, trunk.concurrent_calls
+    for gateway in configuration.gateways:
+        yield f"gateway {gateway.name}", gateway.calls_per_s, gateway.concurrent_calls
+
+
+def _redirect(trunk: Trunk) -> RedirectRoute | None:
+    if trunk.compat is None:
+        return None
+    redirect = trunk.redirect
+    return RedirectRoute(
+        compat=trunk.compat.value,
+        mode=redirect.mode.value,
+        act_at=redirect.act_at,
+        clean=redirect.clean or (503 if trunk.compat is Compat.RIBBON else 404),
+        display_name=redirect.display_name,
+        contacts=redirect.contacts,
+        divert_to=redirect.divert_to,
     )

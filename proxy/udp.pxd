@@ -17,8 +17,7 @@ cdef class UdpEdge:
     cdef void* sending       # Batch
     cdef Received* received       # of the batch in hand
     cdef int64_t clock_offset_us
-    cdef object hand_over_socket
-    cdef dict hand_over_paths
+    cdef object hand_over    # proxy.hand_over.HandOver, None: this worker is alone
     cdef public object streams
 
     cdef int64_t now(self) noexcept nogil

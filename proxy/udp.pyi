@@ -36,11 +36,23 @@ class UdpEdge:
         """Drains socket `index` into the core and sends what it answers."""
     def take_over(self) -> None:
         """Receives what other workers hand over."""
+    def receive_stream(
+        self, data: bytes, source: tuple[str, int], listener: int, flow: int, tls_trunk: int = -1, refusal: int = 0
+    ) -> None:
+        """One message from a connection; what is answered to it leaves at `flush`."""
+    def transport_failed(self, token: int) -> None:
+        """As ProxyCore has it; what comes of it leaves at `flush`."""
+    def pass_on(self, worker: int, listener: int, ip: str, port: int, flow: int, data: bytes) -> None:
+        """Has another worker send a message by a flow of its own."""
+    def flush(self) -> None:
+        """Sends what the core has answered since it last was sent."""
     def tick(self) -> None:
         """Fires what is due and sends what comes of it."""
     def probe(self, gateway: int, target: int) -> int:
         """Sends OPTIONS to a target; give the result to `probe_timeout` when the answer should have come."""
     def probe_timeout(self, probe: int) -> bool:
         """True if that probe is still unanswered: it then counts against its target."""
+    def resolved(self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float) -> None:
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
     def now_us(self) -> int:
         """The node's time: Unix microseconds that never go back."""

@@ -5,19 +5,18 @@ few sendmmsg calls as there are runs of one listener. Receive buffers are stagge
 the heads of 64 messages do not fall into the same few cache sets.
 """
 
-import os
 import socket as socket_module
-import struct
 
 from libc.errno cimport EINTR, errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-
 from proxy.counters cimport SEND_FAILED, SENT
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
+
+from proxy.hand_over import HandOver, Passed
 
 cdef extern from *:
     """
@@ -103,9 +102,7 @@ cdef class UdpEdge:
             sock.setblocking(False)
             self.fds[i] = sock.fileno()
             self.families[i] = AF_INET6 if sock.family == socket_module.AF_INET6 else AF_INET
-        self.hand_over_paths = {}
-        if hand_over is not None:
-            self.meet(str(hand_over))
+        self.hand_over = HandOver(hand_over, core.worker) if hand_over is not None else None
         self.streams = None
 
     def __cinit__(self, core, sockets, *args, **kwargs):
@@ -167,6 +164,25 @@ cdef class UdpEdge:
         """True if that probe is still unanswered: it then counts against its target."""
         return self.core.probe_timeout(probe)
 
+    def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int tls_trunk=-1, int refusal=0):
+        """One message from a connection; what is answered to it leaves at `flush`."""
+        self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
+
+    def transport_failed(self, uint64_t token):
+        """As ProxyCore has it; what comes of it leaves at `flush`."""
+        self.core.transport_failed(token, self.now(), self.out)
+
+    def flush(self):
+        """Sends what the core has answered since it last was sent."""
+        self.send_all()
+        self.finish()
+
+    def resolved(self, question, destinations, ttl_s):
+        """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
+        self.core.resolved(question, destinations, ttl_s, self.now(), self.out)
+        self.send_all()
+        self.finish()
+
     def now_us(self):
         """The node's time: Unix microseconds that never go back."""
         return self.now()
@@ -178,7 +194,7 @@ cdef class UdpEdge:
     @property
     def hand_over_fileno(self):
         """Descriptor that becomes readable when another worker hands something over; -1 = this worker is alone."""
-        return self.hand_over_socket.fileno() if self.hand_over_socket is not None else -1
+        return self.hand_over.fileno() if self.hand_over is not None else -1
 
     # -- sockets --------------------------------------------------------------------------------------------------
 
@@ -256,15 +272,6 @@ cdef class UdpEdge:
 
     # -- other workers --------------------------------------------------------------------------------------------
 
-    def meet(self, str directory):
-        self.hand_over_paths = {worker: os.path.join(directory, f"worker-{worker}.sock") for worker in range(256)}
-        own = self.hand_over_paths[self.core.worker]
-        if os.path.exists(own):
-            os.unlink(own)
-        self.hand_over_socket = socket_module.socket(socket_module.AF_UNIX, socket_module.SOCK_DGRAM)
-        self.hand_over_socket.setblocking(False)
-        self.hand_over_socket.bind(own)
-
     def finish(self):
         """What a batch leaves behind: datagrams for other workers, gauges."""
         self.core.update_gauges()
@@ -276,14 +283,19 @@ cdef class UdpEdge:
         cdef OutMessage* message
         for i in range(self.core.handed_over.count):
             message = &self.core.handed_over.messages[i]
-            head = struct.pack("=BIH", message.listener, message.destination.flow, message.destination.port)
-            ip = address_text(&message.destination).encode("ascii")
-            data = head + bytes((len(ip),)) + ip + (<const char*>message.data)[: message.size]
-            try:
-                self.hand_over_socket.sendto(data, self.hand_over_paths[message.worker])
-            except (OSError, AttributeError):
-                self.counts[<int>SEND_FAILED] += 1      # that worker is gone, or its queue is full
+            self.pass_to(message.worker, Passed(
+                False, message.listener, address_text(&message.destination), message.destination.port,
+                message.destination.flow, (<const char*>message.data)[: message.size]
+            ))
         self.core.handed_over.clear()
+
+    def pass_on(self, int worker, int listener, str ip, int port, uint32_t flow, bytes data):
+        """Has another worker send a message by a flow of its own."""
+        self.pass_to(worker, Passed(True, listener, ip, port, flow, data))
+
+    def pass_to(self, int worker, passed):
+        if self.hand_over is None or not self.hand_over.send(worker, passed):
+            self.counts[<int>SEND_FAILED] += 1
 
     def take_over(self):
         """Receives what other workers hand over."""
@@ -291,18 +303,17 @@ cdef class UdpEdge:
         cdef int i
         self.core.out = self.out
         for i in range(BATCH):
-            try:
-                data = self.hand_over_socket.recv(MAX_DATAGRAM + 64)
-            except (BlockingIOError, InterruptedError):
+            passed = self.hand_over.receive()
+            if passed is None:
                 break
-            listener, flow, port = struct.unpack_from("=BIH", data)
-            end = 8 + data[7]
-            address_from_python(data[8:end].decode("ascii"), port, &source)
-            source.flow = flow
-            payload = data[end:]
-            self.core.receive(payload, <uint32_t>len(payload), listener, &source, self.now())
-        self.send_all()
-        self.finish()
+            if not passed.to_send:
+                address_from_python(passed.ip, passed.port, &source)
+                source.flow = passed.flow
+                payload = passed.data
+                self.core.receive(payload, <uint32_t>len(payload), passed.listener, &source, self.now())
+            elif self.streams is not None:
+                self.streams.send(passed.listener, passed.ip, passed.port, passed.flow, 0, passed.data)
+        self.flush()
 
 
 cdef void link(Batch* batch, int i) noexcept:

@@ -1,13 +1,16 @@
 #!/bin/bash
 # Sees to the Debian packages that a task needs: installs what is missing where it may, else says what to install and stops.
-#   scripts/debian-packages.sh build|test|bench|prove
+#   scripts/debian-packages.sh build|test|bench|fuzz|prove
 set -euo pipefail
 
 # What must be there -> the package that brings it. A name with a slash is a file, any other a program.
-case "${1:?build, test, bench or prove}" in
+case "${1:?build, test, bench, fuzz or prove}" in
     build) needs="gcc=gcc /usr/include/stdio.h=libc6-dev" ;;
-    test) needs="sipp=sip-tester baresip=baresip-core /usr/lib/baresip/modules/aufile.so=baresip-core sipsak=sipsak" ;;
+    test) needs="sipp=sip-tester baresip=baresip-core /usr/lib/baresip/modules/aufile.so=baresip-core sipsak=sipsak"
+        needs+=" kamailio=kamailio /usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so=kamailio-tls-modules"
+        needs+=" linphone-daemon=linphone-cli chromium=chromium chromedriver=chromium-driver openssl=openssl" ;;
     bench) needs="kamailio=kamailio" ;;
+    fuzz) needs="clang=clang" ;;
     prove) needs="debootstrap=debootstrap unshare=util-linux" ;;
     *) echo "debian-packages.sh: unknown task $1" >&2; exit 2 ;;
 esac

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Copies the work tree to DIRECTORY, so that a debug build can lie beside the release build. Built files there are kept.
+# Copies the work tree to DIRECTORY, so that a build of another flavour can lie beside the release build. Built files
+# there are kept.
 #   scripts/debug-tree.sh DIRECTORY
 set -euo pipefail
 directory=$1

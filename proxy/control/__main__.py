@@ -21,12 +21,15 @@ from pathlib import Path
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from proxy.config import Configuration
-from proxy.control.admin import AdminServer, status_of
+from proxy.admin_token import read_token
+from proxy.config import Admin, Configuration
+from proxy.control.access import Access
+from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
 from proxy.control.names import GenerationNames
+from proxy.control.recent import RecentDecisions
 from proxy.control.reload import CompilerProcess, Reloader
 from proxy.counters import NAMES as COUNTER_NAMES
 from proxy.counters import SIZE as COUNTERS_BYTES
@@ -56,10 +59,11 @@ class Control:
         self._logs = _open_logs(configuration, state, log)
         names = EventNames(configuration.node.name, mask_numbers=configuration.decision_log.mask_numbers)
         self._names = GenerationNames(names, state, log)
-        self._call_log = CallLog(names, self._logs["decisions"], self._logs["calls"])
+        self._recent = RecentDecisions()
+        self._call_log = CallLog(names, self._logs["decisions"], self._logs["calls"], self._recent)
         self._intake = EventIntake(state.events_socket, log, self._take, current)
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
-        self._admin = self._admin_server(configuration.node.name)
+        self._admin = self._admin_server(configuration)
 
     async def run(self, lifeline: int | None) -> None:
         stop = asyncio.Event()
@@ -88,16 +92,17 @@ class Control:
             await asyncio.sleep(_FLUSH_S)
             self._call_log.flush()
 
-    def _admin_server(self, node: str) -> AdminServer:
+    def _admin_server(self, configuration: Configuration) -> AdminServer:
         registry = CollectorRegistry()
-        started_s = time.time()
+        node, started_s = configuration.node.name, time.time()
+        worker_counters = _counters_reader(self._state, self._workers)
         metrics = NodeMetrics(
             version=_version(),
             tally=self._tally,
             intake=self._intake,
             reloader=self._reloader,
             logs=self._logs,
-            worker_counters=_counters_reader(self._state, self._workers),
+            worker_counters=worker_counters,
             supervisor_pid=os.getppid(),
         )
         registry.register(metrics)
@@ -106,8 +111,19 @@ class Control:
             self._intake,
             self._reloader,
             self._workers,
-            lambda: status_of(node, _version(), started_s, self._intake, self._reloader),
+            status=lambda: status_of(node, _version(), started_s, self._intake, self._reloader, self._workers),
+            counters=lambda: counters_of(self._tally, worker_counters()),
+            recent=self._recent,
+            access=_access(configuration.admin),
         )
+
+
+def _access(admin: Admin) -> Access:
+    try:
+        token = None if admin.token_file is None else read_token(admin.token_file)
+    except ValueError as why:
+        raise SystemExit(f"admin.token_file: {why}") from None
+    return Access(token, frozenset(name.lower() for name in admin.hosts))
 
 
 def _open_logs(configuration: Configuration, state: StateDirectory, log: Log) -> dict[str, LineLog]:

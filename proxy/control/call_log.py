@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
+from proxy.control.recent import RecentDecisions
 from proxy.events import EventBatch, EventNames
 from proxy.logs import Log
 
@@ -129,12 +130,13 @@ class LineLog:
 
 
 class CallLog:
-    """Event batches turned into lines of the two logs."""
+    """Event batches turned into lines of the two logs; `recent` gets the decisions too."""
 
-    def __init__(self, names: EventNames, decisions: LineLog, calls: LineLog) -> None:
+    def __init__(self, names: EventNames, decisions: LineLog, calls: LineLog, recent: RecentDecisions) -> None:
         self._names = names
         self._decisions = decisions
         self._calls = calls
+        self._recent = recent
         self._decision_lines = bytearray()
         self._call_lines = bytearray()
         self._decision_count = 0
@@ -147,7 +149,9 @@ class CallLog:
     def flush(self) -> None:
         """Hands what was added to the writing threads."""
         if self._decision_count:
-            self._decisions.put(bytes(self._decision_lines), self._decision_count)
+            lines = bytes(self._decision_lines)
+            self._recent.add(lines)
+            self._decisions.put(lines, self._decision_count)
             self._decision_lines.clear()
             self._decision_count = 0
         if self._call_count:

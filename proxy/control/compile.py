@@ -24,7 +24,7 @@ from proxy.config_errors import ConfigError, ConfigFinding, error, warning
 from proxy.config_load import load_configuration, policy_set
 from proxy.state_directory import StateDirectory
 
-_SEALED = ("node", "listeners", "admin", "decision_log", "capacity", "timers")
+_SEALED = ("node", "dns", "listeners", "admin", "decision_log", "capacity", "timers")
 
 
 class CompileResult(msgspec.Struct, frozen=True):

@@ -58,6 +58,11 @@ class EventIntake:
         return sorted((link for link in self._links if link.worker >= 0), key=lambda link: link.worker)
 
     @property
+    def ready(self) -> int:
+        """How many workers have the current generation in force."""
+        return sum(link.generation == self.current for link in self.workers)
+
+    @property
     def dropped(self) -> dict[int, int]:
         """Events that workers had to drop, by worker, over all their connections."""
         totals = dict(self._dropped)

@@ -1,7 +1,9 @@
-"""Caller identity: the asserted one of a trusted peer counts, anybody else is taken at the word of From."""
+"""The identities of a request: what From presents, what a trusted peer asserts, what the caller wants hidden.
 
-from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcmp
+Which of them is taken for the caller is decided in proxy/screening.pyx; docs/identity.md has the whole table.
+"""
+
+from libc.stdint cimport uint32_t
 
 from proxy.sip.grammar cimport equal_literal
 from proxy.sip.message cimport HEADER_ASSERTED_IDENTITY, HEADER_PRIVACY, Header
@@ -9,20 +11,17 @@ from proxy.sip.name_addr cimport NameAddr, parse_name_addr
 from proxy.sip.uri cimport SCHEME_SIP, SCHEME_SIPS, SCHEME_TEL, Uri, parse_uri
 
 
-cdef void caller_identity(const Message* message, bint trusted, Identity* identity) noexcept nogil:
-    cdef Slice from_user
-    cdef bint from_anonymous
-    if not read_user(message, message.from_.uri, &from_user, &from_anonymous):
-        from_user = message.from_.uri        # what is no URI is no number either: invalid, not withheld
-    identity.user = from_user
-    identity.anonymous = from_anonymous
-    identity.mismatch = False
-    identity.privacy = asks_privacy(message)
-    cdef Slice asserted
-    if trusted and message.asserted_header >= 0 and asserted_user(message, &asserted):
-        identity.mismatch = not from_anonymous and not same_text(message.data, asserted, from_user)
-        identity.user = asserted
-        identity.anonymous = False
+cdef void read_identity(const Message* message, bint trusted, Identity* identity) noexcept nogil:
+    cdef bint asserted = trusted and message.asserted_header >= 0
+    if not read_user(message, message.from_.uri, &identity.presented, &identity.anonymous):
+        identity.presented = message.from_.uri       # what is no URI is no number either: invalid, not withheld
+    if not (asserted and asserted_user(message, &identity.asserted)):
+        identity.asserted.size = 0
+    identity.withheld = (
+        identity.anonymous
+        or is_anonymous_name(message, message.from_.display)
+        or privacy_of(message) & (PRIVACY_ID | PRIVACY_USER)
+    )
 
 
 # The first value of any P-Asserted-Identity row that names a user: at most one sip and one tel value are there.
@@ -63,22 +62,47 @@ cdef bint read_user(const Message* message, Slice whole, Slice* user, bint* anon
     return True
 
 
-cdef bint asks_privacy(const Message* message) noexcept nogil:
+# Display name Anonymous, in quotes or without (RFC 5079 section 3).
+cdef bint is_anonymous_name(const Message* message, Slice display) noexcept nogil:
+    if display.size == 11 and message.data[display.start] == 34:
+        return equal_literal(message.data + display.start + 1, 9, b"anonymous")
+    return equal_literal(message.data + display.start, display.size, b"anonymous")
+
+
+cdef uint8_t privacy_of(const Message* message) noexcept nogil:
     cdef const Header* header
+    cdef uint32_t at, begin
+    cdef uint8_t asked = 0
     cdef int i
     if message.privacy_header < 0:
-        return False
+        return 0
     for i in range(message.privacy_header, message.header_count):
         header = &message.headers[i]
-        if header.name == HEADER_PRIVACY and not equal_literal(
-            message.data + header.value, header.value_end - header.value, b"none"
-        ):
-            return True
-    return False
+        if header.name != HEADER_PRIVACY:
+            continue
+        at = header.value
+        while at < header.value_end:
+            begin = at
+            while at < header.value_end and not ends_word(message.data[at]):
+                at += 1
+            asked |= privacy_word(message.data + begin, at - begin)
+            at += 1
+    return asked
 
 
-cdef bint same_text(const uint8_t* data, Slice a, Slice b) noexcept nogil:
-    return a.size == b.size and memcmp(data + a.start, data + b.start, a.size) == 0
+# Values are parted by semicolons (RFC 3323 section 4.2); commas and blanks are taken for them.
+cdef inline bint ends_word(uint8_t c) noexcept nogil:
+    return c == 59 or c == 44 or c <= 32
+
+
+cdef uint8_t privacy_word(const uint8_t* word, uint32_t size) noexcept nogil:
+    if equal_literal(word, size, b"id"):
+        return PRIVACY_ID
+    if equal_literal(word, size, b"user"):
+        return PRIVACY_USER
+    if equal_literal(word, size, b"history"):
+        return PRIVACY_HISTORY
+    return PRIVACY_NONE if equal_literal(word, size, b"none") else 0
 
 
 cdef Slice called_user(const Message* message) noexcept nogil:

@@ -44,11 +44,24 @@ cdef enum HeaderName:
     HEADER_REASON = 16
     HEADER_CALLSIEVE = 17            # X-Callsieve*
     HEADER_TIMESTAMP = 18
+    HEADER_IDENTITY = 19             # RFC 8224
+    HEADER_CALL_INFO = 20
+    HEADER_DIVERSION = 21
+    HEADER_HISTORY_INFO = 22
+    HEADER_RESOURCE_PRIORITY = 23
+    HEADER_CHARGING = 24             # P-Charging-*
+    HEADER_ACCESS_NETWORK = 25       # P-Access-Network-Info
+    HEADER_CONTACT = 26
+    HEADER_MAX_BREADTH = 27          # RFC 5393
 
 cdef enum:
     MAX_HEADERS = 256
     OWN_HEADERS = 16         # more than the proxy ever adds: what it has forwarded can be parsed again
     OWN_BYTES = 4096         # likewise
+
+cdef enum:
+    CONTENT_LENGTH_ABSENT = -1
+    CONTENT_LENGTH_BAD = -2  # no number, or there are several
 
 cdef struct Header:
     uint32_t start           # of the line
@@ -74,7 +87,7 @@ cdef struct Message:
     uint32_t cseq
     Slice cseq_method
     int32_t max_forwards     # -1 = absent
-    int32_t content_length   # -1 = absent
+    int32_t content_length   # CONTENT_LENGTH_ABSENT, CONTENT_LENGTH_BAD; above 2^31 - 1: INT32_MAX
     int32_t via_header       # indexes into headers, -1 = absent
     int32_t from_header
     int32_t to_header
@@ -85,18 +98,22 @@ cdef struct Message:
     int32_t user_agent_header
     int32_t privacy_header   # the first Privacy
     int32_t timestamp_header
+    int32_t contact_header   # the first Contact
+    int32_t diversion_header # the first Diversion or History-Info
     Via via
     NameAddr from_
     NameAddr to
     Slice from_tag
     Slice to_tag
-    uint8_t has_callsieve    # carries X-Callsieve-*
+    uint8_t at_border        # carries a header that the trust border asks about
     uint8_t has_proxy_require
     Header headers[MAX_HEADERS]
 
 # 0 when well formed. Otherwise the status to answer, and `reason` names the fault; what could be read of Via, From,
 # To, Call-ID and CSeq is in the message, so that an answer can be built. -1: not SIP at all, nothing to answer.
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil
+# The same for a head whose body need not be there. It was read to its end if `body` is head_end + 2.
+cdef int parse_head(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil
 cdef uint8_t method_of(const uint8_t* name, uint32_t size) noexcept nogil
 
 

@@ -52,6 +52,9 @@ class SipMessage:
     def wants_rport(self) -> bool:
         """The top Via carries `rport` without a value (RFC 3581)."""
     @property
+    def wants_alias(self) -> bool:
+        """The top Via carries `alias` (RFC 5923 section 6)."""
+    @property
     def body(self) -> bytes: ...
     @property
     def headers(self) -> list[tuple[str, bytes]]:

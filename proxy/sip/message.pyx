@@ -4,11 +4,12 @@ Strict where a second parser could read a message differently: bare CR or LF, co
 single value that occurs twice, a Content-Length that lies. Headers that a proxy does not use are never looked into.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT32_MAX, int64_t
 from libc.string cimport memchr
 
 from proxy.sip.grammar cimport (
     CLASS_BLANK,
+    CLASS_DIGIT,
     equal_token,
     parse_decimal,
     sip_equal_nocase,
@@ -23,6 +24,11 @@ from proxy.sip.via cimport parse_via
 
 
 cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
+    cdef int status = parse_head(data, size, message, reason)
+    return status or check_body(message, reason)
+
+
+cdef int parse_head(const uint8_t* data, uint32_t size, Message* message, const char** reason) noexcept nogil:
     cdef uint32_t start = 0
     cdef int status
     reason[0] = NULL
@@ -39,7 +45,7 @@ cdef int parse_message(const uint8_t* data, uint32_t size, Message* message, con
     cdef int head_status = parse_headers(message, reason)
     if head_status < 0:
         return head_status
-    return status or head_status or check_mandatory(message, reason) or check_body(message, reason)
+    return status or head_status or check_mandatory(message, reason)
 
 
 cdef void reset(Message* message) noexcept nogil:
@@ -50,8 +56,10 @@ cdef void reset(Message* message) noexcept nogil:
     message.via_header = message.from_header = message.to_header = message.cseq_header = -1
     message.max_forwards_header = message.route_header = message.asserted_header = -1
     message.user_agent_header = message.privacy_header = message.timestamp_header = -1
-    message.max_forwards = message.content_length = -1
-    message.has_callsieve = message.has_proxy_require = 0
+    message.contact_header = message.diversion_header = -1
+    message.max_forwards = -1
+    message.content_length = CONTENT_LENGTH_ABSENT
+    message.at_border = message.has_proxy_require = 0
 
 
 # Offset of the LF that ends the line at `at`; 0 if there is none, or the line holds a bare CR or LF.
@@ -140,7 +148,7 @@ cdef int parse_headers(Message* message, const char** reason) noexcept nogil:
             name_end -= 1
         header.name = header_name_of(data + at, name_end - at) if name_end > at else <uint8_t>HEADER_OTHER
         # Any other name has been compared whole.
-        is_open = header.name == HEADER_OTHER or header.name == HEADER_CALLSIEVE
+        is_open = header.name == HEADER_OTHER or header.name == HEADER_CALLSIEVE or header.name == HEADER_CHARGING
         if value == lf or (is_open and not is_token(data, at, name_end)):
             return status or fault(reason, b"Bad Header Name")
         while lf + 1 < size and sip_is(data[lf + 1], CLASS_BLANK):
@@ -201,6 +209,7 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
         if message.route_header < 0:
             message.route_header = index
     elif name == HEADER_ASSERTED_IDENTITY:
+        message.at_border = 1
         if message.asserted_header < 0:
             message.asserted_header = index
     elif name == HEADER_USER_AGENT:
@@ -210,10 +219,20 @@ cdef int read_header(Message* message, Header* header, int index, const char** r
             message.privacy_header = index
     elif name == HEADER_TIMESTAMP:
         message.timestamp_header = index
-    elif name == HEADER_CALLSIEVE:
-        message.has_callsieve = 1
     elif name == HEADER_PROXY_REQUIRE:
         message.has_proxy_require = 1
+    elif name == HEADER_CONTACT:
+        if message.contact_header < 0:
+            message.contact_header = index
+    elif name == HEADER_DIVERSION or name == HEADER_HISTORY_INFO:
+        message.at_border = 1
+        if message.diversion_header < 0:
+            message.diversion_header = index
+    elif name in (
+        HEADER_CALLSIEVE, HEADER_PREFERRED_IDENTITY, HEADER_REMOTE_PARTY_ID, HEADER_REASON, HEADER_IDENTITY,
+        HEADER_CALL_INFO, HEADER_RESOURCE_PRIORITY, HEADER_CHARGING, HEADER_ACCESS_NETWORK
+    ):
+        message.at_border = 1
     return 0
 
 
@@ -286,14 +305,27 @@ cdef int read_max_forwards(Message* message, Header* header, int index, const ch
     return 0
 
 
+# A number too large to hold is larger than any message, and stays so.
 cdef int read_content_length(Message* message, Header* header, const char** reason) noexcept nogil:
-    cdef int64_t value = parse_decimal(message.data + header.value, header.value_end - header.value, 1 << 30)
-    if value < 0:
+    cdef const uint8_t* digits = message.data + header.value
+    cdef uint32_t size = header.value_end - header.value
+    cdef int64_t value = parse_decimal(digits, size, INT32_MAX)
+    if value < 0 and not is_number(digits, size):
+        message.content_length = CONTENT_LENGTH_BAD
         return fault(reason, b"Bad Content-Length")
-    if message.content_length >= 0:
+    if message.content_length != CONTENT_LENGTH_ABSENT:
+        message.content_length = CONTENT_LENGTH_BAD
         return fault(reason, b"Repeated Content-Length")
-    message.content_length = <int32_t>value
+    message.content_length = <int32_t>value if value >= 0 else INT32_MAX
     return 0
+
+
+cdef bint is_number(const uint8_t* digits, uint32_t size) noexcept nogil:
+    cdef uint32_t i
+    for i in range(size):
+        if not sip_is(digits[i], CLASS_DIGIT):
+            return False
+    return size > 0
 
 
 cdef int check_mandatory(Message* message, const char** reason) noexcept nogil:
@@ -398,7 +430,9 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
             return HEADER_CALL_ID
         if first == 108:                              # l
             return HEADER_CONTENT_LENGTH
-        return HEADER_OTHER
+        if first == 109:                              # m
+            return HEADER_CONTACT
+        return HEADER_IDENTITY if first == 121 else HEADER_OTHER      # y
     if first == 118:
         return HEADER_VIA if equal_token(name, size, b"via") else HEADER_OTHER
     if first == 102:
@@ -412,15 +446,27 @@ cdef uint8_t header_name_of(const uint8_t* name, uint32_t size) noexcept nogil:
             return HEADER_CALL_ID
         if equal_token(name, size, b"cseq"):
             return HEADER_CSEQ
+        if equal_token(name, size, b"contact"):
+            return HEADER_CONTACT
+        if equal_token(name, size, b"call-info"):
+            return HEADER_CALL_INFO
         return HEADER_CONTENT_LENGTH if equal_token(name, size, b"content-length") else HEADER_OTHER
     if first == 109:
-        return HEADER_MAX_FORWARDS if equal_token(name, size, b"max-forwards") else HEADER_OTHER
+        if equal_token(name, size, b"max-forwards"):
+            return HEADER_MAX_FORWARDS
+        return HEADER_MAX_BREADTH if equal_token(name, size, b"max-breadth") else HEADER_OTHER
     if first == 114:
         return name_with_r(name, size)
     if first == 112:
         return name_with_p(name, size)
     if first == 117:
         return HEADER_USER_AGENT if equal_token(name, size, b"user-agent") else HEADER_OTHER
+    if first == 105:
+        return HEADER_IDENTITY if equal_token(name, size, b"identity") else HEADER_OTHER
+    if first == 100:
+        return HEADER_DIVERSION if equal_token(name, size, b"diversion") else HEADER_OTHER
+    if first == 104:
+        return HEADER_HISTORY_INFO if equal_token(name, size, b"history-info") else HEADER_OTHER
     if first == 120 and size >= 11 and sip_equal_nocase(name, b"x-callsieve", 11):
         return HEADER_CALLSIEVE
     return HEADER_OTHER
@@ -433,6 +479,8 @@ cdef uint8_t name_with_r(const uint8_t* name, uint32_t size) noexcept nogil:
         return HEADER_RECORD_ROUTE
     if equal_token(name, size, b"remote-party-id"):
         return HEADER_REMOTE_PARTY_ID
+    if equal_token(name, size, b"resource-priority"):
+        return HEADER_RESOURCE_PRIORITY
     return HEADER_REASON if equal_token(name, size, b"reason") else HEADER_OTHER
 
 
@@ -443,6 +491,10 @@ cdef uint8_t name_with_p(const uint8_t* name, uint32_t size) noexcept nogil:
         return HEADER_PREFERRED_IDENTITY
     if equal_token(name, size, b"proxy-require"):
         return HEADER_PROXY_REQUIRE
+    if equal_token(name, size, b"p-access-network-info"):
+        return HEADER_ACCESS_NETWORK
+    if size > 11 and sip_equal_nocase(name, b"p-charging-", 11):
+        return HEADER_CHARGING
     return HEADER_PRIVACY if equal_token(name, size, b"privacy") else HEADER_OTHER
 
 
@@ -536,6 +588,10 @@ cdef class SipMessage:
     @property
     def wants_rport(self):
         return bool(self.message.via.rport_empty)
+
+    @property
+    def wants_alias(self):
+        return any(part.strip().lower() == "alias" for part in text_of(&self.message, self.message.via.whole).split(";"))
 
     @property
     def body(self):

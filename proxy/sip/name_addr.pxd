@@ -15,6 +15,8 @@ cdef struct NameAddr:
 cdef bint parse_name_addr(
     const uint8_t* data, uint32_t start, uint32_t end, bint single, NameAddr* value
 ) noexcept nogil
+# Offset behind the last byte of a value that is not blank.
+cdef uint32_t value_end(const uint8_t* data, const NameAddr* value) noexcept nogil
 # Header parameter `name` (lower case), blanks around '=' allowed.
 cdef bint header_parameter(
     const uint8_t* data, Slice parameters, const char* name, uint32_t name_size, Slice* value

@@ -59,6 +59,10 @@ cdef uint32_t trim_blank(const uint8_t* data, uint32_t begin, uint32_t end) noex
     return end
 
 
+cdef uint32_t value_end(const uint8_t* data, const NameAddr* value) noexcept nogil:
+    return trim_blank(data, value.uri.start + value.uri.size, value.end)
+
+
 # An unquoted display name should be a row of tokens; phones also write other letters there, which are harmless.
 # Control bytes are not, nor what makes an addr-spec with parameters of it for another parser (: ; > and the backslash).
 cdef bint is_display(const uint8_t* data, uint32_t at, uint32_t end) noexcept nogil:

@@ -54,19 +54,24 @@ cdef struct Step:
 cdef enum ServerFlag:
     SERVER_CANCELLED = 1
     SERVER_SILENT = 2        # dropped by the verdict: never answered
+    SERVER_SETTLED = 4       # a branch gave an answer that leads nowhere else: no further target
 
 cdef struct ServerTransaction:
     uint64_t key
     Address peer             # where responses go (RFC 3261 section 18.2.2, RFC 3581)
     Block response           # the last one sent, for retransmission
+    Block best               # the best final response so far, as it would be passed on; empty = one of our own
+    Block reason             # Reason lines of the CANCEL received
     uint64_t tried           # bits of the gateway's targets already tried
     uint32_t generation
-    uint32_t client          # current client transaction, 0 = none
+    uint32_t client          # newest of its client transactions, 0 = none; the others follow by `sibling`
     uint32_t call            # call of the initial INVITE, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `tried` are of
     uint16_t status          # of `response`
-    uint16_t failed_status   # of attempts that were given up for another target: 503 or 408, 0 = none
-    uint16_t gateway         # NO_GATEWAY = routed by the message itself
+    uint16_t best_status     # of `best`: 408 and 503 also stand for silence and failed transport, 0 = none yet
+    uint16_t route           # NO_ROUTE = routed by the message itself
+    uint16_t gateway         # of `tried`; NO_GATEWAY = routed by the message itself
+    uint8_t position         # of the gateway in the route
     uint8_t state            # State
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER
     uint8_t listener
@@ -88,6 +93,8 @@ cdef struct ClientTransaction:
     uint32_t generation
     uint32_t server          # 0 = none; of a CANCEL: its INVITE's client transaction
     uint32_t server_generation
+    uint32_t loop            # loop part of its branch (RFC 5393 section 4.2.1), 0 = of no forwarded request
+    uint32_t sibling         # next older client transaction of the same server transaction, 0 = none
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway
@@ -98,6 +105,7 @@ cdef struct ClientTransaction:
     uint8_t listener
     uint8_t retransmit
     uint8_t reliable         # went out over a stream
+    uint8_t secure           # may go by TLS only
     uint8_t flags            # ClientFlag
 
 cdef enum:
@@ -133,8 +141,13 @@ cdef class Transactions:
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil
     cdef void end_server(self, uint32_t server) noexcept nogil
     cdef void end_client(self, uint32_t client) noexcept nogil
+    # The client transaction works for this server transaction from now on.
+    cdef void attach(self, uint32_t client, uint32_t server) noexcept nogil
+    cdef void detach(self, uint32_t client) noexcept nogil
+    # True while a branch of this server transaction may still bring a final response (RFC 3261 section 16.7 step 6).
+    cdef bint has_pending(self, uint32_t server) noexcept nogil
     cdef void reap(self) noexcept nogil
-    # Writes "z9hG4bK" + worker, index and generation; returns the length (BRANCH_SIZE).
+    # Writes "z9hG4bK" + worker, index, generation and loop part; returns the length (BRANCH_SIZE).
     cdef uint32_t write_branch(self, uint32_t client, uint8_t worker, uint8_t* out) noexcept nogil
     # Timers: slot 0 retransmission and 100 Trying, slot 1 time-out, lingering, timer C, failover.
     cdef void arm_server(self, uint32_t server, int which, uint8_t length, int64_t now_us) noexcept nogil
@@ -143,7 +156,8 @@ cdef class Transactions:
     cdef void disarm_client(self, uint32_t client, int which) noexcept nogil
 
 cdef enum:
-    BRANCH_SIZE = 25         # z9hG4bK, worker 2, index 8, generation 8
+    BRANCH_SIZE = 33         # z9hG4bK, worker 2, index 8, generation 8, loop part 8
+    LOOP_SIZE = 8
 
 # The worker that made this branch; -1 if it is none of ours.
 cdef int branch_worker(const uint8_t* branch, uint32_t size) noexcept nogil

@@ -154,6 +154,8 @@ cdef class Transactions:
         if self.servers and self.clients:
             for i in range(self.capacity + 1):
                 release(&self.memory, &self.servers[i].response)
+                release(&self.memory, &self.servers[i].best)
+                release(&self.memory, &self.servers[i].reason)
                 release(&self.memory, &self.clients[i].message)
         free_pool(&self.memory)
         free_array(self.servers, self.capacity + 1, sizeof(ServerTransaction))
@@ -206,13 +208,13 @@ cdef class Transactions:
         return find_key(&self.keys, key)
 
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil:
-        cdef uint64_t index, generation
+        cdef uint64_t index, generation, loop
         if size != BRANCH_SIZE or not parse_hex(branch + 9, 8, &index) or not parse_hex(branch + 17, 8, &generation):
             return 0
-        if index == 0 or index > self.capacity:
+        if index == 0 or index > self.capacity or not parse_hex(branch + 25, LOOP_SIZE, &loop):
             return 0
         cdef ClientTransaction* client = &self.clients[index]
-        if client.state == STATE_FREE or client.generation != <uint32_t>generation:
+        if client.state == STATE_FREE or client.generation != <uint32_t>generation or client.loop != loop:
             return 0
         return <uint32_t>index
 
@@ -269,6 +271,8 @@ cdef class Transactions:
         self.disarm_server(server, 0)
         self.disarm_server(server, 1)
         release(&self.memory, &s.response)
+        release(&self.memory, &s.best)
+        release(&self.memory, &s.reason)
         remove_key(&self.keys, s.key)
         s.state = STATE_FREE
         self.free_servers[self.free_server_count] = server
@@ -280,10 +284,39 @@ cdef class Transactions:
             return
         self.disarm_client(client, 0)
         self.disarm_client(client, 1)
+        self.detach(client)
         release(&self.memory, &c.message)
         c.state = STATE_FREE
         self.free_clients[self.free_client_count] = client
         self.free_client_count += 1
+
+    cdef void attach(self, uint32_t client, uint32_t server) noexcept nogil:
+        cdef ClientTransaction* c = &self.clients[client]
+        c.server = server
+        c.server_generation = self.servers[server].generation
+        c.sibling = self.servers[server].client
+        self.servers[server].client = client
+
+    cdef void detach(self, uint32_t client) noexcept nogil:
+        cdef ClientTransaction* c = &self.clients[client]
+        cdef uint32_t* link = &self.servers[c.server].client
+        if c.server == 0 or c.flags & CLIENT_CANCEL or self.servers[c.server].generation != c.server_generation:
+            return
+        while link[0] and link[0] != client:
+            link = &self.clients[link[0]].sibling
+        if link[0]:
+            link[0] = c.sibling
+
+    # One that was given up for another target and has said nothing at all is not waited for.
+    cdef bint has_pending(self, uint32_t server) noexcept nogil:
+        cdef uint32_t client = self.servers[server].client
+        cdef const ClientTransaction* c
+        while client:
+            c = &self.clients[client]
+            if c.state == STATE_PROCEEDING or (c.state == STATE_TRYING and not c.flags & CLIENT_ABANDONED):
+                return True
+            client = c.sibling
+        return False
 
     # Makes room by ending what only waits for repeats, oldest first.
     cdef void reap(self) noexcept nogil:
@@ -306,6 +339,7 @@ cdef class Transactions:
         write_hex(out + 7, worker, 2)
         write_hex(out + 9, client, 8)
         write_hex(out + 17, self.clients[client].generation, 8)
+        write_hex(out + 25, self.clients[client].loop, LOOP_SIZE)
         return BRANCH_SIZE
 
     # A timer node's number: transaction << 2 | client << 1 | which.

@@ -22,6 +22,8 @@ cdef struct Uri:
 
 # Reads the URI in data[start:end]. False: malformed.
 cdef bint parse_uri(const uint8_t* data, uint32_t start, uint32_t end, Uri* uri) noexcept nogil
+# Scheme of the URI in a slice.
+cdef uint8_t scheme_at(const uint8_t* data, Slice uri) noexcept nogil
 # Value of parameter `name` (lower case) among `;`-separated parameters. False: absent.
 cdef bint find_parameter(
     const uint8_t* data, Slice parameters, const char* name, uint32_t name_size, Slice* value

@@ -2,6 +2,7 @@
 
 from libc.string cimport memchr
 
+from proxy.sip.address cimport Address, parse_ip
 from proxy.sip.grammar cimport (
     CLASS_HOST,
     CLASS_NOT_URI,
@@ -43,6 +44,13 @@ cdef bint parse_uri(const uint8_t* data, uint32_t start, uint32_t end, Uri* uri)
     return parse_sip(data, at, end, uri)
 
 
+cdef uint8_t scheme_at(const uint8_t* data, Slice uri) noexcept nogil:
+    cdef const void* colon = memchr(data + uri.start, 58, uri.size)
+    if colon == NULL:
+        return SCHEME_OTHER
+    return scheme_of(data + uri.start, <uint32_t>(<const uint8_t*>colon - data) - uri.start)
+
+
 cdef uint8_t scheme_of(const uint8_t* name, uint32_t size) noexcept nogil:
     if equal_literal(name, size, b"sip"):
         return SCHEME_SIP
@@ -68,6 +76,7 @@ cdef bint parse_sip(const uint8_t* data, uint32_t at, uint32_t end, Uri* uri) no
     cdef const void* found = memchr(data + at, 64, end - at)
     cdef const void* colon
     cdef uint32_t host_at, separator
+    cdef Address address
     if found != NULL:
         separator = <uint32_t>(<const uint8_t*>found - data)
         colon = memchr(data + at, 58, separator - at)
@@ -79,7 +88,8 @@ cdef bint parse_sip(const uint8_t* data, uint32_t at, uint32_t end, Uri* uri) no
     host_at = at
     if at < end and data[at] == 91:
         at = skip_ipv6(data, at, end)
-        if at == 0:
+        # Three colons in a row are two readings (RFC 5118 section 4.10): no address, no URI.
+        if at == 0 or not parse_ip(data + host_at, at - host_at, &address):
             return False
     else:
         while at < end and sip_is(data[at], CLASS_HOST):

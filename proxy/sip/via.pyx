@@ -2,6 +2,7 @@
 
 from libc.string cimport memset
 
+from proxy.sip.address cimport Address, parse_ip
 from proxy.sip.grammar cimport (
     CLASS_DIGIT,
     CLASS_HOST,
@@ -73,9 +74,10 @@ cdef uint32_t skip_slash(const uint8_t* data, uint32_t at, uint32_t end) noexcep
 
 cdef uint32_t parse_sent_by(const uint8_t* data, uint32_t at, uint32_t end, Via* via) noexcept nogil:
     cdef uint32_t begin = at
+    cdef Address address
     if at < end and data[at] == 91:
         at = skip_ipv6(data, at, end)
-        if at == 0:
+        if at == 0 or not parse_ip(data + begin, at - begin, &address):
             return 0
     else:
         while at < end and sip_is(data[at], CLASS_HOST):

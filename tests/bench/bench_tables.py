@@ -1,8 +1,9 @@
-"""The native tables at a million entries, random keys: one line each. Run: python -m tests.bench.bench_tables
+"""The native tables with a million and with ten million entries: one line each. Run: python -m tests.bench.bench_tables
 
-Each figure is the time of one operation inside a batch of 64, over many batches: the loop is native, and a batch's
-cache lines are fetched side by side as the call path fetches them. The ratio is to a look-up of the same random keys in
-a plain dict, measured in the same run.
+Each figure is the time of one operation inside a batch of 64, over many batches: the loop is native, and cache lines
+are fetched side by side as the call path fetches them. Cold: other keys each time. Warm: the same 64 keys again. The
+ratio is that of the cold figure to the bare cost of the cache misses it cannot do without: as many random lines of the
+same mapping, 64 at a time, measured in the same run.
 """
 
 from __future__ import annotations
@@ -13,83 +14,109 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+from engine._pairs import PairMemory
 from engine._prefix_trie import PrefixTrie
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from engine._subscriber_lists import ListEntry, SubscriberLists
+from engine._subscribers import SubscriberTable
+from engine._table import Table
+from tests.bench._cache_misses import dependent_ns, overlapped_ns
 
 MILLION = 1_000_000
 BATCH = 64
 BATCHES = 4000
+MISSES = 500_000
 NOW_US = 1_795_000_000_000_000
 KIND_NUMBER = 1 << 60
+FIRST = KIND_NUMBER | 1861 * 10**10
+
+Operation: TypeAlias = "Callable[[array[int]], object]"
 
 
-def time_batches(operation: Callable[[array[int]], object], keys: array[int]) -> list[float]:
+def time_batches(operation: Operation, batches: list[array[int]]) -> list[float]:
     """Nanoseconds of one operation, for each batch; sorted."""
     times = []
-    for start in range(0, BATCH * BATCHES, BATCH):
-        batch = keys[start : start + BATCH]
+    for batch in batches:
         before = time.perf_counter_ns()
         operation(batch)
         times.append((time.perf_counter_ns() - before) / BATCH)
     return sorted(times)
 
 
-class Report:
-    """Prints one line a figure, against the reference measured first."""
+@dataclass(frozen=True)
+class Memory:
+    """What a random line of a mapping costs."""
 
-    def __init__(self, reference: list[float]) -> None:
-        self.reference_ns = statistics.median(reference)
-        self.line("dict.get, 1 M (reference)", reference)
+    dependent: float
+    overlapped: float
 
-    def line(self, name: str, times: list[float], bytes_each: float | None = None) -> None:
-        median, p99 = statistics.median(times), times[len(times) * 99 // 100]
-        size = "" if bytes_each is None else f"  {bytes_each:5.1f} B/entry"
-        print(f"{name:32} {median:7.0f} ns  p99 {p99:7.0f} ns  {median / self.reference_ns:5.2f} x{size}")
-
-
-def mobile_numbers(source: random.Random, count: int) -> array[int]:
-    """Chinese mobile numbers: 86, 1, ten digits."""
-    return array("Q", (KIND_NUMBER | 1861 * 10**10 + source.randrange(10**10) for _ in range(count)))
+    @classmethod
+    def measure(cls, name: str, table: Table) -> Memory:
+        memory = cls(dependent_ns(table, MISSES), overlapped_ns(table, 4 * MISSES))
+        size = f"{table.capacity * 16 / 1e6:.0f} MB"
+        print(f"{f'{name}: a random line of {size}':46} {memory.dependent:6.0f} ns  in 64s {memory.overlapped:5.1f} ns")
+        return memory
 
 
-def trie_entries(source: random.Random) -> list[tuple[str, bool, int]]:
+def report(
+    name: str, operation: Operation, keys: array[int], memory: Memory, lines: int, bytes_each: float | None = None
+) -> None:
+    """One line: cold, warm, and the cold median against `lines` bare misses."""
+    starts = random.Random(2).sample(range(len(keys) // BATCH), min(BATCHES, len(keys) // BATCH))
+    cold = time_batches(operation, [keys[BATCH * start : BATCH * (start + 1)] for start in starts])
+    warm = time_batches(operation, [keys[:BATCH]] * BATCHES)
+    median, p99 = statistics.median(cold), cold[len(cold) * 99 // 100]
+    ratio = median / memory.overlapped / lines
+    size = "" if bytes_each is None else f"  {bytes_each:5.1f} B"
+    print(
+        f"{name:46} {median:6.0f} ns  p99 {p99:6.0f}  warm {statistics.median(warm):5.0f}"
+        f"  {ratio:5.2f} x {lines} misses{size}"
+    )
+
+
+def trie_entries(source: random.Random, count: int) -> list[tuple[str, bool, int]]:
     """A list as operators keep them: 70 % whole numbers, the others blocks of five lengths."""
     entries = []
-    for number in mobile_numbers(source, MILLION):
-        digits = str(number - KIND_NUMBER)[1:]
+    for _ in range(count):
+        digits = str(861 * 10**10 + source.randrange(10**10))
         exact = source.random() < 0.7
         entries.append((digits if exact else digits[: source.randint(7, 11)], exact, source.randrange(1, 2**32)))
     return entries
 
 
-def bench_trie(report: Report, source: random.Random, keys: array[int]) -> None:
-    entries = trie_entries(source)
+def bench_trie(directory: Path) -> None:
+    source = random.Random(1)
+    entries = trie_entries(source, MILLION)
     before = time.perf_counter()
     image = PrefixTrie.build(entries)
     built_s = time.perf_counter() - before
     trie = PrefixTrie(image)
-    bytes_each = len(image) / len(trie)
-    present = array("Q", (KIND_NUMBER | int("1" + digits) for digits, _, _ in source.sample(entries, BATCH * BATCHES)))
-    report.line("trie match, 1 M", time_batches(trie.match_many, keys), bytes_each)
-    report.line("trie match, 1 M, all present", time_batches(trie.match_many, present), bytes_each)
-    print(f"{'trie build, 1 M':32} {built_s:7.2f} s")
+    memory = Memory.measure("trie", Table(directory / "as_large.tbl", 1, MILLION))
+    strangers = array("Q", (FIRST + source.randrange(10**10) for _ in range(BATCH * BATCHES)))
+    present = array("Q", (KIND_NUMBER | int(f"1{digits}") for digits, _, _ in source.sample(entries, BATCH * BATCHES)))
+    report("trie match, 1 M", trie.match_many, strangers, memory, 1, len(image) / len(trie))
+    report("trie match, 1 M, all present", trie.match_many, present, memory, 1)
+    print(f"{'trie build, 1 M':46} {built_s:6.2f} s")
 
 
-def bench_limiter(report: Report, directory: Path, keys: array[int]) -> None:
-    limiter = RateLimiter(directory / "limiter.tbl", 2 * MILLION)
+def bench_limiter(directory: Path, keys: array[int]) -> None:
+    limiter = RateLimiter(directory / "limiter.tbl", 2 * len(keys))
 
     def conform(batch: array[int]) -> None:
         limiter.conforms_many(batch, NOW_US, 2_000_000, 8_000_000)
 
     conform(keys)
-    report.line("limiter, 1 M keys", time_batches(conform, keys), 16 * limiter.table.capacity / len(limiter.table))
+    memory = Memory.measure("limiter", limiter.table)
+    report(f"limiter, {named(keys)}", conform, keys, memory, 1, bytes_of(limiter.table, keys))
 
 
-def bench_reputation(report: Report, directory: Path, keys: array[int]) -> None:
-    cache = ReputationCache(directory / "reputation.tbl", 2 * MILLION)
+def bench_reputation(directory: Path, keys: array[int], share: float = 0.73) -> None:
+    cache = ReputationCache(directory / "reputation.tbl", round(len(keys) / share))
 
     def read(batch: array[int]) -> None:
         cache.read_many(batch, NOW_US)
@@ -98,23 +125,84 @@ def bench_reputation(report: Report, directory: Path, keys: array[int]) -> None:
         cache.add_many(batch, NOW_US, 60)
 
     add(keys)
-    bytes_each = 16 * cache.table.capacity / len(cache.table)
-    kept_percent = 100 * len(cache.table) / MILLION
-    report.line("reputation read, 1 M", time_batches(read, keys), bytes_each)
-    report.line("reputation add, 1 M", time_batches(add, keys), bytes_each)
-    print(f"{'kept of 1 M in 2 M records':32} {kept_percent:7.1f} %")
+    lost_percent = 100 * (1 - sum(map(bool, cache.read_many(keys, NOW_US))) / len(keys))
+    memory = Memory.measure("reputation", cache.table)
+    name = f"reputation, {named(keys)}"
+    report(f"{name}, read", read, keys, memory, 2, bytes_of(cache.table, keys))
+    report(f"{name}, add", add, keys, memory, 2)
+    load_percent = 100 * len(keys) / cache.table.capacity
+    print(f"{f'{name}, lost at {load_percent:.0f} % load':46} {lost_percent:8.5f} %")
+
+
+def bench_losses(directory: Path, keys: array[int]) -> None:
+    for percent in (50, 80, 90):
+        cache = ReputationCache(directory / f"{percent}.tbl", 100 * len(keys) // percent)
+        cache.add_many(keys, NOW_US, 60)
+        lost_percent = 100 * (1 - sum(map(bool, cache.read_many(keys, NOW_US))) / len(keys))
+        load_percent = 100 * len(keys) / cache.table.capacity
+        print(f"{f'reputation, lost at {load_percent:.0f} % load':46} {lost_percent:8.5f} %")
+
+
+def bench_subscribers(directory: Path, keys: array[int]) -> None:
+    path, capacity = directory / "subscribers.tbl", round(len(keys) / 0.823)
+    before = time.perf_counter()
+    kept = SubscriberTable.build(path, capacity, [(keys, keys)])
+    built_s = time.perf_counter() - before
+    subscribers = SubscriberTable.attach(path)
+    memory = Memory.measure("subscribers", subscribers.table)
+    name = f"subscribers, {named(keys)}"
+    report(f"{name}, read", subscribers.read_many, keys, memory, 2, bytes_of(subscribers.table, keys))
+    report(f"{name}, set", lambda batch: subscribers.set_many(batch, batch), keys, memory, 2)
+    print(f"{f'{name}, build':46} {built_s:6.2f} s  {built_s / len(keys) * 1e9:.0f} ns a row, {kept} kept")
+
+
+def bench_pairs(directory: Path, keys: array[int]) -> None:
+    pairs = PairMemory(directory / "pairs.tbl", round(len(keys) / 0.73))
+    pairs.add_many(keys, keys, NOW_US, 1000)
+    memory = Memory.measure("pairs", pairs.table)
+    report(
+        f"pairs, {named(keys)}, read",
+        lambda batch: pairs.read_many(batch, batch, NOW_US),
+        keys,
+        memory,
+        2,
+        bytes_of(pairs.table, keys),
+    )
+
+
+def bench_subscriber_lists(directory: Path, keys: array[int]) -> None:
+    lists = SubscriberLists(directory / "lists.tbl", round(len(keys) / 0.823))
+    entry = ListEntry(deny=True)
+    lists.set_many(keys, keys, entry)
+    memory = Memory.measure("subscriber lists", lists.table)
+    report(
+        f"subscriber lists, {named(keys)}, set",
+        lambda batch: lists.set_many(batch, batch, entry),
+        keys,
+        memory,
+        2,
+        bytes_of(lists.table, keys),
+    )
+
+
+def named(keys: array[int]) -> str:
+    return f"{len(keys) // MILLION} M"
+
+
+def bytes_of(table: Table, keys: array[int]) -> float:
+    return 16 * table.capacity / len(keys)
 
 
 def main() -> None:
-    source = random.Random(1)
-    keys = mobile_numbers(source, MILLION)
-    plain = dict.fromkeys(keys, 1)
-    source.shuffle(keys)
-    report = Report(time_batches(lambda batch: [plain.get(key) for key in batch], keys))
-    bench_trie(report, source, keys)
     with tempfile.TemporaryDirectory() as directory:
-        bench_limiter(report, Path(directory), keys)
-        bench_reputation(report, Path(directory), keys)
+        bench_trie(Path(directory))
+    for count in (MILLION, 10 * MILLION):
+        keys = array("Q", range(FIRST, FIRST + count))
+        for bench in (bench_limiter, bench_reputation, bench_pairs, bench_subscribers, bench_subscriber_lists):
+            with tempfile.TemporaryDirectory() as directory:
+                bench(Path(directory), keys)
+    with tempfile.TemporaryDirectory() as directory:
+        bench_losses(Path(directory), array("Q", range(FIRST, FIRST + MILLION)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Writes the torture messages of RFC 4475 as files, bit for bit, from the archive in the RFC's appendix A.
+"""Writes the torture messages of RFC 4475 or RFC 5118 as files, bit for bit, from the archive in the RFC's appendix A.
 
 python tests/data/extract_torture.py rfc4475.txt tests/data/rfc4475
+python tests/data/extract_torture.py rfc5118.txt tests/data/rfc5118
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from engine._table import Table, TableError
 
 KIND = 1
 HEADER_SIZE = 4096
+REGION = 1 << 17
 
 
 @pytest.fixture
@@ -33,13 +35,28 @@ def test_a_new_table_is_empty_and_says_so(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["some.tbl"]
 
 
-@pytest.mark.parametrize(("asked", "given"), [(1, 256), (256, 256), (257, 512), (1000, 1024), (1 << 20, 1 << 20)])
+@pytest.mark.parametrize(("asked", "given"), [(1, 256), (256, 256), (257, 512), (1000, 1024), (1 << 17, 1 << 17)])
 def test_the_capacity_is_rounded_up(path: Path, asked: int, given: int) -> None:
     assert Table(path, KIND, asked).capacity == given
     assert path.stat().st_size == HEADER_SIZE + 16 * given
 
 
-@pytest.mark.parametrize("capacity", [0, -1, (1 << 32) + 1])
+@pytest.mark.parametrize(("asked", "regions"), [(REGION + 1, 2), (2 * REGION, 2), (5 * REGION - 1, 5)])
+def test_a_large_table_has_whole_regions_on_their_boundary(path: Path, asked: int, regions: int) -> None:
+    assert Table(path, KIND, asked).capacity == regions * REGION
+    assert path.stat().st_size == 16 * REGION * (1 + regions)
+    assert not Table(path, KIND, asked).fresh
+
+
+def test_opening_a_large_table_does_not_read_it(path: Path) -> None:
+    Table(path, KIND, 32 * REGION)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    table = Table(path, KIND, 32 * REGION)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults < 16 * REGION // 4096
+    assert not table.fresh
+
+
+@pytest.mark.parametrize("capacity", [0, -1, (1 << 36) + 1])
 def test_a_capacity_out_of_range_is_refused(path: Path, capacity: int) -> None:
     with pytest.raises(ValueError, match="capacity"):
         Table(path, KIND, capacity)

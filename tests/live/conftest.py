@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.live.baresip import BaresipFactory
-from tests.live.node import Node
+from tests.live.node import Node, Setup
 from tests.live.programs import Ports
 from tests.live.sipp import SippFactory
 
@@ -34,11 +35,11 @@ def baresip(tmp_path: Path, ports: Ports) -> Iterator[BaresipFactory]:
 
 @pytest.fixture
 def start_node(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Node]]:
-    """Starts the proxy in front of a softswitch on `gateway_port`."""
+    """Starts the proxy in front of a softswitch on `gateway_port`; further arguments are those of Setup."""
     started: list[Node] = []
 
-    def start(gateway_port: int, workers: int = 1) -> Node:
-        node = Node(tmp_path, ports, workers=workers, gateway_port=gateway_port)
+    def start(gateway_port: int, **wanted: Any) -> Node:
+        node = Node(tmp_path, ports, gateway_port, Setup(**wanted))
         started.append(node)
         return node
 

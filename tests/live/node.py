@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ drain_s = 3
 
 [admin]
 address = "{host}:{admin}"
+{admin_keys}
 
 [capacity]
 reputation = 10000
@@ -69,7 +72,7 @@ route = "softswitch"
 
 [[gateway]]
 name = "softswitch"
-targets = [{{ address = "{host}:{gateway}" }}]
+targets = [{{ address = "{host}:{gateway}", transport = "{gateway_transport}" }}]
 probe = {{ enabled = false }}
 
 [[policy]]
@@ -99,35 +102,62 @@ numbers = ["{suspected}"]
 [[limit]]
 name = "burst-caller"
 key = "caller"
-calls = 5
+calls = {calls_a_minute}
 period_s = 60
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a test wants otherwise. token: what the admin address asks for.
+
+    more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port.
+    prepare: called with the state directory, which is not there yet, before the node starts.
+    """
+
+    workers: int = 1
+    calls_a_minute: int = 5  # of one caller
+    token: str | None = None
+    gateway_transport: str = "udp"
+    more: str = ""
+    prepare: Callable[[Path], None] | None = None
+
+
+USUAL = Setup()
 
 
 class Node(Program):
     """A running proxy. `gateway_port` is where it expects the softswitch."""
 
-    def __init__(self, directory: Path, ports: Ports, *, workers: int, gateway_port: int) -> None:
+    def __init__(self, directory: Path, ports: Ports, gateway_port: int, setup: Setup = USUAL) -> None:
         self.port = ports.udp()
         self.gateway_port = gateway_port
-        self._admin_port = ports.tcp()
-        self._state = directory / "state"
+        self.admin_port = ports.tcp()
+        self.state = directory / "state"
         self.configuration = directory / "callsieve.toml"
         self.deny_list = directory / "deny.txt"
         self.deny_list.write_text(f"{LISTED}\n")
+        self._token = setup.token
+        if setup.token is not None:
+            (directory / "admin.token").write_text(f"{setup.token}\n")
         self.configuration.write_text(
-            CONFIGURATION.format(
-                state=self._state,
-                workers=workers,
+            (CONFIGURATION + setup.more).format(
+                state=self.state,
+                workers=setup.workers,
                 host=LOOPBACK,
-                admin=self._admin_port,
+                admin=self.admin_port,
                 sip=self.port,
                 transit=TRANSIT,
                 gateway=gateway_port,
+                gateway_transport=setup.gateway_transport,
                 protected_callee=PROTECTED_CALLEE,
                 suspected=SUSPECTED,
+                admin_keys="" if setup.token is None else 'token_file = "admin.token"',
+                calls_a_minute=setup.calls_a_minute,
             )
         )
+        if setup.prepare is not None:
+            setup.prepare(self.state)
         super().__init__([*COMMAND, "run", "--config", str(self.configuration)], directory, "callsieve", ENVIRONMENT)
         wait_until(self.healthy, "the proxy's health check", 20.0)
 
@@ -138,9 +168,10 @@ class Node(Program):
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET on the admin address."""
-        connection = http.client.HTTPConnection(LOOPBACK, self._admin_port, timeout=5)
+        connection = http.client.HTTPConnection(LOOPBACK, self.admin_port, timeout=5)
         try:
-            connection.request("GET", path)
+            headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:
@@ -168,6 +199,14 @@ class Node(Program):
         """The only line of the call log, once it is there."""
         return self._log_lines("calls.jsonl", 1)[0]
 
+    def resident_bytes(self, pid: int) -> int:
+        """Memory of one of its processes, shared tables left out."""
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        return int(fields["RssAnon"].split()[0]) * 1024
+
+    def open_files(self, pid: int) -> int:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
     def workers(self) -> list[int]:
         return self._children("proxy.server")
 
@@ -179,7 +218,7 @@ class Node(Program):
         self.send_signal(signal.SIGTERM)
 
     def _log_lines(self, name: str, count: int) -> list[dict[str, Any]]:
-        log = self._state / name
+        log = self.state / name
 
         def lines() -> list[str]:
             return log.read_text().splitlines() if log.exists() else []

@@ -67,9 +67,13 @@ class SippFactory:
         self._ports = ports
         self._started: list[Sipp] = []
 
-    def callee(self, scenario: str = "uas", *, port: int | None = None, ring_ms: int = 0) -> Sipp:
+    def callee(
+        self, scenario: str = "uas", *, port: int | None = None, ring_ms: int = 0, transport: str = "u1"
+    ) -> Sipp:
+        """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call."""
         port = port or self._ports.udp()
-        return self._start(["-i", LOOPBACK, "-p", str(port), "-skip_rlimit"], scenario, {"ring_ms": str(ring_ms)})
+        arguments = ["-i", LOOPBACK, "-p", str(port), "-t", transport, "-skip_rlimit"]
+        return self._start(arguments, scenario, {"ring_ms": str(ring_ms)})
 
     def caller(
         self,
@@ -86,14 +90,15 @@ class SippFactory:
         talk_ms: int = 100,
         status: int = 0,
         lost_percent: int = 0,
+        transport: str = "u1",
     ) -> Sipp:
         """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted.
 
         from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
-        loopback address to call from.
+        loopback address to call from; transport: as in `callee`.
         """
         arguments = [f"{LOOPBACK}:{proxy_port}", "-p", str(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
-        arguments += ["-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
+        arguments += ["-t", transport, "-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]
         values = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from proxy.counters import Counters
 from proxy.events import EventBatch
 from proxy.outbox import Outbox
 from proxy.router import ListenerAddress
+from proxy.server_location import Destination
 from proxy.trunks import build_routing
 
 START_US = 1_790_000_000_000_000
@@ -92,7 +93,7 @@ class Datagram:
 
     @property
     def first_line(self) -> str:
-        return self.data.split(b"\r\n", 1)[0].decode()
+        return self.data.split(b"\r\n", 1)[0].decode("utf-8", "replace")
 
     @property
     def status(self) -> int:
@@ -159,7 +160,14 @@ class Play:
             policy_set(configuration), base_dir=Path(self.directory.name), generation=self.generation
         )
         screener = Screener(image, self.tables, bytes(16))
-        self.core.configure(build_routing(configuration, self.generation), screener)
+        self.routing = build_routing(configuration, self.generation)
+        self.core.configure(self.routing, screener)
+
+    def move(self, gateway: str, *places: tuple[str, int]) -> None:
+        """What the worker does when the names of a gateway lead to (ip, port) each."""
+        ((index, route),) = [row for row in enumerate(self.routing.gateways) if row[1].name == gateway]
+        known = tuple(Destination("udp", ip, port) for ip, port in places)
+        self.core.set_targets(index, route.with_names([replace(name, known=known) for name in route.names]))
 
     def receive(self, data: bytes, source: tuple[str, int] = CARRIER, listener: int = 0) -> list[Datagram]:
         self.core.receive_datagram(data, source, listener, self.now_us, self.out)
@@ -175,6 +183,15 @@ class Play:
     def fail(self, lost: Datagram) -> list[Datagram]:
         """What the edge does when a request cannot be delivered."""
         self.core.transport_failed(lost.token, self.now_us, self.out)
+        return self.sent()
+
+    def questions(self) -> list[tuple[int, str, int | None, str | None, bool]]:
+        """What the edge would ask the resolver now."""
+        return self.core.take_questions()
+
+    def resolve(self, question: int, *places: tuple[str, str, int], ttl_s: float = 60) -> list[Datagram]:
+        """The resolver's answer: (transport, ip, port) each."""
+        self.core.resolved(question, places, ttl_s, self.now_us, self.out)
         return self.sent()
 
     def wait(self, seconds: float) -> list[Datagram]:

@@ -198,6 +198,7 @@ class TestReload:
 class TestStatus:
     ANSWER: dict[str, Any] = {  # noqa: RUF012
         "node": "edge-1",
+        "healthy": True,
         "generation": 8,
         "loaded_at_s": 1795364913.408,
         "reloads": {"success": 1, "failure": 0},
@@ -213,6 +214,7 @@ class TestStatus:
         assert exit_code == 0
         assert [line.split() for line in out.splitlines()] == [
             ["node", "edge-1"],
+            ["healthy", "True"],
             ["generation", "8"],
             ["loaded_at", "2026-11-22", "16:28:33", "UTC"],
             ["reloads", "success=1", "failure=0"],
@@ -225,6 +227,11 @@ class TestStatus:
     def test_json(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with running(config.parent / "state", {"GET /v1/status": (200, self.ANSWER)}):
             assert json_of(capsys, "status") == (0, self.ANSWER)
+
+    def test_degraded(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        degraded = self.ANSWER | {"healthy": False}
+        with running(config.parent / "state", {"GET /v1/status": (200, degraded)}):
+            assert json_of(capsys, "status") == (1, degraded)
 
     def test_not_running(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         exit_code, document = json_of(capsys, "status")

@@ -17,7 +17,7 @@ from proxy.config_load import load_configuration
 
 CONF = Path(__file__).parents[2] / "conf"
 DOCUMENTED = ("callsieve.toml", "trunks.toml", "gateways.toml", "policy.toml")
-_HEADING = re.compile(r"^\[\[?([a-z_.]+)\]\]?$", re.MULTILINE)
+_HEADING = re.compile(r"^#?\[\[?([a-z_.]+)\]\]?$", re.MULTILINE)
 
 
 def keys(table: type[msgspec.Struct], heading: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -44,7 +44,8 @@ def sections() -> dict[str, str]:
     return found
 
 
-KEYS = [*keys(Configuration, "")]
+NOT_FOR_OPERATORS = {("gateway.targets", "found_ips")}
+KEYS = [key for key in keys(Configuration, "") if (key[0], key[1].encode_name) not in NOT_FOR_OPERATORS]
 
 
 def written(heading: str, key: str) -> re.Match[str] | None:

@@ -94,6 +94,12 @@ ERRORS = {
     "capacity too large": (GOOD + "[capacity]\ntransactions = 999_999_999\n", "capacity.transactions", "<= 16777216"),
     "timer C too short": (GOOD + "[timers]\ntimer_c_s = 180\n", "timers.timer_c_s", "expected int >= 181"),
     "header injection": (GOOD + '[node]\nserver_header = "a\\r\\nX: b"\n', "node.server_header", "printable ASCII"),
+    "retry after a challenge": (
+        edited("targets =", "retry_on = [503, 407]\ntargets ="),
+        "gateway[softswitch].retry_on",
+        "credentials",
+    ),
+    "retry on 6xx": (edited("targets =", "retry_on = [603]\ntargets ="), "gateway[softswitch].retry_on[0]", "<= 599"),
     "weight 0": (edited('.20"', '.20", weight = 0'), "gateway[softswitch].targets[0].weight", ">= 1"),
     "probe": (
         edited("targets =", "probe = { interval_s = 1, timeout_s = 2 }\ntargets ="),
@@ -147,6 +153,9 @@ ERRORS = {
         "listener[udp].advertise",
         "nor a host name",
     ),
+    "open admin": (GOOD + '[admin]\naddress = "0.0.0.0:9060"\n', "admin.token_file", "is required"),
+    "admin token": (GOOD + '[admin]\ntoken_file = "nowhere"\n', "admin.token_file", "cannot be read"),
+    "admin host": (GOOD + '[admin]\nhosts = ["a.example:80"]\n', "admin.hosts[0]", "without a port"),
     "admin address": (GOOD + '[admin]\naddress = "localhost:9060"\n', "admin.address", "is a name"),
     "long state_dir": (GOOD + f'[node]\nstate_dir = "/{"d" * 94}"\n', "node.state_dir", "longer than 94"),
     # Trunks.
@@ -208,11 +217,6 @@ ERRORS = {
         edited("198.51.100.20", "[2001:db8::20]"),
         "gateway[softswitch].targets[0].transport",
         "of that IP version",
-    ),
-    "unresolvable": (
-        edited("198.51.100.20", "callsieve-test.invalid"),
-        "gateway[softswitch].targets[0].address",
-        "does not resolve",
     ),
     # Answers.
     "603+ without contact": (
@@ -287,7 +291,6 @@ WARNINGS = {
         "gateway[spare]",
         "no trunk's route",
     ),
-    "open admin": (GOOD + '[admin]\naddress = "0.0.0.0:9060"\n', "admin.address", "no password"),
     "false not found": (
         edited('"cn"', '"cn"\nstatus = { invalid = 404 }'),
         "trunk[carrier].status.invalid",
@@ -297,6 +300,11 @@ WARNINGS = {
         GOOD + '[[dial_plan]]\nname = "cn"\ncountry_code = "86"\n',
         "dial_plan[cn]",
         "replaces the built-in",
+    ),
+    "unresolvable": (
+        edited("198.51.100.20", "callsieve-test.invalid"),
+        "gateway[softswitch].targets[0].address",
+        "does not resolve yet",
     ),
     "pattern without a file": ('include = ["nothing.d/*.toml"]\n' + GOOD, "include", "no file matches"),
 }

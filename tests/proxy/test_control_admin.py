@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.config_errors import ConfigFinding
-from proxy.control.admin import AdminServer, status_of
+from proxy.control.access import Access
+from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import LineLog, RotatingFile
 from proxy.control.compile import CompileResult
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
+from proxy.control.recent import RecentDecisions
 from proxy.control.reload import Reloader
 from proxy.event_channel import EventSender, Hello, Target, Targets
 from proxy.events import EventBatch, EventRecord, VerdictTally
@@ -26,12 +28,13 @@ from proxy.state_directory import StateDirectory
 from tests.proxy.eventually import eventually
 
 LOG = open_log("test")
+NO_TOKEN = Access()
 
 
 class Served:
     """The HTTP side of a node with one worker, and sessions to both of its addresses."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, access: Access) -> None:
         state = StateDirectory(path)
         state.create()
         self.state = state
@@ -45,8 +48,16 @@ class Served:
         registry.register(
             NodeMetrics("1.2.3", self.tally, self.intake, self.reloader, self.logs, lambda: counters, supervisor_pid=1)
         )
+        self.recent = RecentDecisions()
         self.admin = AdminServer(
-            registry, self.intake, self.reloader, 1, lambda: status_of("n1", "1.2.3", 0, self.intake, self.reloader)
+            registry,
+            self.intake,
+            self.reloader,
+            1,
+            status=lambda: status_of("n1", "1.2.3", 0, self.intake, self.reloader, 1),
+            counters=lambda: counters_of(self.tally, counters),
+            recent=self.recent,
+            access=access,
         )
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
@@ -63,9 +74,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served_at(path: Path) -> AsyncIterator[tuple[Served, aiohttp.ClientSession, aiohttp.ClientSession]]:
+async def served_at(
+    path: Path, access: Access = NO_TOKEN
+) -> AsyncIterator[tuple[Served, aiohttp.ClientSession, aiohttp.ClientSession]]:
     """(node, session to the admin address, session to control.sock)"""
-    node = Served(path)
+    node = Served(path, access)
     node.intake.open()
     await node.admin.open(node.listening, node.state.control_socket)
     local = aiohttp.UnixConnector(str(node.state.control_socket))
@@ -139,7 +152,36 @@ def test_status(tmp_path: Path) -> None:
             for session in (tcp, unix):
                 http_status, status = await json_of(session, "/v1/status")
                 assert (http_status, status["node"], status["generation"]) == (200, "n1", 1)
+                assert status["healthy"] is True
                 assert status["workers"] == [{"worker": 0, "pid": 1, "generation": 1, "targets": []}]
+
+    asyncio.run(scenario())
+
+
+def test_counters(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served_at(tmp_path) as (node, tcp, _):
+            EventBatch(EventRecord(1, 0, 7, action=3, basis=1).pack()).tally(node.tally)
+            http_status, counters = await json_of(tcp, "/v1/counters")
+            assert http_status == 200
+            assert counters["verdicts"] == [{"action": "reject", "basis": "analytics", "calls": 1}]
+            assert counters["workers"] == {"0": {"received": 12, "calls": 3}}
+            assert counters["ended"]["2xx"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_decisions_are_the_newest_first(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served_at(tmp_path) as (node, tcp, _):
+            assert await json_of(tcp, "/v1/decisions") == (200, [])
+            node.recent.add(b"".join(b'{"call":%d}\n' % call for call in range(700)))
+            node.recent.add(b'{"call":700}\n')
+            assert await json_of(tcp, "/v1/decisions?limit=2") == (200, [{"call": 700}, {"call": 699}])
+            _, most = await json_of(tcp, "/v1/decisions?limit=500")
+            assert [decision["call"] for decision in most] == list(range(700, 200, -1))
+            for wrong in ("0", "501", "-1", "x", "9" * 5000, "\u0663", ""):
+                assert (await json_of(tcp, f"/v1/decisions?limit={wrong}"))[0] == 400
 
     asyncio.run(scenario())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
+from proxy.control.recent import RecentDecisions
 from proxy.events import EventBatch, EventNames, EventRecord
 from proxy.logs import open_log
 from tests.proxy.eventually import wait_until
@@ -118,7 +119,7 @@ def test_stuck_disk_holds_up_nobody(path: Path) -> None:
 def test_events_become_lines_of_both_logs(path: Path) -> None:
     calls = path.with_name("calls.jsonl")
     logs = [LineLog(RotatingFile(file, 10_000, 1), LOG) for file in (path, calls)]
-    log = CallLog(EventNames("node"), *logs)
+    log = CallLog(EventNames("node"), *logs, RecentDecisions())
     for _ in range(2):
         records = (EventRecord(type=kind, time_us=0, call=1) for kind in (1, 2))
         log.add(EventBatch(b"".join(record.pack() for record in records)))

@@ -150,3 +150,29 @@ def test_certificate_names_the_trunk() -> None:
         request(transport="TLS", branch="z9hG4bK-2"), stranger, listener=TLS, flow=FLOW, tls_trunk=0
     )
     assert invite.to == SOFTSWITCH
+
+
+@pytest.mark.parametrize("body", [b"", b"v=0\r\n"])
+def test_a_missing_length_is_added_since_a_stream_needs_it(body: bytes) -> None:
+    play = Play(BY_TCP)
+    (invite,) = play.receive(without_length(request()) + body)
+    assert (invite.listener, invite.all("Content-Length")) == (TCP, [str(len(body))])
+    assert invite.data.endswith(b"\r\n\r\n" + body)
+    (ringing,) = play.receive_stream(without_length(response(invite, 180)) + body, SOFTSWITCH, listener=TCP, flow=FLOW)
+    assert ringing.all("Content-Length") == [str(len(body))]
+
+
+def without_length(message: bytes) -> bytes:
+    head = message.partition(b"\r\n\r\n")[0]
+    return b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [400, 513])
+def test_a_message_whose_framing_was_lost_is_answered_and_not_acted_upon(status: int) -> None:
+    play = Play(BY_UDP)
+    play.core.receive_stream(
+        without_length(request(transport="TCP")), (CARRIER[0], 40_000), TCP, FLOW, play.now_us, play.out, -1, status
+    )
+    (answer,) = play.sent()
+    assert (answer.status, answer.listener, answer.flow) == (status, TCP, FLOW)
+    assert play.core.open_transactions == 0 and play.counters["invites"] == 0

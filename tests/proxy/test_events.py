@@ -89,6 +89,8 @@ def test_decision_line_names_everything() -> None:
         "caller": "+8613800138000",
         "presented": "13800138000",
         "callee": "+862088886666",
+        "diverted_by": None,
+        "diversion": None,
         "user_agent": "friendly",
         "action": "reject",
         "status": 603,
@@ -110,6 +112,13 @@ def test_accepted_call_leaves_open_what_does_not_apply() -> None:
         "accept", None, "none", None, None, None, "softswitch",
     ]  # fmt: skip
     assert line["reasons"] == []
+
+
+def test_diverted_call_names_who_diverted_it_and_why() -> None:
+    line = decision(screened(diverter=CALLEE, diversion=2))
+    assert (line["diverted_by"], line["diversion"]) == ("+862088886666", "unconditional")
+    masked = decision(screened(diverter=CALLEE, diversion=3), names(mask_numbers=True))
+    assert (masked["diverted_by"], masked["diversion"]) == ("+86208888xxxx", "user-busy")
 
 
 def test_call_line() -> None:

@@ -1,0 +1,167 @@
+"""Tables under pressure: many writers at once, and far more callers than room.
+
+Each hammer runs as processes, as on a node, and as threads of one process on one mapping, so that a thread sanitizer
+sees it (`make tsan`). What is hammered are the native loops, which hold no interpreter lock.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine._pairs import PairMemory
+from engine._rate_limiter import RateLimiter
+from engine._reputation import ReputationCache
+from engine._subscribers import SubscriberTable
+from tests.abuse.size import size
+
+NUMBER = 1 << 60 | 18613800138000
+NOW_US = 1_795_000_000_000_000
+SECOND_US = 1_000_000
+HAMMERS = 2
+
+Work = Callable[[int], None]
+
+
+def as_processes(work: Work) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=work, args=(index,)) for index in range(HAMMERS)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(600)
+        assert process.exitcode == 0
+
+
+def as_threads(work: Work) -> None:
+    failures: list[BaseException] = []
+
+    def run(index: int) -> None:
+        try:
+            work(index)
+        except BaseException as failure:  # handed to the test
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(HAMMERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(600)
+    assert not failures, failures
+
+
+together = pytest.mark.parametrize("together", [as_processes, as_threads])
+
+
+@together
+def test_limits_are_exact_under_two_hammers(tmp_path: Path, together: Callable[[Work], None]) -> None:
+    """Each key conforms exactly `burst` times, whoever asks, while strangers come and go in the same buckets."""
+    limiter = RateLimiter(tmp_path / "limits.tbl", 4096)
+    keys, burst = array("Q", range(1, 101)), 500
+    admitted = multiprocessing.get_context("fork").Array("Q", HAMMERS)
+
+    def work(index: int) -> None:
+        for turn in range(size(burst, 20 * burst)):
+            answers = limiter.conforms_many(keys, NOW_US, SECOND_US, SECOND_US * (burst - 1))
+            admitted[index] += sum(answers)
+            start = 10**6 * (1 + index) + 50 * turn
+            limiter.conforms_many(array("Q", range(start, start + 50)), NOW_US - 2 * SECOND_US * (turn % 2), 1, 0)
+
+    together(work)
+    assert sum(admitted) == burst * len(keys)
+    assert limiter.table.lost == 0
+
+
+@together
+def test_reputation_is_exact_while_records_move(tmp_path: Path, together: Callable[[Work], None]) -> None:
+    """Pinned numbers in a table at nine tenths get every complaint, while a crowd makes them move about."""
+    cache, turns = ReputationCache(tmp_path / "reputation.tbl", 4096), 100
+    worthy = array("Q", range(NUMBER, NUMBER + 2500))
+    cache.add_many(worthy, NOW_US, 1000)
+    assert all(cache.pin(number, NOW_US) for number in worthy)
+
+    def work(index: int) -> None:
+        for turn in range(size(turns, 100 * turns)):
+            crowd = range(NUMBER + 10_000 * (1 + index), NUMBER + 10_000 * (1 + index) + 600)
+            cache.add_many(array("Q", crowd), NOW_US, 1)
+            if turn < turns:
+                for number in worthy[::25]:
+                    cache.add(number, NOW_US, complaint=True)
+            assert all(cache.read_many(worthy, NOW_US))
+            for number in crowd:
+                cache.forget(number)
+
+    together(work)
+    read = [cache.read(number, NOW_US) for number in worthy]
+    complaints = [standing.complaints for standing in read if standing]
+    assert complaints == [HAMMERS * turns if i % 25 == 0 else 0 for i in range(len(worthy))]
+    assert all(standing and standing.points == pytest.approx(1000, rel=0.001) for standing in read)
+
+
+@together
+def test_pairs_are_exact_under_two_hammers(tmp_path: Path, together: Callable[[Work], None]) -> None:
+    pairs, turns = PairMemory(tmp_path / "pairs.tbl", 4096), 200
+
+    def work(index: int) -> None:
+        for _ in range(turns):
+            for callee in range(50):
+                pairs.add(NUMBER + callee, NUMBER, NOW_US, 10)
+
+    together(work)
+    read = [pairs.read(NUMBER + callee, NUMBER, NOW_US) for callee in range(50)]
+    assert read == pytest.approx([HAMMERS * turns * 10] * 50, rel=0.01)
+
+
+@together
+def test_no_reader_misses_a_subscriber_while_others_are_added(
+    tmp_path: Path, together: Callable[[Work], None]
+) -> None:
+    """One writes and makes records move, the other one finds each of the subscribers that were there, every time."""
+    subscribers = SubscriberTable(tmp_path / "subscribers.tbl", 8192)
+    there = array("Q", range(NUMBER, NUMBER + 6500))
+    assert not subscribers.set_many(there, there)
+
+    def work(index: int) -> None:
+        for turn in range(size(40, 2000)):
+            if index == 0:
+                others = array("Q", range(NUMBER + 10_000 * (turn + 1), NUMBER + 10_000 * (turn + 1) + 600))
+                assert not subscribers.set_many(others, others)
+                subscribers.set_many(others, array("Q", bytes(8 * len(others))))
+            else:
+                for _ in range(10):
+                    assert subscribers.read_many(there) == there
+
+    together(work)
+    assert subscribers.read_many(there) == there
+    assert len(subscribers.table) == len(there)
+
+
+def test_far_more_callers_than_room(tmp_path: Path) -> None:
+    """100 M callers through tables of 10 M: nothing grows, no batch of 64 takes 1 ms, pins stay.
+
+    Measured in the thread's own time, to which the kernel adds interrupts and page faults: one batch in 10,000 is its.
+    """
+    records, callers = size(100_000, 10_000_000), size(1_000_000, 100_000_000)
+    cache = ReputationCache(tmp_path / "reputation.tbl", records)
+    limiter = RateLimiter(tmp_path / "limits.tbl", records)
+    pinned = [number for number in range(NUMBER, NUMBER + records // 100) if cache.pin(number, NOW_US)]
+    assert len(pinned) == records // 100
+    sizes = [entry.stat().st_size for entry in tmp_path.iterdir()]
+    pauses = 0
+    for start in range(NUMBER + 10**9, NUMBER + 10**9 + callers, 64):
+        batch = array("Q", range(start, start + 64))
+        begun = time.thread_time_ns()
+        limiter.conforms_many(batch, NOW_US, SECOND_US, 0)
+        cache.add_many(batch, NOW_US, 10)
+        pauses += time.thread_time_ns() - begun > 1_000_000
+    assert [entry.stat().st_size for entry in tmp_path.iterdir()] == sizes
+    assert all((standing := cache.read(number, NOW_US)) and standing.pinned for number in pinned)
+    assert cache.table.evictions > 0
+    assert cache.table.lost == limiter.table.lost == 0
+    assert pauses <= callers / 64 / 10_000

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the shipped modules: `python -m tests.fuzz TARGET [libFuzzer options]`."""
