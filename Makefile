@@ -65,7 +65,7 @@ asan: $(STAMPS)/test-packages
 	@scripts/debug-tree.sh $(ASAN)
 	@cd $(ASAN) && CALLSIEVE_BUILD=asan ../../scripts/build.sh ../../$(PYTHON) engine proxy
 	@echo 'callsieve: running torture messages, fuzz corpora and playbooks under the sanitizers'
-	@cd $(ASAN) && ../../scripts/sanitized.sh asan ../../$(PYTHON) -m pytest $(ASAN_TESTS)
+	@cd $(ASAN) && ../../scripts/sanitized.sh asan ../../$(PYTHON) -m pytest --capture=sys $(ASAN_TESTS)
 
 tsan: $(STAMPS)/test-packages
 	@scripts/debug-tree.sh $(TSAN)

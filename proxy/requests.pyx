@@ -68,6 +68,8 @@ cdef class RequestProcessing(CallAttempts):
                 incoming.key = 0         # who asks from an unknown address is told once a datagram, and nothing is kept
                 self.answer(incoming, 403, b"Forbidden")
             return
+        if incoming.route.has_cookie:
+            self.note_dialog(incoming)
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
             self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
             return
@@ -79,7 +81,7 @@ cdef class RequestProcessing(CallAttempts):
             server = self.transactions.find_server(incoming.key)
             if server:
                 self.on_repeat(server)
-            else:
+            elif not self.answer_again(incoming):
                 self.on_new_request(incoming)
 
     cdef void on_repeat(self, uint32_t server) noexcept nogil:
@@ -93,14 +95,17 @@ cdef class RequestProcessing(CallAttempts):
     # 8.2.7); that of a 2xx is a request of its own.
     cdef void on_ack(self, Incoming* incoming) noexcept nogil:
         cdef uint32_t server = self.transactions.find_server(incoming.key)
+        cdef bint is_own = self.is_own_tag(incoming.message, incoming.key)
         cdef uint8_t state
         self.count(ACKS)
+        if is_own:
+            self.note_ack(incoming, server)
         if server:
             state = self.transactions.servers[server].state
             self.apply_server(server, INPUT_ACK, incoming.now_us)
             if state != STATE_ACCEPTED:
                 return
-        if incoming.message.to_tag.size and not self.is_own_tag(incoming.message, incoming.key):
+        if incoming.message.to_tag.size and not is_own and not self.is_own_tag(incoming.message, 0):
             self.forward_stateless(incoming)
 
     # RFC 3261 section 16.10. The 200 is the same for every repeat, so the CANCEL needs no transaction of its own.
@@ -108,7 +113,8 @@ cdef class RequestProcessing(CallAttempts):
         cdef uint32_t server = self.transactions.find_server(incoming.key)
         self.count(CANCELS)
         if server == 0:
-            self.forward_stateless(incoming)
+            if self.sticky.find(incoming.key, incoming.now_us) == NULL:
+                self.forward_stateless(incoming)
             return
         if self.transactions.servers[server].flags & SERVER_SILENT:
             return
@@ -152,7 +158,7 @@ cdef class RequestProcessing(CallAttempts):
             self.answer(incoming, 403, b"Forbidden")
         elif message.method == METHOD_INVITE:
             self.on_invite(incoming)
-        else:
+        elif self.admits_new(incoming):
             self.forward_stateful(incoming, 0)
 
     # In redirect mode an INVITE asks for a verdict, OPTIONS whether we are there, and there is nothing else to say.

@@ -22,6 +22,8 @@ from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
 from proxy.next_hop cimport HOP_FOUND
 from proxy.outbox cimport Writer, writer_over
+from proxy.overload_client cimport OverloadClient
+from proxy.overload_parameters cimport OverloadParameters, read_overload
 from proxy.prefix_routes cimport NO_ROUTE
 from proxy.router cimport URI_ROOM
 from proxy.routing_table cimport retries_on
@@ -65,6 +67,7 @@ cdef class ResponseProcessing(ResponseContext):
         self.workers = workers
         self.screening = Screening(worker, secret[16:32])
         self.handed_over = Outbox(256, 4 << 20)
+        self.next_hops = OverloadClient(secret[16:24])
 
     # A final answer of our own ends the call it refuses.
     cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil:
@@ -87,6 +90,8 @@ cdef class ResponseProcessing(ResponseContext):
             self.count(STRAY_RESPONSES)
             return
         c = &self.transactions.clients[client]
+        if message.via.has_overload:
+            self.note_overload(c, message, now_us)
         if message.method == METHOD_CANCEL and c.machine == INVITE_CLIENT:
             if c.cancel and message.status >= 200:
                 self.transactions.end_client(c.cancel)
@@ -105,6 +110,18 @@ cdef class ResponseProcessing(ResponseContext):
             self.on_success(client, message, now_us)
         else:
             self.on_failure(client, message, now_us)
+
+    cdef bint asks_overload(self, uint16_t gateway, const Address* address) noexcept nogil:
+        if gateway != NO_GATEWAY:
+            return self.router.routing.gateways[gateway].overload_control
+        return self.next_hops.find(address) != NULL
+
+    cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil:
+        cdef OverloadParameters said
+        cdef bint is_current = c.routing == self.router.routing.generation
+        if self.asks_overload(c.gateway if is_current else <uint16_t>NO_GATEWAY, &c.destination):
+            if read_overload(message.data, &message.via, &said):
+                self.next_hops.note(&c.destination, &said, now_us)
 
     # RFC 3261 section 17.1.3: the method of CSeq must be that of the request, by name where it is none we know.
     cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil:
@@ -247,12 +264,18 @@ cdef class ResponseProcessing(ResponseContext):
             return False
         if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
+        if not self.transactions.has_room(self.transactions.clients[client].message.size, False):
+            return False         # what is left is for dialogs
         next_hop.route, next_hop.position = s.route, s.position
         next_hop.secure = self.transactions.clients[client].secure
-        if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
-            return False
-        if next_hop.position != s.position:
-            s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
+        while True:
+            if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
+                return False
+            if next_hop.position != s.position:
+                s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
+            if self.next_hops.admits(&next_hop.destination, False, now_us):
+                break
+            s.tried |= <uint64_t>1 << next_hop.target
         if not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
@@ -278,7 +301,7 @@ cdef class ResponseProcessing(ResponseContext):
         if following == 0:
             return False
         memset(&hop, 0, sizeof(Hop))
-        self.router.fill_via(next_hop.listener, &hop)
+        self.router.fill_via(next_hop.listener, self.asks_overload(next_hop.gateway, &next_hop.destination), &hop)
         hop.branch = branch
         self.transactions.clients[following].loop = old.loop
         hop.branch_size = self.transactions.write_branch(following, self.worker, branch)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from engine.rules import DialPlan
-from proxy.config import Compat, Configuration, Redress, Trunk
+from proxy.config import Compat, Configuration, Flood, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
@@ -46,6 +46,9 @@ class TrunkRoute:
     route: int
     analytics: str
     policy_trunk: int
+    max_requests_per_s: float
+    max_rejections_per_s: float
+    overload_control: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Routing:
     redress: Redress
     labels: tuple[bytes, ...]
     generation: int
+    flood: Flood
 
 
 def build_routing(configuration: Configuration, generation: int) -> Routing:
@@ -84,6 +88,7 @@ def build_routing(configuration: Configuration, generation: int) -> Routing:
         redress=configuration.redress,
         labels=tuple(label.text.encode() for label in configuration.labels),
         generation=generation,
+        flood=configuration.flood,
     )
 
 
@@ -103,6 +108,9 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: 
         route=index,
         analytics=trunk.analytics.value,
         policy_trunk=index,
+        max_requests_per_s=trunk.max_requests_per_s,
+        max_rejections_per_s=trunk.max_rejections_per_s,
+        overload_control=trunk.overload_control,
     )
 
 

@@ -20,7 +20,12 @@ cdef class UdpEdge:
     cdef object hand_over    # proxy.hand_over.HandOver, None: this worker is alone
     cdef public object streams
 
+    cdef int64_t measured_us # when our load was measured last, and our processor time then
+    cdef int64_t busy_us
+
     cdef int64_t now(self) noexcept nogil
+    cdef void measure(self, int64_t now_us) noexcept nogil
+    cdef double queued_part(self) noexcept nogil
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
     cdef void send_all(self) noexcept nogil
     cdef void send_stream(self, const OutMessage* message) noexcept with gil

@@ -33,6 +33,10 @@ cdef extern from *:
     int AF_INET6
     int MSG_DONTWAIT
     int CLOCK_MONOTONIC
+    int CLOCK_THREAD_CPUTIME_ID
+    int SOL_SOCKET
+    int SO_MEMINFO
+    int getsockopt(int fd, int level, int option, void* value, unsigned int* size) nogil
     struct iovec:
         void* iov_base
         size_t iov_len
@@ -71,6 +75,7 @@ cdef enum:
     ROUNDS = 8
     MAX_DATAGRAM = 65536
     STRIDE = MAX_DATAGRAM + 1088
+    MEASURE_US = 100_000     # between two measurements of our load
 
 # Messages of one recvmmsg or sendmmsg with the memory behind them.
 cdef struct Batch:
@@ -142,6 +147,7 @@ cdef class UdpEdge:
         cdef int64_t now_us = self.now()
         cdef int i
         self.core.out = self.out
+        self.measure(now_us)
         for i in range(ROUNDS):
             if self.receive_batch(index, now_us) < BATCH:
                 break
@@ -199,25 +205,23 @@ cdef class UdpEdge:
     # -- sockets --------------------------------------------------------------------------------------------------
 
     cdef int64_t now(self) noexcept nogil:
-        cdef timespec t
-        clock_gettime(CLOCK_MONOTONIC, &t)
-        return <int64_t>t.tv_sec * 1000000 + t.tv_nsec // 1000 + self.clock_offset_us
+        return clock_us(CLOCK_MONOTONIC) + self.clock_offset_us
 
     # How many datagrams came.
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil:
         cdef Batch* batch = <Batch*>self.receiving
-        cdef Address source
         cdef int i, count
         for i in range(BATCH):
             batch.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         count = recvmmsg(self.fds[index], batch.headers, BATCH, MSG_DONTWAIT, NULL)
         for i in range(count):
+            read_name(&batch.names[i], &self.received[i].source)
             self.core.read(
-                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, &self.received[i]
+                <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, <uint8_t>index,
+                &self.received[i].source, now_us, &self.received[i]
             )
         for i in range(count):
-            read_name(&batch.names[i], &source)
-            self.core.handle(&self.received[i], <uint8_t>index, &source, now_us)
+            self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
         self.send_all()
         return count
 
@@ -278,6 +282,29 @@ cdef class UdpEdge:
         if self.core.handed_over.count:
             self.carry_over()
 
+    # The processor time of this thread says how busy we are, the receive buffers how late.
+    cdef void measure(self, int64_t now_us) noexcept nogil:
+        cdef int64_t elapsed_us = now_us - self.measured_us
+        cdef int64_t busy_us
+        if elapsed_us < MEASURE_US:
+            return
+        busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID)
+        self.core.measure_load((busy_us - self.busy_us) / <double>elapsed_us, self.queued_part(), now_us)
+        self.busy_us = busy_us
+        self.measured_us = now_us
+
+    # Of the fullest receive buffer.
+    cdef double queued_part(self) noexcept nogil:
+        cdef uint32_t memory[9]              # SK_MEMINFO_*: 0 is what is queued, 1 the limit
+        cdef unsigned int size
+        cdef double fullest = 0.0
+        cdef int i
+        for i in range(self.socket_count):
+            size = sizeof(memory)
+            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 and memory[1]:
+                fullest = max(fullest, memory[0] / <double>memory[1])
+        return fullest
+
     def carry_over(self):
         cdef uint32_t i
         cdef OutMessage* message
@@ -314,6 +341,12 @@ cdef class UdpEdge:
             elif self.streams is not None:
                 self.streams.send(passed.listener, passed.ip, passed.port, passed.flow, 0, passed.data)
         self.flush()
+
+
+cdef inline int64_t clock_us(int clock) noexcept nogil:
+    cdef timespec t
+    clock_gettime(clock, &t)
+    return <int64_t>t.tv_sec * 1000000 + t.tv_nsec // 1000
 
 
 cdef void link(Batch* batch, int i) noexcept:

@@ -315,6 +315,7 @@ def test_x5_cancel_with_no_match_is_forwarded_statelessly() -> None:
 
 def test_x5_cancel_of_a_rejected_call_is_answered_and_goes_nowhere() -> None:
     play = Play()
+    play.prove()
     (rejected,) = play.receive(request(caller="+862066660000"))
     sent = play.receive(request("CANCEL", caller="+862066660000"))
     assert (rejected.status, up(sent)) == (403, [200])
