@@ -1,7 +1,8 @@
 """Origin consistency, compiled: which rules name the class of a caller's number, and what each class means on a trunk.
 
-A trunk's pack is that of its dial plan's country. The rows that speak of a class are asked in this order: the operator's
-for the trunk, the operator's for all trunks, the pack's, the common ones; the first that names the trunk's class wins.
+A trunk's pack is the one it names, else that of its dial plan's country. The rows that speak of a class are asked in
+this order: the operator's for the trunk, the operator's for all trunks, the pack's, the common ones; the first that
+names the trunk's class wins.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class OriginCell:
 NOTHING = OriginCell(OUTCOME[rules.OriginAction.ACCEPT], BASIS["invalid"], None)
 
 
-def pack_of(plan: rules.DialPlan) -> str | None:
-    """The pack that knows the numbers of a dial plan's country."""
-    return PACK_BY_CALLING_CODE.get(plan.country_code)
+def pack_of(trunk: rules.TrunkPolicy, plan: rules.DialPlan) -> str | None:
+    """The pack that a trunk's callers are classed by; None if it has none."""
+    return trunk.pack or PACK_BY_CALLING_CODE.get(plan.country_code)
 
 
 def pack_rules(names: Iterable[str]) -> tuple[PackRule, ...]:
@@ -77,7 +78,8 @@ def _rules_of(name: str) -> Iterator[PackRule]:
         yield PackRule(f"{name}:{form.name}", name, CLASSES.index(form.name), least, most, entries)
     services = tuple(_service_entries(name))
     if services:
-        yield PackRule(f"{name}:service", name, CLASSES.index(NumberClass.PUBLIC), 0, MOST_DIGITS, services, callee=True)
+        public = CLASSES.index(NumberClass.PUBLIC)
+        yield PackRule(f"{name}:service", name, public, 0, MOST_DIGITS, services, callee=True)
 
 
 def _meet(one: ClassForm, other: ClassForm) -> bool:

@@ -31,8 +31,9 @@ from engine.lint import (
     limit_times_us,
 )
 from engine.lint_entries import Content, check_shadows, check_wide_prefixes
+from engine.lint_origin import check_origin
 from engine.origin import PackRule, origin_cells, pack_of, pack_rules
-from engine.packs import BUILTIN_DIAL_PLANS
+from engine.packs import BUILTIN_DIAL_PLANS, PACKS
 from engine.policy_names import BUILTIN_RULES, Names
 
 __all__ = ["Finding", "ImageError", "PolicyError", "PolicyImage", "compile_policy", "lint_policy"]
@@ -119,8 +120,8 @@ class Draft:
         self.first_pack_rule = FIRST_RULE + len(self.rules)
         self.policies = {each.name: each for each in policy.policies}
         self.plans = dict(BUILTIN_DIAL_PLANS) | {plan.name: plan for plan in policy.dial_plans}
-        packs = {pack_of(self.plans[trunk.dial_plan]) for trunk in policy.trunks if trunk.dial_plan in self.plans}
-        self.pack_rules = pack_rules(sorted(pack for pack in packs if pack is not None))
+        packs = {self._pack_of(trunk) for trunk in policy.trunks if trunk.dial_plan in self.plans}
+        self.pack_rules = pack_rules(sorted(pack for pack in packs if pack in PACKS))
         self.labels = {label.name: index for index, label in enumerate(policy.labels)}
         self.records = RecordSet()
         self._progress = progress
@@ -129,7 +130,7 @@ class Draft:
 
     def check(self, now_us: int | None) -> list[Finding]:
         """Findings; without errors, the entries are read and pushed down."""
-        findings = list(check_rules(self.policy, now_us))
+        findings = [*check_rules(self.policy, now_us), *check_origin(self.policy)]
         if any(each.severity == "error" for each in findings):
             return findings
         used = {trunk.dial_plan for trunk in self.policy.trunks}
@@ -281,7 +282,7 @@ class Draft:
         return LIST_LEVEL[rules.ListAction.NEVER_BLOCK] if rule.callee else CLASS_LEVEL
 
     def _pack_of(self, trunk: rules.TrunkPolicy) -> str | None:
-        return pack_of(self.plans[trunk.dial_plan])
+        return pack_of(trunk, self.plans[trunk.dial_plan])
 
     def _origins(self) -> bytes:
         """For each trunk a cell for each class."""

@@ -224,12 +224,13 @@ class StatusByBasis(Struct, frozen=True, kw_only=True):
 
 
 class TrunkPolicy(Struct, frozen=True, kw_only=True):
-    """What the engine knows of a trunk."""
+    """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's."""
 
     name: str
     policy: str
     dial_plan: str
     trunk_class: str = "carrier"
+    pack: str | None = None
     status: StatusByBasis = StatusByBasis()
 
 

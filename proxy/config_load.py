@@ -59,6 +59,7 @@ def policy_set(configuration: Configuration) -> PolicySet:
         limits=configuration.limits,
         labels=configuration.labels,
         dial_plans=tuple(dial_plans(configuration).values()),
+        origin=configuration.origin,
         reputation=configuration.reputation,
     )
 
@@ -100,5 +101,6 @@ def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
         policy=trunk.policy,
         dial_plan=trunk.dial_plan,
         trunk_class=trunk.trunk_class.value,
+        pack=trunk.pack,
         status=msgspec.structs.replace(trunk.status, analytics=608) if rejected else trunk.status,
     )

@@ -25,7 +25,9 @@ def screeners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Screener]:
     return {name: screener(name, tables) for name in packs.BUILTIN if packs.PACKS[name].region}
 
 
-def screener(pack: str, tables: Tables, *, mode: rules.OriginMode = rules.OriginMode.ENFORCE, **more: object) -> Screener:
+def screener(
+    pack: str, tables: Tables, *, mode: rules.OriginMode = rules.OriginMode.ENFORCE, **more: object
+) -> Screener:
     policy = rules.PolicySet(
         trunks=tuple(
             rules.TrunkPolicy(name=name, policy="default", dial_plan=pack, trunk_class=name) for name in TRUNKS
@@ -36,7 +38,9 @@ def screener(pack: str, tables: Tables, *, mode: rules.OriginMode = rules.Origin
     return Screener(compile_policy(policy, base_dir=Path(), generation=1), tables, bytes(16))
 
 
-def judged(engine: Screener, caller: str, trunk: str, callee: str = "+8675500000000") -> tuple[str | None, Action, Basis]:
+def judged(
+    engine: Screener, caller: str, trunk: str, callee: str = "+8675500000000"
+) -> tuple[str | None, Action, Basis]:
     verdict = engine.screen(Attempt(caller, callee, trunk), NOW_US)
     return verdict.number_class, verdict.action, verdict.basis
 
@@ -212,7 +216,10 @@ def test_origin_matrix(screeners: dict[str, Screener], caller: str) -> None:
 def test_own_numbers_are_accepted_on_their_trunk_only(tmp_path: Path) -> None:
     tables = Tables.open(tmp_path, reputation=1024, rate_limiter=1024, half_life_days=14)
     numbers = rules.NumberList(
-        name="our-lines", action=rules.ListAction.OWN, numbers=("+862088*", "CN:10086"), trunks=("enterprise", "carrier")
+        name="our-lines",
+        action=rules.ListAction.OWN,
+        numbers=("+862088*", "CN:10086"),
+        trunks=("enterprise", "carrier"),
     )
     engine = screener("cn", tables, lists=(numbers,))
     assert judged(engine, "02088886666", "enterprise") == ("fixed", A, Basis.NONE)
