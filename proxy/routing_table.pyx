@@ -355,6 +355,8 @@ cdef class RoutingTable:
 
 cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil:
     return gateway.retry_on[(status - 300) >> 6] >> ((status - 300) & 63) & 1
+
+
 def quotable(text):
     """Inside a quoted-string (RFC 3261 section 25.1)."""
     return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
