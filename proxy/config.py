@@ -19,6 +19,7 @@ from engine.rules import (
     Label,
     Limit,
     NumberList,
+    OriginRow,
     Policy,
     PrefixRule,
     Reputation,
@@ -249,6 +250,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
     context: str | None = None
     dial_plan: str
+    pack: str | None = None  # whose classes of numbers it is screened by; none = that of the dial plan's country
     policy: str
     route: str | tuple[str, ...] | None = None  # none in redirect mode
     compat: Compat | None = None  # redirect mode
@@ -374,3 +376,4 @@ class Configuration(
     limits: tuple[Limit, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
+    origin: tuple[OriginRow, ...] = ()  # before those of the packs

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from engine import numbers
+from engine import packs
 from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
@@ -87,7 +87,7 @@ def _unused(configuration: Configuration) -> Findings:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
     for plan in configuration.dial_plans:
-        if plan.name in numbers.BUILTIN_DIAL_PLANS:
+        if plan.name in packs.BUILTIN_DIAL_PLANS:
             yield warning(f"dial_plan[{plan.name}]", "replaces the built-in dial plan of that name")
 
 

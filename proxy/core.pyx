@@ -30,7 +30,7 @@ from proxy.memory cimport taken
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
 from proxy.own_addresses cimport ListenerEntry
 from proxy.router cimport Router
-from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
+from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable, TrunkEntry
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
 from proxy.sip.transaction cimport BRANCH_SIZE, CLIENT_PROBE, NON_INVITE_CLIENT, STATE_PROCEEDING, STATE_TRYING
@@ -103,10 +103,17 @@ cdef class ProxyCore(RequestProcessing):
         """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
         self.measure_load(busy, queued, now_us)
 
-    def refused_calls(self):
-        """Requests that were answered 503, by trunk, since the routing in force came into force."""
+    def take_refused(self):
+        """Requests answered 503 for want of room or over a limit since the last time, by index of their trunk."""
         cdef uint32_t i
-        return [self.router.routing.trunks[i].refused for i in range(self.router.routing.trunk_count)]
+        cdef TrunkEntry* trunks
+        if self.router.routing is None:
+            return {}
+        trunks = self.router.routing.trunks
+        refused = {i: trunks[i].refused for i in range(self.router.routing.trunk_count) if trunks[i].refused}
+        for i in refused:
+            trunks[i].refused = 0
+        return refused
 
     def take_events(self):
         """The oldest events as concatenated C records, b"" when there are none."""

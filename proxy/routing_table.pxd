@@ -62,7 +62,7 @@ cdef struct TrunkEntry:
     uint8_t screen
     uint8_t analytics        # Form
     uint8_t overload_control # as a server of this peer
-    uint64_t refused         # requests answered 503, since this routing came into force
+    uint64_t refused         # requests answered 503 that have not been reported yet
     RateLimit requests       # of one of its addresses
     RateLimit answers        # rejections to one of them
     const uint8_t* group     # tgrp of the calls that another trusted peer brings for this trunk (RFC 4904); NULL = none

@@ -32,7 +32,8 @@ CALL_INFO = '<https://labels.invalid/>;purpose=info;call-reason="Suspected \\"sp
 # A quoted display name that begins with our label, and one URI: nothing in between that a caller could have closed.
 QUOTED = r'(?:[^"\\]|\\.)*"'
 LABELLED = re.compile(rf'"\[Spam\?\] \\"x\\" \\\\ {QUOTED}\s*<[^<>"\s]*>[^"<>]*(?:"{QUOTED}[^"<>]*)*', re.DOTALL)
-ADDED = {"via", "record-route", "x-callsieve-verdict", "call-info"}
+# What a proxy adds: its place in the path, its labels, and what a message came without.
+ADDED = {"via", "record-route", "max-breadth", "content-length", "x-callsieve-verdict", "call-info"}
 BATCH = 500
 
 
