@@ -145,8 +145,9 @@ def test_no_reader_misses_a_subscriber_while_others_are_added(
 def test_far_more_callers_than_room(tmp_path: Path) -> None:
     """100 M callers through tables of 10 M: nothing grows, no call waits 1 ms for its tables, pins stay.
 
-    Measured in the thread's own time, to which the kernel adds interrupts and its page faults after it has written a
-    page back: one call in a million is granted to it. The pages are there before, as on a node that has run for a while.
+    Measured in the thread's own time, to which kernel and hypervisor add what is theirs (interrupts, page faults after
+    a page was written back): one call in a million is granted to them, ten in the short run. The pages are there
+    before, as on a node that has run a while.
     """
     records, callers = size(100_000, 10_000_000), size(1_000_000, 100_000_000)
     cache = ReputationCache(tmp_path / "reputation.tbl", records)
@@ -167,4 +168,4 @@ def test_far_more_callers_than_room(tmp_path: Path) -> None:
     assert all((standing := cache.read(number, NOW_US)) and standing.pinned for number in pinned)
     assert cache.table.evictions > 0
     assert cache.table.lost == limiter.table.lost == 0
-    assert pauses <= callers // 1_000_000
+    assert pauses <= callers * size(10, 1) // 1_000_000
