@@ -74,6 +74,6 @@ cdef struct Verdict:
     uint16_t score         # 0..1000
     uint16_t rule          # index into the policy image's rules, NO_RULE = none
     uint8_t reasons_count
-    uint8_t reserved
+    uint8_t number_class   # of the caller's number, index into engine.packs.CLASSES; 0xFF = not asked
     Reason reasons[MAX_REASONS]
     uint64_t redress       # unguessable; 0 when the call was accepted untouched

@@ -41,11 +41,16 @@ from engine._decision cimport (
 from engine._decision cimport Action as CAction
 from engine._decision cimport Basis as CBasis
 from engine._image cimport (
+    CLASS_FOREIGN,
+    CLASS_INVALID,
+    CLASS_UNALLOCATED,
     LEVEL_ALLOW,
+    LEVEL_CLASS,
     LEVEL_DENY,
     LEVEL_DNO,
     LEVEL_NEVER_BLOCK,
     LEVEL_ORDER,
+    LEVEL_OWN,
     LEVEL_PREFIX,
     LEVEL_PROTECTED,
     LEVEL_SCORE,
@@ -58,24 +63,28 @@ from engine._image cimport (
     LIMIT_PAIR,
     LIMIT_SOURCE,
     LIMIT_TRUNK,
+    NO_CLASS,
     OUTCOME_ACCEPT,
+    OUTCOME_OWN,
     OUTCOME_REJECT,
     OUTCOME_SCORE,
     OUTCOME_TAG,
     RULE_ANONYMOUS,
     RULE_BLOCK_REPUTATION,
     RULE_EMERGENCY,
+    RULE_FOREIGN_NUMBER,
     RULE_IDENTITY_MISMATCH,
     RULE_INVALID_NUMBER,
     RULE_REPUTATION,
     RULE_SCORE,
     ImageHit,
+    ImageOrigin,
     ImageRecord,
     ImageRule,
     ImageView,
     PolicyImage,
 )
-from engine._numbers cimport DialPlan, normalize, number_block, number_is_emergency, number_kind
+from engine._numbers cimport DialPlan, normalize, number_block, number_digits, number_is_emergency, number_kind
 from engine._prefix_trie cimport TrieView, trie_match, trie_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms, limiter_prefetch
 from engine._reputation cimport ReputationCache, ReputationEntry, reputation_add, reputation_prefetch, reputation_read
@@ -88,6 +97,7 @@ from hashlib import blake2b
 from engine import explain as explanations
 from engine.decision import Action, Basis, Reason
 from engine.decision import Verdict as PythonVerdict
+from engine.packs import CLASSES
 
 cdef enum:
     MAX_SCORE = 1000
@@ -293,6 +303,50 @@ cdef bint invalid(Decision* d) noexcept nogil:
     return act_as(d, RULE_INVALID_NUMBER, d.trunk.invalid, BASIS_INVALID, d.trunk.invalid_points, NO_LABEL, False)
 
 
+cdef uint8_t class_of(const ImageView* policy, Decision* d, uint16_t* rule) noexcept nogil:
+    """The class of the caller's number by the forms of the trunk's country, and the rule that says so.
+
+    A number that only forms of another length know is none; one that no form knows is in no block that is in use.
+    """
+    cdef const ImageHit* hit = &policy.hits[d.caller.start]
+    cdef const ImageRule* form
+    cdef int digits = number_digits(d.attempt.caller)
+    cdef bint misfits = False
+    cdef uint8_t found = NO_CLASS
+    cdef uint32_t i
+    for i in range(d.caller.count):
+        if hit[i].level != LEVEL_CLASS or not in_force(policy, d, hit[i].rule):
+            continue
+        form = &policy.rules[hit[i].rule]
+        if form.least_digits <= digits <= form.most_digits:
+            found = form.number_class
+            rule[0] = hit[i].rule
+            break
+        misfits = True
+    if found == NO_CLASS and not misfits:
+        rule[0] = RULE_FOREIGN_NUMBER
+        return CLASS_FOREIGN
+    if found == NO_CLASS or (found == CLASS_UNALLOCATED and misfits):
+        rule[0] = RULE_INVALID_NUMBER
+        return CLASS_INVALID
+    return found
+
+
+cdef bint misplaced(const ImageView* policy, Decision* d) noexcept nogil:
+    """The class of the caller's number against the class of the trunk: numbers that cannot come from there."""
+    cdef const ImageOrigin* cell
+    cdef uint16_t rule = NO_RULE
+    cdef uint8_t outcome
+    if not d.trunk.has_pack or not d.numbered:
+        return False
+    d.verdict.number_class = class_of(policy, d, &rule)
+    cell = &policy.origins[<uint64_t>d.attempt.trunk * policy.classes_count + d.verdict.number_class]
+    outcome = cell.outcome
+    if outcome == OUTCOME_OWN:
+        outcome = OUTCOME_ACCEPT if strongest(policy, d, d.caller, LEVEL_OWN) is not NULL else OUTCOME_REJECT
+    return outcome != OUTCOME_ACCEPT and act_as(d, rule, outcome, cell.basis, 0, cell.label, cell.observe)
+
+
 cdef bint listed(const ImageView* policy, Decision* d, uint8_t level, uint8_t basis) noexcept nogil:
     """The longest match of a level of lists or prefix rules does what its rule says."""
     cdef const ImageHit* hit = strongest(policy, d, d.caller, level)
@@ -429,6 +483,7 @@ cdef void clear_verdict(Verdict* verdict) noexcept nogil:
     memset(verdict, 0, sizeof(Verdict))
     verdict.label = NO_LABEL
     verdict.rule = NO_RULE
+    verdict.number_class = NO_CLASS
 
 
 cdef void withdraw(Decision* d) noexcept nogil:
@@ -521,6 +576,7 @@ cdef class Screener:
             or denied(policy, d)
             or withheld(d)
             or invalid(d)
+            or misplaced(policy, d)
             or listed(policy, d, LEVEL_DNO, BASIS_DNO)
             or listed(policy, d, LEVEL_PREFIX, BASIS_POLICY)
             or limited(policy, d, self.limiter)
@@ -675,4 +731,5 @@ cdef object verdict_object(Screener screener, const Verdict* verdict):
         tuple([Reason(names[verdict.reasons[i].name], verdict.reasons[i].points) for i in range(verdict.reasons_count)]),
         explanations.redress_text(verdict.redress) if verdict.redress else None,
         Action(verdict.observed),
+        None if verdict.number_class == NO_CLASS else CLASSES[verdict.number_class].value,
     )

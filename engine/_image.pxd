@@ -25,7 +25,8 @@ cdef enum:
     SECTION_CALLERS_SHORT = 9
     SECTION_CALLEES = 10
     SECTION_CALLEES_SHORT = 11
-    SECTION_COUNT = 12
+    SECTION_ORIGINS = 12
+    SECTION_COUNT = 13
 
 # Where a list or prefix rule speaks in the order of decision.
 cdef enum Level:
@@ -38,12 +39,15 @@ cdef enum Level:
     LEVEL_PREFIX = 6         # prefix rules that reject or tag
     LEVEL_SCORE = 7          # prefix rules that add points
     LEVEL_TAG = 8
+    LEVEL_OWN = 9            # the trunk's own numbers
+    LEVEL_CLASS = 10         # what class of number it is
 
 cdef enum Outcome:
     OUTCOME_REJECT = 0
     OUTCOME_TAG = 1
     OUTCOME_SCORE = 2
     OUTCOME_ACCEPT = 3
+    OUTCOME_OWN = 4          # origin: accepted if the number is the trunk's own, else rejected
 
 cdef enum LimitKey:
     LIMIT_CALLER = 0
@@ -64,7 +68,16 @@ cdef enum BuiltinRule:
     RULE_REPUTATION = 4
     RULE_BLOCK_REPUTATION = 5
     RULE_SCORE = 6
-    BUILTIN_RULES = 7
+    RULE_FOREIGN_NUMBER = 7
+    BUILTIN_RULES = 8
+
+# Classes that no form names; the others are numbered in engine.packs.
+cdef enum NumberClass:
+    CLASS_INVALID = 0
+    CLASS_UNALLOCATED = 1
+    CLASS_FOREIGN = 2
+    CLASS_ANONYMOUS = 3
+    NO_CLASS = 0xFF
 
 cdef struct ImageSettings:
     uint32_t rule_words      # 64-bit words of one trunk's row of SECTION_IN_FORCE
@@ -86,7 +99,8 @@ cdef struct ImageTrunk:
     uint8_t invalid          # Outcome
     uint8_t label            # of calls tagged by score
     uint8_t observe
-    uint32_t reserved
+    uint8_t has_pack         # the classes of its country's numbers are known
+    uint8_t reserved[3]
 
 cdef struct ImageRule:
     int64_t increment_us     # limits: GCRA
@@ -99,7 +113,17 @@ cdef struct ImageRule:
     uint8_t limit_key
     uint8_t label
     uint8_t observe
-    uint8_t reserved
+    uint8_t number_class     # rules of packs ...
+    uint8_t least_digits     # ... speak of numbers with so many digits, country code included
+    uint8_t most_digits
+    uint8_t reserved[6]
+
+# What a class of numbers means on a trunk: one row a trunk, one cell a class.
+cdef struct ImageOrigin:
+    uint8_t outcome          # Outcome
+    uint8_t basis
+    uint8_t label
+    uint8_t observe
 
 # All that the lists and prefix rules say of one number or prefix, shorter prefixes included: by level, then the longest
 # match first.
@@ -124,9 +148,11 @@ cdef struct ImageView:
     TrieView callers_short
     TrieView callees
     TrieView callees_short
+    const ImageOrigin* origins
     uint32_t trunks_count
     uint32_t rules_count
     uint32_t records_count
+    uint32_t classes_count   # cells of one row of `origins`
 
 cdef class PolicyImage:
     cdef ImageView view

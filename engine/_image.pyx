@@ -21,7 +21,7 @@ from engine._prefix_trie cimport TrieView
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 1
+LAYOUT = 2
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size
@@ -31,10 +31,11 @@ SECTIONS = SECTION_COUNT
 
 # One row of each section of structs, as `struct` writes it; checked against the C structs below.
 SETTINGS_ROW = struct.Struct("<IIII")
-TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBB4x")
-RULE_ROW = struct.Struct("<qqqQhBBBBBB")
+TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBBB3x")
+RULE_ROW = struct.Struct("<qqqQhBBBBBBBB6x")
 RECORD_ROW = struct.Struct("<II")
 HIT_ROW = struct.Struct("<HBB")
+ORIGIN_ROW = struct.Struct("<BBBB")
 
 
 class ImageError(ValueError):
@@ -48,6 +49,7 @@ cdef int check_rows() except -1:
         (RULE_ROW, sizeof(ImageRule)),
         (RECORD_ROW, sizeof(ImageRecord)),
         (HIT_ROW, sizeof(ImageHit)),
+        (ORIGIN_ROW, sizeof(ImageOrigin)),
     )
     for row, size in pairs:
         if row.size != size:
@@ -171,8 +173,12 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.callers_short = TrieView(base + offset[SECTION_CALLERS_SHORT], size[SECTION_CALLERS_SHORT])
     view.callees = TrieView(base + offset[SECTION_CALLEES], size[SECTION_CALLEES])
     view.callees_short = TrieView(base + offset[SECTION_CALLEES_SHORT], size[SECTION_CALLEES_SHORT])
+    view.origins = <const ImageOrigin*>(base + offset[SECTION_ORIGINS])
     view.trunks_count = <uint32_t>(size[SECTION_TRUNKS] // sizeof(ImageTrunk))
     view.rules_count = <uint32_t>(size[SECTION_RULES] // sizeof(ImageRule))
     view.records_count = <uint32_t>(size[SECTION_RECORDS] // sizeof(ImageRecord))
+    view.classes_count = (
+        <uint32_t>(size[SECTION_ORIGINS] // sizeof(ImageOrigin) // view.trunks_count) if view.trunks_count else 0
+    )
     PyBuffer_Release(&pages)
     return 0

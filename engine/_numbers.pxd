@@ -54,6 +54,8 @@ cdef inline NumberKind number_kind(number_t number) noexcept nogil:
 cdef bint number_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
 cdef number_t number_block(number_t number, int dropped) noexcept nogil
+# How many digits it has, country code included; 0 for what carries none.
+cdef int number_digits(number_t number) noexcept nogil
 # The short code that a number of the plan's country is (+8695588 -> CN:95588), else the number itself.
 cdef number_t number_folded(const DialPlanRules* rules, number_t number) noexcept nogil
 

@@ -72,6 +72,15 @@ cdef void split_digits(number_t number, Digits* digits) noexcept nogil:
         digits.digit[i] = reversed_digits[count - 1 - i]
 
 
+cdef int number_digits(number_t number) noexcept nogil:
+    cdef uint64_t word = number & DIGITS_MASK
+    cdef int count = 0
+    while word > 9:
+        word //= 10
+        count += 1
+    return count
+
+
 cdef number_t number_block(number_t number, int dropped) noexcept nogil:
     cdef uint64_t word = number & DIGITS_MASK
     cdef int i

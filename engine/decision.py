@@ -85,6 +85,7 @@ class Verdict:
     rule: what decided, or, for a call that goes on untouched, the strongest rule that only observes.
     status: SIP status to answer, 0 when the call goes on. score: 0..1000. redress_id: 13 characters of base32, None
     when the call was accepted untouched. observed: the action that rules and policies in observe mode asked for.
+    number_class: of the caller's number (`engine.packs.NumberClass`), None where the trunk's country has no pack.
     """
 
     action: Action
@@ -96,6 +97,7 @@ class Verdict:
     reasons: tuple[Reason, ...]
     redress_id: str | None
     observed: Action
+    number_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import msgspec
 
 from engine import rules
 from engine._numbers import DialPlan
-from engine.numbers import BUILTIN_DIAL_PLANS
+from engine.packs import BUILTIN_DIAL_PLANS
 from engine.policy_names import BUILTIN_RULES
 
 MAX_RULES = 4096
@@ -153,7 +153,7 @@ def _check_names(policy: rules.PolicySet) -> Iterator[Finding]:
         yield error("label", f"{len(policy.labels)} labels, at most {MAX_LABELS}")
 
 
-def _unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind: str) -> Iterator[Finding]:
+def unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind: str) -> Iterator[Finding]:
     defined = {item.name for item in known}
     for name in names:
         if name is not None and name not in defined:
@@ -162,18 +162,18 @@ def _unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind
 
 def _check_references(policy: rules.PolicySet) -> Iterator[Finding]:
     for rule in all_rules(policy):
-        yield from _unknown(f"{key_of(rule)}.label", [rule.label], policy.labels, "label")
-        yield from _unknown(f"{key_of(rule)}.trunks", rule.trunks, policy.trunks, "trunk")
+        yield from unknown(f"{key_of(rule)}.label", [rule.label], policy.labels, "label")
+        yield from unknown(f"{key_of(rule)}.trunks", rule.trunks, policy.trunks, "trunk")
     for each in policy.policies:
         key = f"policy[{each.name}]"
-        yield from _unknown(f"{key}.label", [each.label], policy.labels, "label")
-        yield from _unknown(f"{key}.lists", each.lists, policy.lists, "list")
-        yield from _unknown(f"{key}.prefix_rules", each.prefix_rules, policy.prefix_rules, "prefix_rule")
-        yield from _unknown(f"{key}.limits", each.limits, policy.limits, "limit")
+        yield from unknown(f"{key}.label", [each.label], policy.labels, "label")
+        yield from unknown(f"{key}.lists", each.lists, policy.lists, "list")
+        yield from unknown(f"{key}.prefix_rules", each.prefix_rules, policy.prefix_rules, "prefix_rule")
+        yield from unknown(f"{key}.limits", each.limits, policy.limits, "limit")
     plans = (*policy.dial_plans, *BUILTIN_DIAL_PLANS.values())
     for trunk in policy.trunks:
-        yield from _unknown(f"trunk[{trunk.name}].policy", [trunk.policy], policy.policies, "policy")
-        yield from _unknown(f"trunk[{trunk.name}].dial_plan", [trunk.dial_plan], plans, "dial_plan")
+        yield from unknown(f"trunk[{trunk.name}].policy", [trunk.policy], policy.policies, "policy")
+        yield from unknown(f"trunk[{trunk.name}].dial_plan", [trunk.dial_plan], plans, "dial_plan")
 
 
 # --- one table each --------------------------------------------------------------------------------------------------

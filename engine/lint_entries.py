@@ -49,6 +49,7 @@ RANK = {
     rules.ListAction.DENY: 3,
     rules.ListAction.DNO: 4,
     rules.ListAction.TAG: 5,
+    rules.ListAction.OWN: 6,
 }
 
 Content = tuple[tuple[int, int], ...]

@@ -1,13 +1,10 @@
-"""Facts about the world's numbers: calling codes, their regions, and the built-in dial plans.
+"""Facts about the world's numbers: calling codes, their regions, emergency codes.
 
 Calling codes are those of ITU-T E.164 assignments, regions ISO 3166-1 alpha-2. A code shared by several countries
 carries the region of its largest user, because a national short code is named by region (CN:95588) and needs one name.
-Dial plans hold what a number's form says, not whether it is allocated.
 """
 
 from __future__ import annotations
-
-from engine.rules import DialPlan, NationalNumber, ShortCode
 
 NO_COUNTRY = "999"
 """Stands for the country of a short code under a dial plan without one: E.164 keeps +999 unassigned, ISO keeps ZZ."""
@@ -54,100 +51,3 @@ CALLING_CODE_BY_REGION: dict[str, str] = {region: code for code, region in REGIO
 
 EMERGENCY_CODES: tuple[str, ...] = ("110", "119", "120", "122", "112", "911", "999", "000")
 """Calls to these are never screened, on any trunk."""
-
-
-def _codes(*forms: tuple[str, int, int]) -> tuple[ShortCode, ...]:
-    return tuple(ShortCode(prefix=prefix, min_digits=low, max_digits=high) for prefix, low, high in forms)
-
-
-def _numbers(*forms: tuple[str, int]) -> tuple[NationalNumber, ...]:
-    return tuple(NationalNumber(prefix=prefix, digits=digits) for prefix, digits in forms)
-
-
-# MIIT telecommunication network numbering plan (2017) and the 95 rules of 2020: 95 plus 3 to 6 digits, 96 plus 3 or 4,
-# 400/800 plus 7, carriers' 100xx, 1010 plus 4, SMS access 106, 11x and 12x services.
-CN = DialPlan(
-    name="cn",
-    country_code="86",
-    international_prefixes=("00",),
-    national_prefix="0",
-    national_numbers=_numbers(*((f"1{second}", 11) for second in "3456789")),
-    short_codes=_codes(
-        ("95", 5, 8),
-        ("96", 5, 6),
-        ("400", 10, 10),
-        ("800", 10, 10),
-        ("100", 5, 5),
-        ("1010", 8, 8),
-        ("106", 6, 9),  # not 10 digits: 106xxxxxxx in +86 106xxxxxxx is Beijing (10) and a subscriber's 6xxxxxxx
-        ("106", 11, 13),
-        ("11", 3, 5),
-        ("12", 3, 5),
-    ),
-    min_national_digits=7,
-    max_national_digits=13,
-)
-
-# North American Numbering Plan: ten digits, N11 codes, 988 (FCC 20-100).
-NANP = DialPlan(
-    name="nanp",
-    country_code="1",
-    international_prefixes=("011",),
-    national_prefix="1",
-    national_numbers=_numbers(*((first, 10) for first in "23456789")),
-    short_codes=_codes(*((f"{first}11", 3, 3) for first in "2345678"), ("911", 3, 3), ("988", 3, 3)),
-    min_national_digits=10,
-    max_national_digits=10,
-)
-
-# Ofcom National Telephone Numbering Plan: 0 plus nine or ten digits (0800 1111 and 0500 have fewer), 1xx, 116, 118.
-UK = DialPlan(
-    name="uk",
-    country_code="44",
-    international_prefixes=("00",),
-    national_prefix="0",
-    short_codes=_codes(
-        ("100", 3, 3),
-        ("101", 3, 3),
-        ("105", 3, 3),
-        ("111", 3, 3),
-        ("112", 3, 3),
-        ("116", 6, 6),
-        ("118", 6, 6),
-        ("119", 3, 3),
-        ("123", 3, 3),
-        ("159", 3, 3),
-        ("999", 3, 3),
-    ),
-    min_national_digits=7,
-    max_national_digits=10,
-)
-
-# ARCEP numbering plan: 0 plus nine digits, 1X and 1XX urgent calls, 10XY and 3BPQ, 116 and 118.
-FR = DialPlan(
-    name="fr",
-    country_code="33",
-    international_prefixes=("00",),
-    national_prefix="0",
-    short_codes=_codes(
-        ("10", 4, 4),
-        ("112", 3, 3),
-        ("114", 3, 3),
-        ("115", 3, 3),
-        ("116", 6, 6),
-        ("118", 6, 6),
-        ("119", 3, 3),
-        ("15", 2, 2),
-        ("17", 2, 2),
-        ("18", 2, 2),
-        ("19", 3, 3),
-        ("3", 4, 4),
-    ),
-    min_national_digits=9,
-    max_national_digits=9,
-)
-
-# No country: only E.164 is understood, with or without plus; emergency codes are known everywhere.
-GENERIC = DialPlan(name="generic", country_code="", national_prefix="", min_national_digits=7, max_national_digits=15)
-
-BUILTIN_DIAL_PLANS: dict[str, DialPlan] = {plan.name: plan for plan in (CN, NANP, UK, FR, GENERIC)}

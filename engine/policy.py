@@ -31,7 +31,9 @@ from engine.lint import (
     limit_times_us,
 )
 from engine.lint_entries import Content, check_shadows, check_wide_prefixes
-from engine.numbers import BUILTIN_DIAL_PLANS
+from engine.lint_origin import check_origin
+from engine.origin import PackRule, origin_cells, pack_of, pack_rules
+from engine.packs import BUILTIN_DIAL_PLANS, PACKS
 from engine.policy_names import BUILTIN_RULES, Names
 
 __all__ = ["Finding", "ImageError", "PolicyError", "PolicyImage", "compile_policy", "lint_policy"]
@@ -52,6 +54,7 @@ LIST_LEVEL = {
     rules.ListAction.DENY: 4,
     rules.ListAction.DNO: 5,
     rules.ListAction.TAG: 8,
+    rules.ListAction.OWN: 9,
 }
 PREFIX_LEVEL = {rules.Outcome.REJECT: 6, rules.Outcome.TAG: 6, rules.Outcome.SCORE: 7}
 LIST_OUTCOME = {
@@ -62,7 +65,9 @@ LIST_OUTCOME = {
     rules.ListAction.DENY: 0,
     rules.ListAction.DNO: 0,
     rules.ListAction.TAG: 1,
+    rules.ListAction.OWN: 3,
 }
+CLASS_LEVEL = 10
 OUTCOME = {rules.Outcome.REJECT: 0, rules.Outcome.TAG: 1, rules.Outcome.SCORE: 2}
 ANONYMOUS_OUTCOME = {
     rules.AnonymousAction.REJECT: 0,
@@ -112,8 +117,11 @@ class Draft:
         self.policy = policy
         self.base_dir = base_dir
         self.rules = all_rules(policy)
+        self.first_pack_rule = FIRST_RULE + len(self.rules)
         self.policies = {each.name: each for each in policy.policies}
         self.plans = dict(BUILTIN_DIAL_PLANS) | {plan.name: plan for plan in policy.dial_plans}
+        packs = {self._pack_of(trunk) for trunk in policy.trunks if trunk.dial_plan in self.plans}
+        self.pack_rules = pack_rules(sorted(pack for pack in packs if pack in PACKS))
         self.labels = {label.name: index for index, label in enumerate(policy.labels)}
         self.records = RecordSet()
         self._progress = progress
@@ -122,7 +130,7 @@ class Draft:
 
     def check(self, now_us: int | None) -> list[Finding]:
         """Findings; without errors, the entries are read and pushed down."""
-        findings = list(check_rules(self.policy, now_us))
+        findings = [*check_rules(self.policy, now_us), *check_origin(self.policy)]
         if any(each.severity == "error" for each in findings):
             return findings
         used = {trunk.dial_plan for trunk in self.policy.trunks}
@@ -131,12 +139,14 @@ class Draft:
         self.callees = EntrySet(plans)
         findings.extend(self._read_entries())
         findings.extend(check_wide_prefixes(self.callers, self._rule_at))
+        self._add_packs()
         self.prefixes = [
             entries.push_down(short_codes, self.records)
             for entries in (self.callers, self.callees)
             for short_codes in (False, True)
         ]
-        findings.extend(check_shadows(self.policy, self.records.contents, FIRST_RULE))
+        written = [tuple(hit for hit in content if hit[0] < self.first_pack_rule) for content in self.records.contents]
+        findings.extend(check_shadows(self.policy, written, FIRST_RULE))
         return findings
 
     def sections(self) -> list[bytes]:
@@ -147,12 +157,14 @@ class Draft:
             msgspec.msgpack.encode(self._names()),
             self._settings(),
             trunks,
-            b"".join(self._rule_row(rule) for rule in [None] * FIRST_RULE + list(self.rules)),
+            b"".join(self._rule_row(rule) for rule in [None] * FIRST_RULE + list(self.rules))
+            + b"".join(map(self._pack_rule_row, self.pack_rules)),
             in_force_rows,
             limits,
             records,
             hits,
             *map(self._trie, self.prefixes),
+            self._origins(),
         ]
 
     def _rule_at(self, index: int) -> RuleOfAny:
@@ -196,12 +208,17 @@ class Draft:
         for _, text in self.callers.add_text("\n".join(written).encode(), index):
             yield _bad_entry(f"{key_of(rule)}.prefixes", text)
 
+    def _add_packs(self) -> None:
+        for index, rule in enumerate(self.pack_rules, self.first_pack_rule):
+            entries = self.callees if rule.callee else self.callers
+            entries.add_text("\n".join(rule.entries).encode(), index)
+
     # --- sections ----------------------------------------------------------------------------------------------------
 
     def _names(self) -> Names:
         used = sorted({trunk.dial_plan for trunk in self.policy.trunks})
         return Names(
-            rules=(*BUILTIN_RULES, *(rule.name for rule in self.rules)),
+            rules=(*BUILTIN_RULES, *(rule.name for rule in self.rules), *(rule.name for rule in self.pack_rules)),
             labels=tuple(label.name for label in self.policy.labels),
             label_texts=tuple(label.text for label in self.policy.labels),
             trunks=tuple(trunk.name for trunk in self.policy.trunks),
@@ -214,7 +231,7 @@ class Draft:
 
     @property
     def _rule_words(self) -> int:
-        return (FIRST_RULE + len(self.rules) + 63) // 64
+        return (self.first_pack_rule + len(self.pack_rules) + 63) // 64
 
     def _settings(self) -> bytes:
         reputation = self.policy.reputation
@@ -228,7 +245,7 @@ class Draft:
     def _rule_row(self, rule: RuleOfAny | None) -> bytes:
         increment = tolerance = until = points = level = limit_key = 0
         if rule is None:
-            return _image.RULE_ROW.pack(0, 0, 0, 0, 0, 0, 0, 0, NO_LABEL, 0, 0)
+            return _image.RULE_ROW.pack(0, 0, 0, 0, 0, 0, 0, 0, NO_LABEL, 0, 0, 0, 0)
         match rule:
             case rules.NumberList():
                 level, outcome = LIST_LEVEL[rule.action], LIST_OUTCOME[rule.action]
@@ -250,14 +267,41 @@ class Draft:
             self._label(rule.label),
             rule.observe,
             0,
+            0,
+            0,
         )
+
+    def _pack_rule_row(self, rule: PackRule) -> bytes:
+        level = self._pack_rule_level(rule)
+        accept = LIST_OUTCOME[rules.ListAction.NEVER_BLOCK]
+        return _image.RULE_ROW.pack(
+            0, 0, 0, _name_hash(rule.name), 0, level, accept, 0, NO_LABEL, 0, rule.number_class, rule.least, rule.most
+        )
+
+    def _pack_rule_level(self, rule: PackRule) -> int:
+        return LIST_LEVEL[rules.ListAction.NEVER_BLOCK] if rule.callee else CLASS_LEVEL
+
+    def _pack_of(self, trunk: rules.TrunkPolicy) -> str | None:
+        return pack_of(trunk, self.plans[trunk.dial_plan])
+
+    def _origins(self) -> bytes:
+        """For each trunk a cell for each class."""
+        cells = bytearray()
+        for trunk in self.policy.trunks:
+            mode = self.policies[trunk.policy].origin
+            for cell in origin_cells(trunk, self._pack_of(trunk), mode, self.policy.origin):
+                observe = mode is rules.OriginMode.OBSERVE
+                cells += _image.ORIGIN_ROW.pack(cell.outcome, cell.basis, self._label(cell.label), observe)
+        return bytes(cells)
 
     def _trunk_sections(self) -> tuple[bytes, bytes, bytes]:
         """(rules in force, limits, trunks): each trunk's row of bits, its limits' indices, and what it screens with."""
         bits, limits, trunks = bytearray(), bytearray(), bytearray()
         for trunk in self.policy.trunks:
             active = [i for i, rule in enumerate(self.rules, FIRST_RULE) if in_force(rule, trunk, self.policies)]
-            bits += sum(1 << index for index in active).to_bytes(8 * self._rule_words, "little")
+            pack = self._pack_of(trunk)
+            packed = [i for i, rule in enumerate(self.pack_rules, self.first_pack_rule) if rule.pack == pack]
+            bits += sum(1 << index for index in (*active, *packed)).to_bytes(8 * self._rule_words, "little")
             counted = [index for index in active if isinstance(self._rule_at(index), rules.Limit)]
             trunks += self._trunk_row(trunk, len(limits) // 2, len(counted))
             limits += b"".join(index.to_bytes(2, "little") for index in counted)
@@ -279,6 +323,7 @@ class Draft:
             OUTCOME[policy.invalid],
             self._label(policy.label),
             policy.observe,
+            self._pack_of(trunk) is not None,
         )
 
     def _record_sections(self) -> tuple[bytes, bytes]:
@@ -294,10 +339,14 @@ class Draft:
         return sorted(content, key=lambda hit: (self._level(hit[0]), -hit[1], -self._mildness(hit[0]), hit[0]))
 
     def _mildness(self, index: int) -> int:
+        if index >= self.first_pack_rule:
+            return 0
         rule = self._rule_at(index)
         return OUTCOME[rule.outcome] if isinstance(rule, rules.PrefixRule) else 0
 
     def _level(self, index: int) -> int:
+        if index >= self.first_pack_rule:
+            return self._pack_rule_level(self.pack_rules[index - self.first_pack_rule])
         rule = self._rule_at(index)
         if isinstance(rule, rules.NumberList):
             return LIST_LEVEL[rule.action]

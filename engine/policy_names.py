@@ -14,6 +14,7 @@ BUILTIN_RULES: tuple[str, ...] = (
     "reputation",
     "block-reputation",
     "score",
+    "foreign-number",
 )
 """Names of what is no operator's rule, in the order of `BuiltinRule` in _image.pxd."""
 

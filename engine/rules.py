@@ -7,6 +7,7 @@ immutable image; msgspec refuses unknown keys and wrong types and names the offe
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -25,6 +26,7 @@ class ListAction(StrEnum):
     DENY = "deny"  # callers: rejected, basis policy
     DNO = "dno"  # callers: do-not-originate, rejected, basis dno
     TAG = "tag"  # callers: forwarded with the list's label
+    OWN = "own"  # callers: numbers that belong to the trunks named, for origin rules that ask for it
 
 
 class LimitKey(StrEnum):
@@ -52,6 +54,38 @@ class AnonymousAction(StrEnum):
     ACCEPT = "accept"
     TAG = "tag"
     REJECT = "reject"
+
+
+class OriginAction(StrEnum):
+    """What the class of a caller's number means on a trunk."""
+
+    ACCEPT = "accept"
+    TAG = "tag"
+    REJECT = "reject"
+    OWN = "own"  # accepted if the number is on an `own` list of the trunk, else rejected
+
+
+class OriginMode(StrEnum):
+    OFF = "off"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+class OriginRow(Struct, frozen=True, kw_only=True, rename={"number_class": "class"}):
+    """What one class of numbers means by trunk class. A trunk class left out leaves it to the row behind this one."""
+
+    number_class: str
+    subscriber: OriginAction | None = None
+    enterprise: OriginAction | None = None
+    carrier: OriginAction | None = None
+    transit: OriginAction | None = None
+    intl: OriginAction | None = None
+    callcentre: OriginAction | None = None
+    test: OriginAction | None = None
+    basis: Literal["invalid", "dno"] | None = None  # of a rejection
+    label: str | None = None  # name of a [[label]], of a call that is tagged
+    clause: str = ""  # the rule it follows
+    trunks: tuple[str, ...] = ()
 
 
 class ShortCode(Struct, frozen=True, kw_only=True):
@@ -154,6 +188,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     mismatch_points: int = 0  # From and the trusted P-Asserted-Identity name different numbers
     label: str | None = None  # what a call is tagged with by score
     observe: bool = False
+    origin: OriginMode = OriginMode.OBSERVE  # number class against trunk class
 
 
 class Label(Struct, frozen=True, kw_only=True):
@@ -189,12 +224,13 @@ class StatusByBasis(Struct, frozen=True, kw_only=True):
 
 
 class TrunkPolicy(Struct, frozen=True, kw_only=True):
-    """What the engine knows of a trunk."""
+    """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's."""
 
     name: str
     policy: str
     dial_plan: str
     trunk_class: str = "carrier"
+    pack: str | None = None
     status: StatusByBasis = StatusByBasis()
 
 
@@ -208,4 +244,5 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     limits: tuple[Limit, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
+    origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()

@@ -16,4 +16,3 @@ cdef class CallAttempts(WaitingRequests):
     cdef const TrunkEntry* trunk_of(self, Incoming* incoming) noexcept nogil
     cdef void reject(self, Incoming* incoming, const TrunkEntry* trunk, Call* call) noexcept nogil
     cdef void accept(self, Incoming* incoming, const TrunkEntry* trunk, uint32_t call) noexcept nogil
-    cdef void stay_silent(self, Incoming* incoming) noexcept nogil

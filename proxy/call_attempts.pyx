@@ -28,7 +28,6 @@ from proxy.redirect cimport (
 )
 from proxy.rejection cimport rejection_reason, rejection_status, write_rejection_headers
 from proxy.sip.grammar cimport Slice
-from proxy.sip.message cimport OWN_BYTES
 from proxy.sip.timers cimport LENGTH_LINGER_64T1
 from proxy.sip.transaction cimport INVITE_SERVER, NO_GATEWAY, SERVER_SILENT, STATE_ACCEPTED
 from proxy.sip.trunk_group cimport originating_group
@@ -47,6 +46,9 @@ cdef class CallAttempts(WaitingRequests):
             memcpy(self.extra, b"Retry-After: 30\r\n", 17)
             self.answer_with(incoming, 503, b"Service Unavailable", 17)
             return
+        # Refused before the engine has counted it.
+        if not self.admits_new(incoming):
+            return
         index = self.router.calls.open()
         if index == 0:
             evicted = self.router.calls.longest()
@@ -54,12 +56,8 @@ cdef class CallAttempts(WaitingRequests):
                 self.count(CALLS_EVICTED)
                 self.end_call(evicted, 200, 0, incoming.now_us)
                 index = self.router.calls.open()
-        # No room for the call or its transaction: refused before the engine has counted it.
-        if index == 0 or not self.transactions.has_room(incoming.message.size + OWN_BYTES):
-            self.count(REFUSED_OVERLOAD)
-            self.answer(incoming, 503, b"Service Unavailable")
-            if index:
-                self.router.calls.close(index)
+        if index == 0:
+            self.refuse(incoming, REFUSED_OVERLOAD)
             return
         call = &self.router.calls.calls[index]
         self.screening.screen(incoming.message, trunk, incoming.source, incoming.now_us, &call.event)
@@ -106,10 +104,9 @@ cdef class CallAttempts(WaitingRequests):
             c.trunk_limit = trunk.limit
             outcome = self.router.find_next_hop(incoming, c, &next_hop)
         if outcome == HOP_CAPPED:
-            self.count(REFUSED_CAPPED)
             c.event.status = 503
             self.screening.tell(&c.event)
-            self.answer(incoming, 503, b"Service Unavailable")
+            self.refuse(incoming, REFUSED_CAPPED)
             self.router.calls.close(call)
             return
         if outcome == HOP_FOUND:
@@ -155,15 +152,6 @@ cdef class CallAttempts(WaitingRequests):
         call.event.status = status
         self.screening.tell(&call.event)
         self.answer_with(incoming, status, reason, <uint32_t>(lines.at - lines.start))
-
-    # A verdict that answers nothing still has a transaction: the repeats are not new calls.
-    cdef void stay_silent(self, Incoming* incoming) noexcept nogil:
-        cdef uint32_t server = self.transactions.open_server(incoming.key, INVITE_SERVER)
-        if server == 0:
-            return
-        self.transactions.servers[server].flags = SERVER_SILENT
-        self.transactions.servers[server].state = STATE_ACCEPTED
-        self.transactions.arm_server(server, 1, LENGTH_LINGER_64T1, incoming.now_us)
 
 
 # A verdict that says nothing we know is our own fault; the setting `on_internal_error` says what becomes of the call.

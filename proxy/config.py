@@ -19,6 +19,7 @@ from engine.rules import (
     Label,
     Limit,
     NumberList,
+    OriginRow,
     Policy,
     PrefixRule,
     Reputation,
@@ -180,6 +181,19 @@ class Timers(Struct, frozen=True, kw_only=True):
     timer_c_s: Annotated[int, Meta(ge=181, le=3600)] = 185  # RFC 3261 section 16.6 step 11: more than 3 minutes
 
 
+Rate = Annotated[float, Meta(ge=0, le=10_000_000)]  # 0 = no limit
+
+
+class Flood(Struct, frozen=True, kw_only=True):
+    """Limits for one address, per worker, with a burst of one second; a trunk's own stand in the trunk."""
+
+    invites_per_s: Rate = 20_000.0  # new calls of one address
+    stranger_messages_per_s: Rate = 200.0  # of an address that belongs to no trunk or gateway, before they are read
+    all_strangers_messages_per_s: Rate = 20_000.0  # of all of those
+    dialog_messages_per_s: Rate = 20_000.0  # of such an address that showed a part in a dialog
+    unproven_answers_per_s: Rate = 100.0  # rejections to an address that never acknowledged any
+
+
 class Redress(Struct, frozen=True, kw_only=True):
     """Where a wrongly rejected caller turns to; url, tel or email is needed for 603+, card_url for 608."""
 
@@ -225,6 +239,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     listeners: names of those that its calls come in by; none = any. route: [[gateway]]s in the order in which they are
     tried. Caps of 0 are none; they hold for all workers together.
     tls_names: identities of its certificate (RFC 5922), which tell it wherever it connects from.
+    methods_denied, methods_allowed: what it may not, and may, use outside a dialog, beside the list of proxy.trunks.
     """
 
     name: str
@@ -236,6 +251,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     group: str | None = None  # calls with this tgrp and trunk-context that a trusted peer brings (RFC 4904)
     context: str | None = None
     dial_plan: str
+    pack: str | None = None  # whose classes of numbers it is screened by; none = that of the dial plan's country
     policy: str
     route: str | tuple[str, ...] | None = None  # none in redirect mode
     compat: Compat | None = None  # redirect mode
@@ -245,6 +261,11 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     concurrent_calls: ConcurrentCalls = 0
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
+    methods_denied: tuple[str, ...] = ()
+    methods_allowed: tuple[str, ...] = ()
+    max_requests_per_s: Rate = 100_000.0  # of one of its addresses, repeats included, before they are read
+    max_rejections_per_s: Rate = 1000.0  # that one of its addresses is told; beyond it silence
+    overload_control: bool = True  # tell a peer that asks how much it may send (RFC 7339, RFC 7415)
     screen: bool = True  # false: calls from this trunk are routed unscreened (the softswitch's own outbound)
 
     @property
@@ -309,6 +330,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     probe: Probe = Probe()
     trusted: bool = True  # may see P-Asserted-Identity and X-Callsieve-*
     tags: TagHeaders = TagHeaders()
+    overload_control: bool = False  # ask it how much it can take, and send no more (RFC 7339, RFC 7415)
     calls_per_s: CallsPerSecond = 0
     concurrent_calls: ConcurrentCalls = 0
     retry_on: tuple[Annotated[int, Meta(ge=400, le=599)], ...] = (503,)
@@ -343,6 +365,7 @@ class Configuration(
     decision_log: DecisionLog = DecisionLog()
     capacity: Capacity = Capacity()
     timers: Timers = Timers()
+    flood: Flood = Flood()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
     listeners: tuple[Listener, ...] = ()
@@ -356,3 +379,4 @@ class Configuration(
     limits: tuple[Limit, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
+    origin: tuple[OriginRow, ...] = ()  # before those of the packs

@@ -103,8 +103,8 @@ def _read_table(path: Path, key: str, value: object, draft: Draft) -> None:
     if row_type is None:
         _read_single(path, key, value, draft)
     elif isinstance(value, list):
-        for position, row in enumerate(value, start=1):
-            _read_row(path, key, row, position, row_type, draft)
+        for row in value:
+            _read_row(path, key, row, row_type, draft)
     else:
         draft.findings.append(ConfigFinding(str(path), key, f"there may be several: write [[{key}]]"))
 
@@ -124,8 +124,9 @@ def _read_single(path: Path, key: str, value: object, draft: Draft) -> None:
         draft.tables[spec.name] = [_absolute(table, path.parent)]
 
 
-def _read_row(path: Path, key: str, row: object, position: int, row_type: type[msgspec.Struct], draft: Draft) -> None:
+def _read_row(path: Path, key: str, row: object, row_type: type[msgspec.Struct], draft: Draft) -> None:
     name = row.get("name") if isinstance(row, dict) else None
+    position = 1 + sum(each.startswith(f"{key}[") for each in draft.origins)  # among all files
     row_key = f"{key}[{name}]" if isinstance(name, str) and name else f"{key}[#{position}]"
     table = _convert(path, row_key, row, row_type, draft)
     if row_key in draft.origins:

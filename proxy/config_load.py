@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine import numbers
+from engine import packs
 from engine.policy import lint_policy
 from engine.rules import DialPlan, PolicySet, TrunkPolicy
 from proxy.config import AnalyticsForm, Configuration, Trunk
@@ -59,13 +59,14 @@ def policy_set(configuration: Configuration) -> PolicySet:
         limits=configuration.limits,
         labels=configuration.labels,
         dial_plans=tuple(dial_plans(configuration).values()),
+        origin=configuration.origin,
         reputation=configuration.reputation,
     )
 
 
 def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
     """The built-in dial plans and the operator's own, which win."""
-    return numbers.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
+    return packs.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
 
 
 def _read(path: Path) -> Draft:
@@ -100,5 +101,6 @@ def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
         policy=trunk.policy,
         dial_plan=trunk.dial_plan,
         trunk_class=trunk.trunk_class.value,
+        pack=trunk.pack,
         status=msgspec.structs.replace(trunk.status, analytics=608) if rejected else trunk.status,
     )

@@ -8,30 +8,41 @@ ring. An INVITE is screened exactly once: repeats, ACK and CANCEL are answered f
                              └── new ── routes ── INVITE? ──▶ screen ─▶ reject | forward
 """
 
-
 from proxy.call_limits cimport CallLimits
 from proxy.counters cimport (
     BAD_MESSAGES,
     CALLS,
     CLIENT_TRANSACTIONS,
     EVENTS_LOST,
+    FLOODED,
     KEEPALIVES,
     MEMORY_TAKEN,
     NOT_SIP,
     RECEIVED,
     SERVER_TRANSACTIONS,
+    STICKY_EVICTED,
     TRANSACTIONS_REAPED,
     Counters,
 )
 from proxy.forwarding cimport standard_reason
 from proxy.key_index cimport prefetch_key
+from proxy.memory cimport taken
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
 from proxy.own_addresses cimport ListenerEntry
+from proxy.quoted_request cimport quoted_via
 from proxy.router cimport Router
-from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
+from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable, TrunkEntry
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
-from proxy.sip.transaction cimport BRANCH_SIZE, CLIENT_PROBE, NON_INVITE_CLIENT, STATE_PROCEEDING, STATE_TRYING
+from proxy.sip.transaction cimport (
+    BRANCH_SIZE,
+    CLIENT_PROBE,
+    NON_INVITE_CLIENT,
+    STATE_PROCEEDING,
+    STATE_TRYING,
+    branch_worker,
+)
+from proxy.sip.via cimport Via
 
 
 cdef class ProxyCore(RequestProcessing):
@@ -63,6 +74,7 @@ cdef class ProxyCore(RequestProcessing):
         self.router.calls.put_under(limits)
         self.screening.screener = screener
         self.router.routing = table
+        self.guard.configure(routing.flood)
 
     def drain(self):
         """New calls are answered 503 with Retry-After from now on; what is open goes on."""
@@ -96,6 +108,22 @@ cdef class ProxyCore(RequestProcessing):
         """When `handle_timer` has something to do, in microseconds; 0 = nothing is armed."""
         return self.deadline()
 
+    def note_load(self, double busy, double queued, int64_t now_us):
+        """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
+        self.measure_load(busy, queued, now_us)
+
+    def take_refused(self):
+        """Requests answered 503 for want of room or over a limit since the last time, by index of their trunk."""
+        cdef uint32_t i
+        cdef TrunkEntry* trunks
+        if self.router.routing is None:
+            return {}
+        trunks = self.router.routing.trunks
+        refused = {i: trunks[i].refused for i in range(self.router.routing.trunk_count) if trunks[i].refused}
+        for i in refused:
+            trunks[i].refused = 0
+        return refused
+
     def take_events(self):
         """The oldest events as concatenated C records, b"" when there are none."""
         return self.screening.take()
@@ -121,7 +149,7 @@ cdef class ProxyCore(RequestProcessing):
         address_from_python(source[0], source[1], &address)
         address.flow = flow
         self.out = out
-        self.read(data, <uint32_t>len(data), &self.received)
+        self.read(data, <uint32_t>len(data), <uint8_t>listener, &address, now_us, &self.received)
         self.received.tls_trunk = tls_trunk
         if refusal and self.received.status >= 0 and self.received.status != refusal:
             self.received.status = refusal
@@ -229,14 +257,21 @@ cdef class ProxyCore(RequestProcessing):
     cdef void receive(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil:
-        self.read(data, size, &self.received)
+        self.read(data, size, listener, source, now_us, &self.received)
         self.handle(&self.received, listener, source, now_us)
 
     # First half: understands the datagram, and has the memory brought in that the second half will look into. A batch
     # goes through the first half as a whole, so that it waits for memory once.
-    cdef void read(self, const uint8_t* data, uint32_t size, Received* received) noexcept nogil:
+    cdef void read(
+        self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* source, int64_t now_us,
+        Received* received
+    ) noexcept nogil:
         cdef Message* message = &received.message
         received.tls_trunk = -1
+        received.peer = self.router.routing.peer_of(source, listener)
+        if not self.guard.admits(self.router.routing, received.peer, source, data, size, now_us):
+            received.status = FLOODED_STATUS
+            return
         received.status = parse_message(data, size, message, &received.reason)
         if received.status == 0 and is_too_large(message):
             received.status = 513
@@ -256,6 +291,9 @@ cdef class ProxyCore(RequestProcessing):
         cdef Message* message = &received.message
         cdef Incoming incoming
         self.count(RECEIVED)
+        if received.status == FLOODED_STATUS:
+            self.count(FLOODED)
+            return
         if received.status < 0:
             self.count(KEEPALIVES if is_keepalive(message.data, message.size) else NOT_SIP)
             return
@@ -271,7 +309,7 @@ cdef class ProxyCore(RequestProcessing):
         incoming.now_us = now_us
         incoming.judged = incoming.tagged = False
         incoming.key = received.key
-        incoming.peer = self.router.routing.peer_of(source, listener)
+        incoming.peer = received.peer
         incoming.waited = False
         if 0 <= received.tls_trunk < <int32_t>self.router.routing.trunk_count:
             incoming.peer.kind = PEER_TRUNK
@@ -284,13 +322,32 @@ cdef class ProxyCore(RequestProcessing):
             incoming.key = 0
             self.answer(&incoming, <uint16_t>received.status, received.reason)
 
+    cdef int datagram_lost(self, const uint8_t* data, uint32_t size, int64_t now_us) noexcept nogil:
+        cdef Via via
+        cdef uint32_t client
+        cdef int worker
+        if not quoted_via(data, size, &via):
+            return -1
+        worker = branch_worker(data + via.branch.start, via.branch.size)
+        if worker != self.worker:
+            return worker if worker < self.workers else -1
+        client = self.transactions.find_client(data + via.branch.start, via.branch.size)
+        if client:
+            self.on_transport_failed(client, now_us)
+        return -1
+
+    cdef void measure_load(self, double busy, double queued, int64_t now_us) noexcept nogil:
+        self.load.note_room(self.transactions.used_part())
+        self.load.measure(busy, queued, now_us)
+
     cdef void update_gauges(self) noexcept nogil:
         cdef uint64_t* values = self.counts
         values[<int>SERVER_TRANSACTIONS] = self.transactions.capacity - self.transactions.free_server_count
         values[<int>CLIENT_TRANSACTIONS] = self.transactions.capacity - self.transactions.free_client_count
         values[<int>TRANSACTIONS_REAPED] = self.transactions.reaped
         values[<int>CALLS] = self.router.calls.capacity - self.router.calls.free_count
-        values[<int>MEMORY_TAKEN] = self.transactions.memory.taken
+        values[<int>MEMORY_TAKEN] = taken(&self.transactions.memory)
+        values[<int>STICKY_EVICTED] = self.sticky.evictions
         values[<int>EVENTS_LOST] = self.screening.lost
 
 

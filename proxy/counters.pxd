@@ -40,6 +40,12 @@ cdef enum Counter:
     INTERNAL_ERRORS
     EVENTS_LOST              # the buffer between worker and control was full
     HANDED_OVER              # datagrams passed to the worker they belong to
+    FLOODED                  # messages over the limit of their address: dropped unread
+    REFUSED_RATE             # 503: new calls over the limit of their address
+    THROTTLED                # 503: what the next hop asked us to withhold
+    ANSWERS_STATELESS        # final answers to INVITEs that left no transaction
+    ANSWERS_SILENCED         # answers not given: too many, or too large, for where they would go
+    STICKY_EVICTED           # stateless answers forgotten while they were still wanted
     PARKED                   # requests that waited for a name
     TRANSACTIONS_REAPED      # lingering transactions ended early to make room
     CONNECTIONS_ACCEPTED     # by listeners for TCP, TLS and WebSocket

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.outbox cimport Writer
+from proxy.overload_server cimport OverloadReply
 from proxy.route_edit cimport RouteEdit
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -34,14 +35,18 @@ cdef struct Answer:
     bint skip_top_via        # the message is our own copy with our Via on top
     const uint8_t* extra
     uint32_t extra_size
+    OverloadReply overload   # for the client, in its Via
     const uint8_t* server    # Server header value, NULL = none
     uint32_t server_size
 
 cdef void write_request(Writer* writer, const Message* message, const Hop* hop) noexcept nogil
 # False: nobody is named whom this response could go on to.
 cdef bint has_lower_via(const Message* message) noexcept nogil
-# The response without its top Via, and without what may not cross `border`; NULL = everything may.
-cdef void write_response(Writer* writer, const Message* message, const Border* border) noexcept nogil
+# The response without its top Via, and without what may not cross `border` (NULL = everything may); the client is told
+# `overload`.
+cdef void write_response(
+    Writer* writer, const Message* message, const Border* border, const OverloadReply* overload
+) noexcept nogil
 cdef void write_answer(Writer* writer, const Message* request, const Answer* answer) noexcept nogil
 # ACK of a 300-699 response to `request`, which is the INVITE as we sent it (RFC 3261 section 17.1.1.3).
 cdef void write_ack(Writer* writer, const Message* request, const Message* response) noexcept nogil

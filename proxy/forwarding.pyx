@@ -5,6 +5,8 @@ whole, so that every header a proxy does not own leaves byte for byte as it came
 """
 
 from proxy.outbox cimport literal, put, put_decimal, put_hex
+from proxy.overload_parameters cimport ALGORITHM_NONE, put_overload, put_without_overload
+from proxy.overload_vias cimport brings_overload, write_rest_of_row, write_via_row
 from proxy.route_edit cimport write_route_row
 from proxy.sip.address cimport is_unicast, parse_ip, same_host, write_ip
 from proxy.sip.grammar cimport Slice, skip_blank
@@ -103,7 +105,7 @@ cdef bint edits_request_header(const Message* message, const Hop* hop, int index
 cdef void write_edited_header(Writer* writer, const Message* message, const Hop* hop, int index) noexcept nogil:
     cdef const Header* header = &message.headers[index]
     if header.name == HEADER_VIA:
-        write_received_via(writer, message, hop.source)
+        write_received_via(writer, message, hop.source, NULL)
     elif header.name == HEADER_MAX_FORWARDS:
         literal(writer, b"Max-Forwards: ")
         put_decimal(writer, <uint64_t>hop.max_forwards)
@@ -118,14 +120,25 @@ cdef void write_edited_header(Writer* writer, const Message* message, const Hop*
 # when its sent-by is not the address it sent from. What the client claims of itself is overwritten.
 cdef bint needs_received(const Message* message, const Address* source) noexcept nogil:
     cdef Address sent_by
-    if message.via.rport.size or message.via.received.size:
+    if message.via.rport.size or message.via.received.size or message.via.has_overload:
         return True
     if not parse_ip(message.data + message.via.host.start, message.via.host.size, &sent_by):
         return True
     return not same_host(&sent_by, source)
 
 
-cdef void write_received_via(Writer* writer, const Message* message, const Address* source) noexcept nogil:
+# What a client says of overload control is for us alone (RFC 7339 section 5.6).
+cdef inline void put_via(Writer* writer, const Message* message, uint32_t start, uint32_t end) noexcept nogil:
+    if message.via.has_overload:
+        put_without_overload(writer, message.data, start, end)
+    else:
+        put_range(writer, message, start, end)
+
+
+# overload: what the client is told in an answer, NULL in a request.
+cdef void write_received_via(
+    Writer* writer, const Message* message, const Address* source, const OverloadReply* overload
+) noexcept nogil:
     cdef const Via* via = &message.via
     cdef const Header* header = &message.headers[message.via_header]
     cdef Slice first = via.rport
@@ -135,17 +148,19 @@ cdef void write_received_via(Writer* writer, const Message* message, const Addre
     if second.size and (not first.size or second.start < first.start):
         first, second = second, first
     if first.size:
-        put_range(writer, message, at, first.start)
+        put_via(writer, message, at, first.start)
         at = first.start + first.size
     if second.size:
-        put_range(writer, message, at, second.start)
+        put_via(writer, message, at, second.start)
         at = second.start + second.size
-    put_range(writer, message, at, via.whole.start + via.whole.size)
+    put_via(writer, message, at, via.whole.start + via.whole.size)
     literal(writer, b";received=")
     put(writer, ip, write_ip(source, ip))
     if via.rport.size:
         literal(writer, b";rport=")
         put_decimal(writer, source.port)
+    if overload != NULL and overload.algorithm != ALGORITHM_NONE:
+        put_overload(writer, overload.algorithm, overload.value, overload.validity_ms, overload.sequence)
     put_range(writer, message, via.whole.start + via.whole.size, header.end)
 
 
@@ -179,19 +194,32 @@ cdef bint is_answerable(const Message* message, const Via* via) noexcept nogil:
     return not parse_ip(message.data + host.start, host.size, &address) or is_unicast(&address)
 
 
-cdef void write_response(Writer* writer, const Message* message, const Border* border) noexcept nogil:
+cdef void write_response(
+    Writer* writer, const Message* message, const Border* border, const OverloadReply* overload
+) noexcept nogil:
+    cdef bint edits_vias = overload.algorithm != ALGORITHM_NONE or brings_overload(message)
+    cdef const OverloadReply* told = overload        # by the next Via, which is the client's
     cdef uint32_t run = message.start
     cdef const Header* header
     cdef int i
     for i in range(message.header_count):
         header = &message.headers[i]
-        if i != message.via_header and (border == NULL or not changes_at_border(border, message, i)):
+        if i != message.via_header and not (edits_vias and header.name == HEADER_VIA) and (
+            border == NULL or not changes_at_border(border, message, i)
+        ):
             continue
         put_range(writer, message, run, header.start)
         run = header.end
         if i == message.via_header:
-            write_lower_vias(writer, message, header)
+            if edits_vias and not message.via.is_last:
+                write_rest_of_row(writer, message, told)
+                told = NULL
+            else:
+                write_lower_vias(writer, message, header)
             write_missing_length(writer, message)
+        elif header.name == HEADER_VIA:
+            write_via_row(writer, message, i, told)
+            told = NULL
         else:
             write_across(writer, border, message, i)
     put_range(writer, message, run, message.size)
@@ -235,16 +263,20 @@ cdef void write_answer(Writer* writer, const Message* request, const Answer* ans
 
 
 cdef void write_answer_vias(Writer* writer, const Message* request, const Answer* answer) noexcept nogil:
+    cdef bint told = answer.overload.algorithm == ALGORITHM_NONE or not answer.skip_top_via
     cdef int i
     for i in range(request.header_count):
         if request.headers[i].name != HEADER_VIA:
             continue
-        if i != request.via_header:
+        if i != request.via_header and not told:
+            write_via_row(writer, request, i, &answer.overload)
+            told = True
+        elif i != request.via_header:
             put_header(writer, request, i)
         elif answer.skip_top_via:
             write_lower_vias(writer, request, &request.headers[i])
         elif request.via.whole.size and answer.source != NULL and needs_received(request, answer.source):
-            write_received_via(writer, request, answer.source)
+            write_received_via(writer, request, answer.source, &answer.overload)
         else:
             put_header(writer, request, i)
 

@@ -52,6 +52,7 @@ class GatewayRoute:
     trusted: bool
     tags: TagHeaders
     rewrite_host: bool
+    overload_control: bool
     probe: Probe
     retry_on: tuple[int, ...]
 
@@ -111,6 +112,7 @@ def _gateway(gateway: Gateway, listeners: Sequence[Listener]) -> GatewayRoute:
         trusted=gateway.trusted,
         tags=gateway.tags,
         rewrite_host=gateway.rewrite_host,
+        overload_control=gateway.overload_control,
         probe=gateway.probe,
         retry_on=gateway.retry_on,
     )

@@ -1,7 +1,11 @@
-"""Memory that is taken once or recycled within a budget, so that nothing an attacker sends makes the process grow."""
+"""Memory that is taken once or recycled within a budget, so that nothing an attacker sends makes the process grow.
 
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+Blocks for messages are carved out of slabs of 64 KiB, each for one size. A slab whose last block comes back serves any
+size again; beyond a small stock its pages go back to the system at once, so that after a flood the process is as small as
+before it.
+"""
+
+from libc.string cimport memcpy, memset
 
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap(void* address, size_t size, int protection, int flags, int fd, long offset)
@@ -11,74 +15,170 @@ cdef extern from "<sys/mman.h>" nogil:
     int PROT_WRITE
     int MAP_PRIVATE
     int MAP_ANONYMOUS
+    int MAP_NORESERVE
     void* MAP_FAILED
     int MADV_HUGEPAGE
+    int MADV_DONTNEED
+
+cdef enum:
+    SLAB_BITS = 16
+    SLAB = 1 << SLAB_BITS
+    SMALLEST_BITS = 8
+    STOCK = 128              # empty slabs that stay resident: 8 MiB
+
+
+cdef bint create_pool(MemoryPool* pool, uint64_t budget) noexcept nogil:
+    memset(pool, 0, sizeof(MemoryPool))
+    pool.slab_count = <uint32_t>(budget >> SLAB_BITS)
+    pool.slabs = <Slab*>allocate_array(pool.slab_count + 1, sizeof(Slab))
+    pool.memory = <uint8_t*>mmap(
+        NULL, <size_t>pool.slab_count << SLAB_BITS, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+    )
+    if pool.memory == MAP_FAILED:
+        pool.memory = NULL
+    pool.fresh = pool.slab_count
+    return pool.memory != NULL and pool.slabs != NULL
+
+
+cdef void free_pool(MemoryPool* pool) noexcept nogil:
+    if pool.memory != NULL:
+        munmap(pool.memory, <size_t>pool.slab_count << SLAB_BITS)
+    free_array(pool.slabs, pool.slab_count + 1, sizeof(Slab))
+    pool.memory = NULL
+    pool.slabs = NULL
 
 
 cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* block) noexcept nogil:
     cdef uint32_t size_class = class_of(size)
-    cdef void* memory
+    cdef uint32_t number
+    cdef Slab* slab
     block.data = NULL
-    if not has_block(pool, size):
+    if size_class >= BLOCK_CLASSES:
         return False
-    memory = pool.free_blocks[size_class]
-    if memory != NULL:
-        pool.free_blocks[size_class] = (<void**>memory)[0]
-    else:
-        memory = malloc(<size_t>256 << size_class)
-        if memory == NULL:
+    number = pool.open_slabs[size_class]
+    if number == 0:
+        number = take_slab(pool)
+        if number == 0:
             return False
-        pool.taken += <uint64_t>256 << size_class
-    block.data = <uint8_t*>memory
+        pool.slabs[number].size_class = <uint8_t>size_class
+        push(pool, &pool.open_slabs[size_class], number)
+    slab = &pool.slabs[number]
+    block.data = take_block(pool, number)
     block.size = size
-    block.size_class = size_class
-    memcpy(memory, data, size)
+    if slab.free_block == 0 and slab.carved == blocks_of(size_class):
+        unlink(pool, &pool.open_slabs[size_class], number)
+    memcpy(block.data, data, size)
     return True
+
+
+cdef bint has_block(const MemoryPool* pool, uint32_t size, double spare) noexcept nogil:
+    cdef uint32_t size_class = class_of(size)
+    cdef uint32_t left = pool.fresh + pool.empty_count + pool.given_back_count
+    if size_class >= BLOCK_CLASSES or left < pool.slab_count * spare:
+        return False
+    return left > 0 or pool.open_slabs[size_class] != 0
+
+
+cdef void release(MemoryPool* pool, Block* block) noexcept nogil:
+    cdef uint32_t number
+    cdef Slab* slab
+    cdef bint was_full
+    if block.data == NULL:
+        return
+    number = <uint32_t>((block.data - pool.memory) >> SLAB_BITS) + 1
+    slab = &pool.slabs[number]
+    was_full = slab.free_block == 0 and slab.carved == blocks_of(slab.size_class)
+    memcpy(block.data, &slab.free_block, sizeof(uint16_t))
+    slab.free_block = <uint16_t>(
+        ((block.data - slab_memory(pool, number)) >> (SMALLEST_BITS + slab.size_class)) + 1
+    )
+    slab.used -= 1
+    block.data = NULL
+    block.size = 0
+    if slab.used == 0:
+        if not was_full:
+            unlink(pool, &pool.open_slabs[<int>slab.size_class], number)
+        give_back(pool, number)
+    elif was_full:
+        push(pool, &pool.open_slabs[<int>slab.size_class], number)
+
+
+cdef uint64_t taken(const MemoryPool* pool) noexcept nogil:
+    return <uint64_t>(pool.slab_count - pool.fresh - pool.empty_count - pool.given_back_count) << SLAB_BITS
 
 
 cdef inline uint32_t class_of(uint32_t size) noexcept nogil:
     cdef uint32_t size_class = 0
-    while (<uint32_t>256 << size_class) < size:
+    while (<uint32_t>1 << (SMALLEST_BITS + size_class)) < size:
         size_class += 1
     return size_class
 
 
-cdef bint has_block(MemoryPool* pool, uint32_t size) noexcept nogil:
-    cdef uint32_t size_class = class_of(size)
-    cdef uint64_t needed = <uint64_t>256 << size_class
-    if size_class >= BLOCK_CLASSES:
-        return False
-    if pool.free_blocks[size_class] == NULL and pool.taken + needed > pool.budget:
-        trim(pool)
-    return pool.free_blocks[size_class] != NULL or pool.taken + needed <= pool.budget
+cdef inline uint32_t blocks_of(uint32_t size_class) noexcept nogil:
+    return SLAB >> (SMALLEST_BITS + size_class)
 
 
-cdef void release(MemoryPool* pool, Block* block) noexcept nogil:
-    if block.data == NULL:
+cdef inline uint8_t* slab_memory(const MemoryPool* pool, uint32_t number) noexcept nogil:
+    return pool.memory + (<size_t>(number - 1) << SLAB_BITS)
+
+
+# An empty slab: one that is resident if there is one. 0 = the budget is spent.
+cdef uint32_t take_slab(MemoryPool* pool) noexcept nogil:
+    cdef uint32_t number = pool.empty
+    if number:
+        unlink(pool, &pool.empty, number)
+        pool.empty_count -= 1
+    elif pool.given_back:
+        number = pool.given_back
+        unlink(pool, &pool.given_back, number)
+        pool.given_back_count -= 1
+    elif pool.fresh:
+        number = pool.slab_count - pool.fresh + 1
+        pool.fresh -= 1
+    if number:
+        memset(&pool.slabs[number], 0, sizeof(Slab))
+    return number
+
+
+cdef uint8_t* take_block(MemoryPool* pool, uint32_t number) noexcept nogil:
+    cdef Slab* slab = &pool.slabs[number]
+    cdef uint8_t* block
+    slab.used += 1
+    if slab.free_block == 0:
+        slab.carved += 1
+        return slab_memory(pool, number) + (<size_t>(slab.carved - 1) << (SMALLEST_BITS + slab.size_class))
+    block = slab_memory(pool, number) + (<size_t>(slab.free_block - 1) << (SMALLEST_BITS + slab.size_class))
+    memcpy(&slab.free_block, block, sizeof(uint16_t))
+    return block
+
+
+cdef void give_back(MemoryPool* pool, uint32_t number) noexcept nogil:
+    if pool.empty_count < STOCK:
+        push(pool, &pool.empty, number)
+        pool.empty_count += 1
         return
-    (<void**>block.data)[0] = pool.free_blocks[block.size_class]
-    pool.free_blocks[block.size_class] = block.data
-    block.data = NULL
-    block.size = 0
+    madvise(slab_memory(pool, number), SLAB, MADV_DONTNEED)
+    push(pool, &pool.given_back, number)
+    pool.given_back_count += 1
 
 
-# Gives every free block back to the system: blocks of one size may hold what another size needs.
-cdef void trim(MemoryPool* pool) noexcept nogil:
-    cdef int i
-    cdef void* block
-    cdef void* next_block
-    for i in range(BLOCK_CLASSES):
-        block = pool.free_blocks[i]
-        while block != NULL:
-            next_block = (<void**>block)[0]
-            free(block)
-            pool.taken -= <uint64_t>256 << i
-            block = next_block
-        pool.free_blocks[i] = NULL
+cdef inline void push(MemoryPool* pool, uint32_t* head, uint32_t number) noexcept nogil:
+    pool.slabs[number].previous = 0
+    pool.slabs[number].next = head[0]
+    if head[0]:
+        pool.slabs[head[0]].previous = number
+    head[0] = number
 
 
-cdef void free_pool(MemoryPool* pool) noexcept nogil:
-    trim(pool)
+cdef inline void unlink(MemoryPool* pool, uint32_t* head, uint32_t number) noexcept nogil:
+    cdef Slab* slab = &pool.slabs[number]
+    if slab.previous:
+        pool.slabs[slab.previous].next = slab.next
+    else:
+        head[0] = slab.next
+    if slab.next:
+        pool.slabs[slab.next].previous = slab.previous
 
 
 cdef void* allocate_array(size_t count, size_t record) noexcept nogil:

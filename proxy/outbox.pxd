@@ -38,6 +38,8 @@ cdef class Outbox:
     cdef OutMessage* copy(
         self, const uint8_t* data, uint32_t size, uint8_t listener, const Address* destination
     ) noexcept nogil
+    # Unsends the last message, if nothing was built after it.
+    cdef void take_back(self) noexcept nogil
     cdef void clear(self) noexcept nogil
 
 

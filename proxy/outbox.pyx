@@ -82,6 +82,10 @@ cdef class Outbox:
         put(&writer, data, size)
         return self.commit(&writer, listener, destination)
 
+    cdef void take_back(self) noexcept nogil:
+        self.count -= 1
+        self.arena_at = <uint8_t*>self.messages[self.count].data
+
     cdef void clear(self) noexcept nogil:
         self.count = 0
         self.arena_at = self.arena

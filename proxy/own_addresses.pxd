@@ -18,6 +18,7 @@ cdef struct ListenerEntry:
     Text host
     Text sent_by             # host:port
     Text via                 # SIP/2.0/UDP host:port
+    Text asking_via          # with the parameters that ask for overload control (RFC 7339 section 4)
     Text route               # <sip:host:port;...;cs= up to the cookie, as in Record-Route
     uint8_t transport        # Transport
     int stream               # of UDP: the TCP listener with the same address (RFC 3261 section 18.2.1), -1 = none
@@ -35,7 +36,7 @@ cdef class OwnAddresses:
     # A listener to send by, `preferred` if it will do; -1 = there is none of this transport and IP version.
     cdef int listener_for(self, int transport, bint is_ipv4, int preferred) noexcept nogil
     cdef bint is_own_via(self, const Message* message) noexcept nogil
-    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil
+    cdef void fill_via(self, uint8_t listener, bint asks_overload, Hop* hop) noexcept nogil
 
 # What a URI says of its transport, else the default of its scheme (RFC 3263 section 4.1); -1 = none of ours.
 cdef int transport_of_uri(const Message* message, const Uri* uri) noexcept nogil

@@ -34,7 +34,9 @@ cdef class OwnAddresses:
         entry.transport = TRANSPORT_NAMES.index(transport)
         entry.host = self.text(host.encode("ascii"))
         entry.sent_by = self.text(sent_by.encode("ascii"))
-        entry.via = self.text(f"SIP/2.0/{transport.upper()} {sent_by}".encode("ascii"))
+        via = f"SIP/2.0/{transport.upper()} {sent_by}"
+        entry.via = self.text(via.encode("ascii"))
+        entry.asking_via = self.text(f'{via};oc;oc-algo="loss,rate"'.encode("ascii"))
         entry.route = self.text(route_start(sent_by, transport).encode("ascii"))
         address_from_python(ip, port, &entry.bound)
         memset(&entry.advertised, 0, sizeof(Address))
@@ -104,9 +106,10 @@ cdef class OwnAddresses:
                 return i
         return -1
 
-    cdef void fill_via(self, uint8_t listener, Hop* hop) noexcept nogil:
-        hop.via = self.listeners[listener].via.data
-        hop.via_size = self.listeners[listener].via.size
+    cdef void fill_via(self, uint8_t listener, bint asks_overload, Hop* hop) noexcept nogil:
+        cdef Text via = self.listeners[listener].asking_via if asks_overload else self.listeners[listener].via
+        hop.via = via.data
+        hop.via_size = via.size
 
 
 # RFC 5658 section 6.2, RFC 5630: the transport is named, but for UDP which is the default, and TLS which is sips.

@@ -2,13 +2,13 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from proxy.admission cimport Admission
 from proxy.outbox cimport OutMessage, Writer
-from proxy.responses cimport ResponseProcessing
 from proxy.next_hop cimport HopOutcome, Incoming, NextHop
 from proxy.sip.message cimport Message
 from proxy.sip.transaction cimport ServerTransaction
 
-cdef class RequestForwarding(ResponseProcessing):
+cdef class RequestForwarding(Admission):
     # call: of an initial INVITE, else 0.
     cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil
     cdef void forward_to(

@@ -4,7 +4,7 @@ A request goes to the next hop that the router names. What dies on the way is an
 """
 
 from libc.string cimport memcpy
-from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, UNROUTABLE
+from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, THROTTLED, UNROUTABLE
 from proxy.forwarding cimport Hop, answer_address, write_request
 from proxy.loops cimport breadth_of, loop_part
 from proxy.next_hop cimport HOP_FOUND, HOP_INSECURE, HOP_WAIT
@@ -28,7 +28,7 @@ cdef enum:
     MAX_UNFRAGMENTED = 1300  # bytes of a request where the path MTU is not known
 
 
-cdef class RequestForwarding(ResponseProcessing):
+cdef class RequestForwarding(Admission):
     """Sends requests on."""
 
     cdef void forward_stateful(self, Incoming* incoming, uint32_t call) noexcept nogil:
@@ -73,18 +73,22 @@ cdef class RequestForwarding(ResponseProcessing):
         cdef bint is_invite = message.method == METHOD_INVITE
         cdef uint32_t server, client
         cdef ServerTransaction* s
+        cdef bint asks_overload
         cdef Hop hop
         cdef Writer writer
         cdef OutMessage* sent
         cdef uint8_t branch[BRANCH_SIZE]
         cdef uint8_t uri[URI_ROOM]
+        if not self.find_admitting(incoming, call, next_hop):
+            self.refuse(incoming, THROTTLED)
+            self.end_calls_of(incoming, call, 503)
+            return
         server = self.transactions.open_server(incoming.key, INVITE_SERVER if is_invite else NON_INVITE_SERVER)
         client = self.transactions.open_client(INVITE_CLIENT if is_invite else NON_INVITE_CLIENT) if server else 0
         if client == 0:
             if server:
                 self.transactions.end_server(server)
-            self.count(REFUSED_OVERLOAD)
-            self.answer(incoming, 503, b"Service Unavailable")
+            self.refuse(incoming, REFUSED_OVERLOAD)
             self.end_calls_of(incoming, call, 503)
             return
         s = &self.transactions.servers[server]
@@ -96,10 +100,12 @@ cdef class RequestForwarding(ResponseProcessing):
         s.position = next_hop.position
         s.routing = self.router.routing.generation
         s.call = call
+        s.overload = self.algorithm_for(incoming)
         if call:
             self.router.calls.calls[call].callee = next_hop.destination
             self.router.calls.calls[call].callee_listener = next_hop.listener
-        self.router.fill_hop(incoming, next_hop, &hop)
+        asks_overload = self.asks_overload(next_hop.gateway, &next_hop.destination)
+        self.router.fill_hop(incoming, next_hop, asks_overload, &hop)
         hop.max_breadth = breadth_of(message)
         hop.branch = branch
         self.transactions.clients[client].loop = loop_part(
@@ -114,14 +120,13 @@ cdef class RequestForwarding(ResponseProcessing):
         if self.moves_to_stream(&writer, next_hop):
             self.transactions.clients[client].flags = CLIENT_MOVED
             next_hop.listener = <uint8_t>self.router.listeners[next_hop.listener].stream
-            self.router.fill_via(next_hop.listener, &hop)
+            self.router.fill_via(next_hop.listener, asks_overload, &hop)
             self.out.begin(&writer)
             write_request(&writer, message, &hop)
         sent = self.out.commit(&writer, next_hop.listener, &next_hop.destination)
         if not self.start_client(server, next_hop, sent, client, message.method, incoming.now_us):
             self.transactions.end_server(server)
-            self.count(REFUSED_OVERLOAD)
-            self.answer(incoming, 503, b"Service Unavailable")
+            self.refuse(incoming, REFUSED_OVERLOAD)
             self.end_calls_of(incoming, call, 503)
             return
         self.transactions.arm_server(
@@ -171,7 +176,9 @@ cdef class RequestForwarding(ResponseProcessing):
         ):
             self.count(UNROUTABLE)
             return
-        self.router.fill_hop(incoming, &next_hop, &hop)
+        self.router.fill_hop(
+            incoming, &next_hop, self.asks_overload(next_hop.gateway, &next_hop.destination), &hop
+        )
         memcpy(branch, b"z9hG4bKa", 8)
         writer = writer_over(branch + 8, 16)
         put_hex(&writer, incoming.key, 16)

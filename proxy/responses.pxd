@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from proxy.calls cimport Call
 from proxy.outbox cimport OutMessage, Outbox
 from proxy.next_hop cimport NextHop
+from proxy.overload_client cimport OverloadClient
 from proxy.screening cimport Screening
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -13,10 +14,14 @@ from proxy.response_context cimport ResponseContext
 
 cdef class ResponseProcessing(ResponseContext):
     cdef Screening screening
+    cdef OverloadClient next_hops
     cdef readonly Outbox handed_over
     cdef uint8_t worker
     cdef int workers
 
+    # Whether requests to this address ask for overload control: its gateway is configured so, or it answered so before.
+    cdef bint asks_overload(self, uint16_t gateway, const Address* address) noexcept nogil
+    cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_response(self, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil

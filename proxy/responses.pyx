@@ -17,11 +17,14 @@ from proxy.counters cimport (
     TIMEOUTS,
     TRANSPORT_FAILURES,
 )
+from proxy.early_dialogs cimport early_dialog
 from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
 from proxy.next_hop cimport HOP_FOUND
 from proxy.outbox cimport Writer, writer_over
+from proxy.overload_client cimport OverloadClient
+from proxy.overload_parameters cimport OverloadParameters, read_overload
 from proxy.prefix_routes cimport NO_ROUTE
 from proxy.router cimport URI_ROOM
 from proxy.routing_table cimport retries_on
@@ -65,6 +68,7 @@ cdef class ResponseProcessing(ResponseContext):
         self.workers = workers
         self.screening = Screening(worker, secret[16:32])
         self.handed_over = Outbox(256, 4 << 20)
+        self.next_hops = OverloadClient(secret[16:24])
 
     # A final answer of our own ends the call it refuses.
     cdef void on_local_final(self, uint32_t server, uint16_t status, int64_t now_us) noexcept nogil:
@@ -87,6 +91,8 @@ cdef class ResponseProcessing(ResponseContext):
             self.count(STRAY_RESPONSES)
             return
         c = &self.transactions.clients[client]
+        if message.via.has_overload:
+            self.note_overload(c, message, now_us)
         if message.method == METHOD_CANCEL and c.machine == INVITE_CLIENT:
             if c.cancel and message.status >= 200:
                 self.transactions.end_client(c.cancel)
@@ -105,6 +111,18 @@ cdef class ResponseProcessing(ResponseContext):
             self.on_success(client, message, now_us)
         else:
             self.on_failure(client, message, now_us)
+
+    cdef bint asks_overload(self, uint16_t gateway, const Address* address) noexcept nogil:
+        if gateway != NO_GATEWAY:
+            return self.router.routing.gateways[gateway].overload_control
+        return self.next_hops.find(address) != NULL
+
+    cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil:
+        cdef OverloadParameters said
+        cdef bint is_current = c.routing == self.router.routing.generation
+        if self.asks_overload(c.gateway if is_current else <uint16_t>NO_GATEWAY, &c.destination):
+            if read_overload(message.data, &message.via, &said):
+                self.next_hops.note(&c.destination, &said, now_us)
 
     # RFC 3261 section 17.1.3: the method of CSeq must be that of the request, by name where it is none we know.
     cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil:
@@ -135,7 +153,8 @@ cdef class ResponseProcessing(ResponseContext):
         if c.flags & (CLIENT_ABANDONED | CLIENT_CANCEL_WANTED) or server == 0:
             self.cancel_client(client, now_us)
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
-            self.pass_response(server, message, now_us)
+            c.early = early_dialog(message) if message.status != 199 else 0
+            self.pass_response(server, client, message, now_us)
 
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
@@ -156,7 +175,7 @@ cdef class ResponseProcessing(ResponseContext):
         if server == 0:
             return
         s = &self.transactions.servers[server]
-        if not self.pass_response(server, message, now_us):
+        if not self.pass_response(server, client, message, now_us):
             return
         release(&self.transactions.memory, &s.best)
         self.cancel_branches(server, now_us)
@@ -209,16 +228,20 @@ cdef class ResponseProcessing(ResponseContext):
         if not self.leads_on(c, status, message):
             s.flags |= SERVER_SETTLED
         elif not c.flags & CLIENT_ABANDONED and self.try_next_target(server, client, now_us):
-            self.note_final(server, status, message)
+            self.note_final(server, client, status, message)
+            if message != NULL:
+                self.tell_early_end(server, client, message)
             return
         is_only = s.best_status == 0 and message != NULL and status != 503 and status != 408
         if is_only and not self.transactions.has_pending(server):
-            self.pass_response(server, message, now_us)
+            self.pass_response(server, client, message, now_us)
         else:
-            self.note_final(server, status, message)
+            self.note_final(server, client, status, message)
             if status >= 600:
                 self.cancel_branches(server, now_us)
             if self.transactions.has_pending(server):
+                if message != NULL:
+                    self.tell_early_end(server, client, message)
                 return
             status = self.send_best(server, client, now_us)
         if s.call:
@@ -247,12 +270,18 @@ cdef class ResponseProcessing(ResponseContext):
             return False
         if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
+        if not self.transactions.has_room(self.transactions.clients[client].message.size, False):
+            return False         # what is left is for dialogs
         next_hop.route, next_hop.position = s.route, s.position
         next_hop.secure = self.transactions.clients[client].secure
-        if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
-            return False
-        if next_hop.position != s.position:
-            s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
+        while True:
+            if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
+                return False
+            if next_hop.position != s.position:
+                s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
+            if self.next_hops.admits(&next_hop.destination, False, now_us):
+                break
+            s.tried |= <uint64_t>1 << next_hop.target
         if not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
@@ -278,7 +307,7 @@ cdef class ResponseProcessing(ResponseContext):
         if following == 0:
             return False
         memset(&hop, 0, sizeof(Hop))
-        self.router.fill_via(next_hop.listener, &hop)
+        self.router.fill_via(next_hop.listener, self.asks_overload(next_hop.gateway, &next_hop.destination), &hop)
         hop.branch = branch
         self.transactions.clients[following].loop = old.loop
         hop.branch_size = self.transactions.write_branch(following, self.worker, branch)

@@ -14,7 +14,9 @@ cdef enum:
     URI_ROOM = 1024          # of a Request-URI that we write
 
 cdef class Router(NextHops):
-    cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil
+    cdef void fill_hop(
+        self, Incoming* incoming, const NextHop* next_hop, bint asks_overload, Hop* hop
+    ) noexcept nogil
     cdef void open_request_border(
         self, const Incoming* incoming, const NextHop* next_hop, Border* border
     ) noexcept nogil

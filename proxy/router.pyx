@@ -34,10 +34,12 @@ cdef class Router(NextHops):
     listeners: ListenerAddress each. calls: room for calls in progress. secret: 32 bytes of the node.
     """
 
-    cdef void fill_hop(self, Incoming* incoming, const NextHop* next_hop, Hop* hop) noexcept nogil:
+    cdef void fill_hop(
+        self, Incoming* incoming, const NextHop* next_hop, bint asks_overload, Hop* hop
+    ) noexcept nogil:
         cdef const Message* message = incoming.message
         memset(hop, 0, sizeof(Hop))
-        self.fill_via(next_hop.listener, hop)
+        self.fill_via(next_hop.listener, asks_overload, hop)
         hop.source = incoming.source
         hop.route_edit = incoming.route.edit
         hop.max_forwards = message.max_forwards - 1 if message.max_forwards > 0 else 70

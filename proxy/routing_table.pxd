@@ -4,7 +4,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport number_t
 from engine._numbers cimport DialPlanRules
+from proxy.methods cimport DeniedMethods
 from proxy.prefix_routes cimport PrefixRoutes, RouteEntry
+from proxy.rate_limit cimport RateLimit
 from proxy.sip.address cimport Address
 from proxy.sip.grammar cimport Slice
 from proxy.sip.message cimport Message
@@ -60,6 +62,11 @@ cdef struct TrunkEntry:
     Redirection redirection
     uint8_t screen
     uint8_t analytics        # Form
+    DeniedMethods denied     # outside a dialog
+    uint8_t overload_control # as a server of this peer
+    uint64_t refused         # requests answered 503 that have not been reported yet
+    RateLimit requests       # of one of its addresses
+    RateLimit answers        # rejections to one of them
     const uint8_t* group     # tgrp of the calls that another trusted peer brings for this trunk (RFC 4904); NULL = none
     uint32_t group_size
     const uint8_t* context   # its trunk-context
@@ -87,6 +94,7 @@ cdef struct GatewayEntry:
     uint8_t trusted
     uint8_t rewrite_host
     uint8_t tag_verdict
+    uint8_t overload_control # as a client of it
     uint64_t retry_on[7]     # bits of the statuses 300 to 699 that lead on to the next target
     const uint8_t* display   # put before display names of tagged callers, escaped; NULL = off
     uint32_t display_size

@@ -6,11 +6,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from engine._numbers cimport DialPlan
+from proxy.methods cimport deny_method
 from proxy.prefix_routes cimport MAX_ROUTE_GATEWAYS, NO_ROUTE, PrefixRoutes
+from proxy.rate_limit cimport rate_limit
 from proxy.sip.address cimport address_from_python, address_text, same_host
 from proxy.sip.grammar cimport sip_equal_nocase
 from proxy.trust_border cimport RIGHTS_OF_TRUSTED, RIGHT_DIVERT, RIGHT_PRIORITY, RIGHT_SIGN
 
+LIMIT_BURST_S = 1.0
 REDIRECT_MODES = ("report-only", "indicate", "divert", "block")   # in the order of RedirectMode
 
 
@@ -86,6 +89,7 @@ cdef class RoutingTable:
             entry.trusted = gateway.trusted
             entry.rewrite_host = gateway.rewrite_host
             entry.tag_verdict = gateway.tags.verdict
+            entry.overload_control = gateway.overload_control
             for status in gateway.retry_on:
                 entry.retry_on[(status - 300) >> 6] |= <uint64_t>1 << ((status - 300) & 63)
             entry.up_after = gateway.probe.up_after
@@ -165,6 +169,12 @@ cdef class RoutingTable:
             self.set_redirection(&self.trunks[i].redirection, trunk.redirect)
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
+            for method in trunk.denied_methods:
+                self.keep.append(method)
+                deny_method(&self.trunks[i].denied, method)
+            self.trunks[i].overload_control = trunk.overload_control
+            self.trunks[i].requests = rate_limit(trunk.max_requests_per_s, LIMIT_BURST_S)
+            self.trunks[i].answers = rate_limit(trunk.max_rejections_per_s, LIMIT_BURST_S)
             rows += [(network, trunk.listeners, i) for network in trunk.networks]
         self.add_networks(rows)
 
@@ -345,6 +355,8 @@ cdef class RoutingTable:
 
 cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil:
     return gateway.retry_on[(status - 300) >> 6] >> ((status - 300) & 63) & 1
+
+
 def quotable(text):
     """Inside a quoted-string (RFC 3261 section 25.1)."""
     return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

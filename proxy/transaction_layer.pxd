@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from proxy.counters cimport Counters
 from proxy.next_hop cimport Incoming, NextHop
 from proxy.outbox cimport OutMessage, Outbox, Writer
+from proxy.overload_server cimport OverloadServer
 from proxy.router cimport Router
 from proxy.routing_table cimport Text
 from proxy.sip.address cimport Address
@@ -18,6 +19,7 @@ cdef class TransactionLayer:
     cdef uint64_t* counts
     cdef Outbox out          # of the batch in hand
     cdef Text server_header
+    cdef readonly OverloadServer load
     cdef uint64_t secret[2]
     cdef Message kept        # one of our own, read again
     cdef uint8_t extra[4096] # header lines to add
@@ -27,15 +29,11 @@ cdef class TransactionLayer:
     cdef void on_client_timeout(self, uint32_t client, int64_t now_us) noexcept nogil
 
     cdef void count(self, int counter) noexcept nogil
-    cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil
-    cdef void answer_with(
-        self, Incoming* incoming, uint16_t status, const char* reason, uint32_t extra_size
-    ) noexcept nogil
     cdef void answer_from_kept(
         self, uint32_t server, const ClientTransaction* client, uint16_t status, int64_t now_us
     ) noexcept nogil
-    cdef uint64_t local_tag(self, uint64_t key) noexcept nogil
-    # True if the To-tag is that of our own answer to the request with this key, or to one that could not be read.
+    cdef uint64_t local_tag(self, uint64_t key, const Message* message) noexcept nogil
+    # True if the To-tag is that of our own answer to the request with this key; 0 = to one that could not be read.
     cdef bint is_own_tag(self, const Message* message, uint64_t key) noexcept nogil
     cdef bint start_client(
         self, uint32_t server, const NextHop* next_hop, OutMessage* sent, uint32_t client, uint8_t method,
@@ -43,8 +41,13 @@ cdef class TransactionLayer:
     ) noexcept nogil
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
     # The response as it goes to where the request came from: without our Via, and changed at the trust border.
-    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil
-    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
+    cdef void write_passed(
+        self, Writer* writer, uint32_t server, uint32_t client, const Message* message
+    ) noexcept nogil
+    # client: the branch that it came by.
+    cdef bint pass_response(
+        self, uint32_t server, uint32_t client, const Message* message, int64_t now_us
+    ) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil

@@ -16,8 +16,9 @@ from proxy.forwarding cimport (
 )
 from proxy.memory cimport keep, release
 from proxy.outbox cimport Writer
+from proxy.overload_server cimport OverloadReply
 from proxy.sip.grammar cimport parse_hex
-from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_begin, keyed_hash_end, keyed_hash_word
+from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_INVITE, parse_message
 from proxy.sip.timers cimport (
     LENGTH_16T1,
@@ -109,6 +110,7 @@ cdef class TransactionLayer:
             capacity.transactions, capacity.transaction_bytes, secret[:16], array_of_lengths(timers)
         )
         memcpy(self.secret, <const char*>secret, 16)
+        self.load = OverloadServer()
         self.server_header = router.text(server_header.encode("ascii"))
 
     # What a transaction tells the layer above. A class of its own must answer; here nobody asks.
@@ -124,54 +126,6 @@ cdef class TransactionLayer:
 
     cdef void count(self, int counter) noexcept nogil:
         self.counts[counter] += 1
-
-    cdef void answer(self, Incoming* incoming, uint16_t status, const char* reason) noexcept nogil:
-        self.answer_with(incoming, status, reason, 0)
-
-    # Final answer to a request that has no transaction yet. `extra_size` bytes of self.extra are header lines of it.
-    # An INVITE gets one, for retransmission and ACK; answers to anything else are the same for every repeat.
-    cdef void answer_with(
-        self, Incoming* incoming, uint16_t status, const char* reason, uint32_t extra_size
-    ) noexcept nogil:
-        cdef const Message* message = incoming.message
-        cdef Answer answer
-        cdef Writer writer
-        cdef OutMessage* sent
-        cdef Address to
-        cdef uint32_t server
-        cdef uint8_t transport
-        cdef ServerTransaction* s
-        if message.via_header < 0:
-            return
-        memset(&answer, 0, sizeof(Answer))
-        answer.status = status
-        answer.reason = <const uint8_t*>reason
-        answer.reason_size = <uint32_t>strlen(reason)
-        answer.to_tag = self.local_tag(incoming.key)
-        answer.source = incoming.source
-        answer.extra = self.extra
-        answer.extra_size = extra_size
-        if self.server_header.size:
-            answer.server = self.server_header.data
-            answer.server_size = self.server_header.size
-        transport = self.router.listeners[incoming.listener].transport
-        to = answer_address(message, incoming.source, transport) if message.via.whole.size else incoming.source[0]
-        self.out.begin(&writer)
-        write_answer(&writer, message, &answer)
-        sent = self.out.commit(&writer, incoming.listener, &to)
-        if sent == NULL or incoming.key == 0 or message.method != METHOD_INVITE:
-            return
-        if status == 503 and not incoming.judged:
-            return
-        server = self.transactions.open_server(incoming.key, INVITE_SERVER)
-        if server == 0:
-            return
-        s = &self.transactions.servers[server]
-        s.peer = to
-        s.listener = incoming.listener
-        s.reliable = is_reliable(transport)
-        keep(&self.transactions.memory, sent.data, sent.size, &s.response)
-        self.apply_server(server, INPUT_FINAL, incoming.now_us)
 
     # An answer to a request that only lives on in the client transaction it was sent by.
     cdef void answer_from_kept(
@@ -192,8 +146,9 @@ cdef class TransactionLayer:
         answer.status = status
         answer.reason = <const uint8_t*>reason
         answer.reason_size = <uint32_t>strlen(reason)
-        answer.to_tag = 0 if status == 100 else self.local_tag(s.key)
+        answer.to_tag = 0 if status == 100 else self.local_tag(s.key, &self.kept)
         answer.skip_top_via = True
+        answer.overload = self.load.reply(s.overload)
         if status > 100 and self.server_header.size:
             answer.server = self.server_header.data
             answer.server_size = self.server_header.size
@@ -210,17 +165,19 @@ cdef class TransactionLayer:
             self.on_local_final(server, status, now_us)
 
     # The same for every answer to one request (RFC 3261 section 8.2.6.2), and not to be guessed.
-    cdef uint64_t local_tag(self, uint64_t key) noexcept nogil:
+    cdef uint64_t local_tag(self, uint64_t key, const Message* message) noexcept nogil:
         cdef KeyedHash hash_
         keyed_hash_begin(&hash_, self.secret)
         keyed_hash_word(&hash_, key)
+        keyed_hash_add(&hash_, message.data + message.call_id.start, message.call_id.size)
+        keyed_hash_add(&hash_, message.data + message.from_tag.start, message.from_tag.size)
         return keyed_hash_end(&hash_) | 1
 
     cdef bint is_own_tag(self, const Message* message, uint64_t key) noexcept nogil:
         cdef uint64_t tag
         if message.to_tag.size != 16 or not parse_hex(message.data + message.to_tag.start, 16, &tag):
             return False
-        return tag == self.local_tag(key) or tag == self.local_tag(0)
+        return tag == self.local_tag(key, message)
 
     # The request is on its way: its client transaction keeps it, with the timers of RFC 3261 section 17.1.
     cdef bint start_client(
@@ -273,7 +230,9 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &c.message)
 
     # The response without its top Via, to where the request came from. False: the server transaction is past it.
-    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil:
+    cdef bint pass_response(
+        self, uint32_t server, uint32_t client, const Message* message, int64_t now_us
+    ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
         cdef Writer writer
@@ -281,7 +240,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        self.write_passed(&writer, server, message)
+        self.write_passed(&writer, server, client, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -290,14 +249,18 @@ cdef class TransactionLayer:
         self.apply_server(server, input, now_us)
         return True
 
-    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
-        cdef ServerTransaction* s = &self.transactions.servers[server]
+    # As it goes from this branch to the caller.
+    cdef void write_passed(
+        self, Writer* writer, uint32_t server, uint32_t client, const Message* message
+    ) noexcept nogil:
+        cdef const ServerTransaction* s = &self.transactions.servers[server]
+        cdef const ClientTransaction* c = &self.transactions.clients[client]
         cdef Border border
+        cdef OverloadReply overload = self.load.reply(s.overload)
         cdef bint crosses = self.router.open_response_border(
-            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener,
-            &s.peer, s.listener, &border
+            message, &c.destination, c.listener, &s.peer, s.listener, &border
         )
-        write_response(writer, message, &border if crosses else NULL)
+        write_response(writer, message, &border if crosses else NULL, &overload)
 
     # The server transaction a client transaction works for, 0 if it is gone.
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil:

@@ -35,6 +35,8 @@ cdef void free_framer(Framer* framer) noexcept nogil:
 cdef bint append_bytes(Framer* framer, const uint8_t* data, uint32_t size) noexcept nogil:
     cdef uint32_t room
     cdef uint8_t* grown
+    if size == 0:
+        return True          # without memory yet there is nothing to copy to
     if framer.start and framer.used + size > framer.room:
         move_to_front(framer)
     if framer.used + size > framer.room:

@@ -30,6 +30,7 @@ cdef struct TimerNode:
 cdef struct TimerQueue:
     uint32_t head
     uint32_t tail
+    uint32_t count
     int64_t length_us
 
 cdef struct TimerQueues:

@@ -15,6 +15,7 @@ cdef void arm(TimerQueues* timers, uint32_t node, uint8_t length, int64_t now_us
     else:
         queue.head = node
     queue.tail = node
+    queue.count += 1
 
 
 cdef void disarm(TimerQueues* timers, uint32_t node) noexcept nogil:
@@ -31,6 +32,7 @@ cdef void disarm(TimerQueues* timers, uint32_t node) noexcept nogil:
     else:
         queue.tail = n.previous
     n.length = LENGTH_NONE
+    queue.count -= 1
 
 
 cdef uint32_t pop_due(TimerQueues* timers, int64_t now_us, uint8_t* length) noexcept nogil:

@@ -78,6 +78,7 @@ cdef struct ServerTransaction:
     uint8_t retransmit       # TimerLength of the running interval
     uint8_t reliable         # came over a stream
     uint8_t flags            # ServerFlag
+    uint8_t overload         # OverloadAlgorithm that the client was told of
 
 cdef enum ClientFlag:
     CLIENT_CANCEL_WANTED = 1     # send a CANCEL as soon as a provisional response allows it
@@ -95,6 +96,7 @@ cdef struct ClientTransaction:
     uint32_t server_generation
     uint32_t loop            # loop part of its branch (RFC 5393 section 4.2.1), 0 = of no forwarded request
     uint32_t sibling         # next older client transaction of the same server transaction, 0 = none
+    uint32_t early           # its latest early dialog that the caller knows of, 0 = none
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway
@@ -134,8 +136,11 @@ cdef class Transactions:
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil
     # A client transaction by the branch of a response, 0 = none.
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil
-    # Room for a server and a client transaction.
-    cdef bint has_room(self, uint32_t message_size) noexcept nogil
+    # Room for a server and a client transaction; the last eighth of it is for requests of priority.
+    cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil
+    cdef bint has_free(self, uint32_t spare) noexcept nogil
+    # Of the room for requests without priority, what cannot be had by ending what only waits for repeats; 0 to 1 or above.
+    cdef double used_part(self) noexcept nogil
     # 0 = full.
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil

@@ -9,12 +9,15 @@ from libc.string cimport memcpy, memset
 
 from engine._table cimport callsieve_prefetch
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
-from proxy.memory cimport allocate_array, free_array, free_pool, has_block, release
+from proxy.memory cimport allocate_array, create_pool, free_array, free_pool, has_block, release, taken
 from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
 from proxy.sip.timers cimport LENGTH_COUNT, LENGTH_LINGER_64T1, LENGTH_LINGER_T4, TimerNode, arm, disarm
 from proxy.sip.via cimport has_cookie
+
+# Of transactions and of memory, what is left to requests within dialogs and to emergency calls (RFC 7339 section 5.10.1).
+cdef double SPARE = 0.125
 
 # RFC 6026 Figure 7: INVITE server transaction. It is created in Proceeding.
 _INVITE_SERVER = {
@@ -139,12 +142,11 @@ cdef class Transactions:
         self.free_servers = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         self.free_clients = <uint32_t*>malloc(capacity * sizeof(uint32_t))
         if not (self.servers and self.clients and self.timers.nodes and self.free_servers and self.free_clients
-                and create_index(&self.keys, capacity)):
+                and create_index(&self.keys, capacity) and create_pool(&self.memory, memory)):
             raise MemoryError("no memory for the transactions of `capacity.transactions`")
         for i in range(capacity):
             self.free_servers[i] = self.free_clients[i] = <uint32_t>capacity - i
         self.free_server_count = self.free_client_count = capacity
-        self.memory.budget = memory
         for i in range(LENGTH_COUNT):
             self.timers.queues[i].length_us = lengths_us[i]
         memcpy(self.secret, <const char*>secret, 16)
@@ -218,10 +220,23 @@ cdef class Transactions:
             return 0
         return <uint32_t>index
 
-    cdef bint has_room(self, uint32_t message_size) noexcept nogil:
-        if self.free_server_count == 0 or self.free_client_count == 0:
+    cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil:
+        cdef uint32_t spare = 0 if priority else self.capacity >> 3
+        cdef double spare_memory = 0.0 if priority else SPARE
+        if not self.has_free(spare) or not has_block(&self.memory, message_size, spare_memory):
             self.reap()
-        return self.free_server_count > 0 and self.free_client_count > 0 and has_block(&self.memory, message_size)
+        return self.has_free(spare) and has_block(&self.memory, message_size, spare_memory)
+
+    cdef inline bint has_free(self, uint32_t spare) noexcept nogil:
+        return self.free_server_count > spare and self.free_client_count > spare
+
+    cdef double used_part(self) noexcept nogil:
+        cdef uint32_t lingering = self.timers.queues[<int>LENGTH_LINGER_T4].count
+        cdef double open_, memory
+        lingering += self.timers.queues[<int>LENGTH_LINGER_64T1].count
+        open_ = 2.0 * self.capacity - self.free_server_count - self.free_client_count - lingering
+        memory = taken(&self.memory) / (<double>(self.memory.slab_count) * 65536)
+        return max(open_ / (2.0 * self.capacity), memory) / (1.0 - SPARE)
 
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil:
         cdef uint32_t index

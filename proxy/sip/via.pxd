@@ -13,6 +13,7 @@ cdef struct Via:
     Slice rport              # the whole `;rport[=...]`, 0 bytes if absent
     int port                 # sent-by port, -1 = none
     uint8_t rport_empty      # `;rport` without a value: the client asks for RFC 3581
+    uint8_t has_overload     # `oc` or one of its kin (RFC 7339 section 4)
     uint8_t is_last          # no comma behind it: it is alone in its header
 
 # Reads the first via-parm of data[start:end]. False: malformed.

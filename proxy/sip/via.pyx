@@ -129,6 +129,8 @@ cdef uint32_t parse_via_parameter(const uint8_t* data, uint32_t at, uint32_t end
         if via.received.size:
             return 0
         via.received.start, via.received.size = opening, at - opening
+    elif name_size >= 2 and sip_equal_nocase(data + name, b"oc", 2) and (name_size == 2 or data[name + 2] == 45):
+        via.has_overload = True
     return at
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from engine import rules
 from engine._numbers import DialPlan, block_of, is_emergency, number_text, parse_entry
-from engine.numbers import BUILTIN_DIAL_PLANS, CALLING_CODE_BY_REGION, EMERGENCY_CODES, REGION_BY_CALLING_CODE
+from engine.numbers import CALLING_CODE_BY_REGION, EMERGENCY_CODES, REGION_BY_CALLING_CODE
+from engine.packs import BUILTIN_DIAL_PLANS
 
 PLANS = {name: DialPlan(plan) for name, plan in BUILTIN_DIAL_PLANS.items()}
 

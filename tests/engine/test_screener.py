@@ -73,7 +73,7 @@ def names(verdict: Verdict) -> list[str]:
 
 def test_a_clean_call_goes_on(directory: Path) -> None:
     verdict = screener_of(policy_set(), directory).screen(call(CLEAN), NOW_US)
-    assert verdict == Verdict(Action.ACCEPT, Basis.NONE, 0, None, 0, None, (), None, Action.ACCEPT)
+    assert verdict == Verdict(Action.ACCEPT, Basis.NONE, 0, None, 0, None, (), None, Action.ACCEPT, "mobile")
 
 
 @pytest.mark.parametrize(
@@ -448,6 +448,7 @@ def policies(draw: st.DrawFn) -> rules.PolicySet:
         mismatch_points=draw(points),
         label=draw(labels),
         observe=draw(st.integers(0, 4)) == 0,
+        origin=rules.OriginMode.OFF,  # tests/engine/test_origin.py
     )
     return rules.PolicySet(
         trunks=tuple(rules.TrunkPolicy(name=name, policy="default", dial_plan="cn") for name in TRUNKS),

@@ -185,6 +185,12 @@ class Play:
         self.core.transport_failed(lost.token, self.now_us, self.out)
         return self.sent()
 
+    def prove(self, source: tuple[str, int] = CARRIER) -> None:
+        """Has the source acknowledge a rejection: from then on its rejections have transactions."""
+        asks = {"branch": "z9hG4bK-prove", "call_id": "prove", "sent_by": f"{source[0]}:{source[1]}"}
+        (refused,) = self.receive(request(headers=["Proxy-Require: proof"], **asks), source)
+        assert self.receive(request("ACK", to_tag=refused.tag("To"), **asks), source) == []
+
     def questions(self) -> list[tuple[int, str, int | None, str | None, bool]]:
         """What the edge would ask the resolver now."""
         return self.core.take_questions()

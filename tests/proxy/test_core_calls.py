@@ -132,6 +132,7 @@ def test_rejected_by_basis(caller: str, status: int, phrase: str) -> None:
 
 def test_burst_is_network_blocked_with_a_redress_id() -> None:
     play = Play()
+    play.prove()
     replies = [play.receive(request(branch=f"z9hG4bK-{i}", call_id=f"c{i}"))[0] for i in range(6)]
     assert [reply.method for reply in replies[:5]] == ["INVITE"] * 5
     assert replies[5].first_line == "SIP/2.0 603 Network Blocked"
@@ -142,6 +143,7 @@ def test_burst_is_network_blocked_with_a_redress_id() -> None:
 
 def test_reject_is_repeated_until_its_ack_and_the_invite_is_screened_once() -> None:
     play = Play()
+    play.prove()
     invite = request(caller="+862066660000")
     (reply,) = play.receive(invite)
     (again,) = play.receive(invite)
@@ -155,6 +157,7 @@ def test_reject_is_repeated_until_its_ack_and_the_invite_is_screened_once() -> N
 
 def test_reject_never_acknowledged_ends_by_timer_h() -> None:
     play = Play()
+    play.prove()
     play.receive(request(caller="+862066660000"))
     sent = play.wait(33)
     assert len(sent) == 10  # 0.5 1.5 3.5 7.5 11.5 ... 31.5 s

@@ -39,6 +39,7 @@ def test_timer_a_doubles_without_end_until_timer_b() -> None:
 
 def test_timer_g_doubles_to_t2_until_timer_h() -> None:
     play = Play()
+    play.prove()
     (reply,) = play.receive(request(caller=REJECTED))
     assert times(play, reply.data, 40) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert gauge(play, "server_transactions") == 0
@@ -69,6 +70,7 @@ def test_timers_d_and_m_keep_the_invite_client_for_32_s(status: int, gone_s: flo
 
 def test_timer_i_keeps_the_acknowledged_server_for_t4() -> None:
     play = Play()
+    play.prove()
     (reply,) = play.receive(request(caller=REJECTED))
     play.receive(request("ACK", caller=REJECTED, to_tag=reply.tag("To")))
     play.wait(4.999)

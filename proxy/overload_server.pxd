@@ -1,0 +1,35 @@
+# Overload control as a server: how much of what comes can be done, and what clients are told of it (RFC 7339, 7415).
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from proxy.overload_parameters cimport OverloadParameters
+from proxy.sources cimport Source
+
+# The parameters of one response.
+cdef struct OverloadReply:
+    uint8_t algorithm        # ALGORITHM_NONE = the client did not ask
+    uint32_t value
+    uint32_t validity_ms
+    uint64_t sequence
+
+cdef class OverloadServer:
+    cdef double load_part    # of the requests what the processor can take, 0 to 1
+    cdef double room_part    # likewise for transactions and memory
+    cdef double first_share  # of the requests those of category 1
+    cdef double offered_rate # requests per second, as measured when everything was last admitted
+    cdef uint64_t requests   # since `since_us`
+    cdef uint32_t clients    # addresses heard in this interval
+    cdef uint32_t last_clients
+    cdef int64_t since_us
+    cdef uint64_t sequence
+
+    cdef void note_request(self, bint priority, bint new_client) noexcept nogil
+    cdef void note_room(self, double used) noexcept nogil
+    cdef void measure(self, double busy, double queued, int64_t now_us) noexcept nogil
+    cdef double part(self) noexcept nogil
+    # True: this request of a client that takes no part in overload control is refused (RFC 7339 section 5.10.2).
+    cdef bint refuses(self, uint64_t key, bint priority) noexcept nogil
+    # The algorithm that this client is controlled by: its first choice, kept for an hour (RFC 7339 section 5.8).
+    cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil
+    cdef OverloadReply reply(self, uint8_t algorithm) noexcept nogil
+    cdef uint32_t rate(self, double part) noexcept nogil

@@ -1,0 +1,199 @@
+"""S1, S3, O2: floods against the core on a fake clock, and against a running node."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+from proxy.config import Capacity
+from tests.abuse.size import FULL, size
+from tests.live.node import LISTED, Node
+from tests.live.programs import LOOPBACK, Ports, wait_until
+from tests.proxy.playbook import CARRIER, SOFTSWITCH, Datagram, Play, request, response
+
+DENIED = "+862066660000"
+TRANSACTIONS = 4096
+MEMORY_MARGIN = 16_000_000  # the arrays of the tables, of which a flood touches every page
+
+
+def resident_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_servers(play: Play) -> int:
+    play.core.refresh_gauges()
+    return play.counters["server_transactions"]
+
+
+def invite(number: int, caller: str = "") -> bytes:
+    caller = caller or f"+8613{number:09}"
+    return request(caller=caller, branch=f"z9hG4bK-{number:x}", call_id=f"{number:x}@flood", from_tag=f"{number:x}")
+
+
+def answered_call(play: Play) -> tuple[Datagram, bytes]:
+    """A running call, and the BYE that will end it."""
+    (forwarded,) = play.receive(invite(0))
+    ok = response(forwarded, 200, headers=["Contact: <sip:b@198.51.100.20>"])
+    (answer,) = play.receive(ok, SOFTSWITCH)
+    bye = request(
+        "BYE",
+        caller="+8613000000000",
+        call_id="0@flood",
+        from_tag="0",
+        to_tag=answer.tag("To"),
+        branch="z9hG4bK-bye",
+        cseq=2,
+        uri="sip:b@198.51.100.20",
+        headers=[f"Route: {route}" for route in answer.all("Record-Route")],
+    )
+    return answer, bye
+
+
+def flooded(count: int, caller: Callable[[int], str]) -> tuple[Play, list[Datagram], bytes]:
+    """A core with a running call after `count` INVITEs in 30 s; some of the 503s; the BYE of the call."""
+    play = Play(capacity=Capacity(transactions=TRANSACTIONS, calls=TRANSACTIONS, transaction_bytes=64 << 20))
+    _, bye = answered_call(play)
+    play.wait(40)
+    refused: list[Datagram] = []
+    for number in range(1, count + 1):
+        play.now_us += 30_000_000 // count
+        for sent in play.receive(invite(number, caller(number))):
+            if sent.status == 503:
+                refused.append(sent)
+            elif sent.method == "INVITE" and number % 2:
+                play.receive(response(sent, 180), SOFTSWITCH)
+        if number % 1000 == 0:
+            play.core.handle_timer(play.now_us, play.out)
+            play.sent()
+            play.core.note_load(0.5, 0.0, play.now_us)
+            del refused[100:]
+    return play, refused, bye
+
+
+# S1
+
+
+def test_s1_rejected_invites_leave_nothing() -> None:
+    before = resident_bytes(os.getpid())
+    play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: DENIED)
+    play.wait(35)
+    assert open_servers(play) < TRANSACTIONS * 0.01
+    assert all(datagram.all("Retry-After") == [] for datagram in refused)  # beyond flood.invites_per_s
+    assert play.receive(bye)[0].method == "BYE"
+    gc.collect()
+    assert resident_bytes(os.getpid()) - before < MEMORY_MARGIN
+
+
+def test_s1_ringing_invites_fill_what_new_calls_may_have_and_end_with_timer_c() -> None:
+    before = resident_bytes(os.getpid())
+    play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: "")
+    cap = TRANSACTIONS * 7 // 8
+    assert cap * 0.75 <= open_servers(play) <= cap + 1
+    assert refused
+    assert all(datagram.all("Retry-After") == [] for datagram in refused)
+    assert play.receive(bye)[0].method == "BYE"
+    play.wait(185 + 35)  # timer C, and 64*T1 for the CANCEL that nobody answers
+    play.wait(35)  # the 487 that nobody acknowledges
+    assert open_servers(play) < TRANSACTIONS * 0.01
+    play.core.refresh_gauges()
+    assert play.counters["memory_taken"] < 1 << 20
+    assert play.counters["calls_evicted"] == 0
+    assert play.receive(invite(9_999_999))[0].method == "INVITE"
+    gc.collect()
+    assert resident_bytes(os.getpid()) - before < MEMORY_MARGIN
+
+
+def test_s1_a_running_node_is_as_small_as_before(start_node: Callable[..., Node], ports: Ports) -> None:
+    node = start_node(gateway_port=ports.udp())
+    (worker,) = node.workers()
+
+    def flood(count: int, numbers: Iterator[int]) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((LOOPBACK, 0))
+            peer.setblocking(False)
+            for _, number in zip(range(count), numbers, strict=False):
+                caller = LISTED if number % 2 else f"+8613{number:09}"
+                data = request(
+                    caller=caller, branch=f"z9hG4bK-{number:x}", call_id=f"{number:x}", from_tag=f"{number:x}"
+                )
+                try:
+                    peer.sendto(data, (LOOPBACK, node.port))
+                except BlockingIOError:
+                    continue
+                if number % 50 == 0:
+                    time.sleep(0.002)
+
+    numbers = iter(range(1, 10_000_000))
+    flood(1000, numbers)
+    before = resident_bytes(worker)
+    flood(size(20_000, 1_000_000), numbers)
+    wait_until(lambda: node.metric("callsieve_worker_refused_overload_total") > 0, "the room to be full")
+    if FULL:
+        # The softswitch is silent: 408 after 32 s, and 64*T1 for the ACK that never comes.
+        wait_until(lambda: node.metric("callsieve_worker_server_transactions") < 41, "the end of all", 120)
+    assert resident_bytes(worker) - before < MEMORY_MARGIN
+    assert node.healthy()
+    refused = node.metric("callsieve_worker_refused_overload_total")
+    wait_until(
+        lambda: node.metric("callsieve_refused_requests_total", trunk="carrier") >= refused,
+        "what was refused, by trunk",
+    )
+
+
+# S3
+
+
+def test_s3_callers_that_collide_in_an_unkeyed_hash_are_spread_like_any() -> None:
+    """A look-up reads one bucket of fixed size, so what a collision could cost is another's record."""
+    count = size(20_000, 200_000)
+    low = 1 << 20
+
+    def evictions(numbers: list[int]) -> int:
+        play = Play()
+        for number in numbers:
+            play.tables.rate_limiter.conforms(number, play.now_us, 60_000_000, 60_000_000)
+        return play.tables.rate_limiter.table.evictions
+
+    chosen = [86_130_0000_0000 + number * low for number in range(count)]
+    generator = random.Random(1)
+    usual = [86_130_0000_0000 + generator.randrange(1 << 40) for _ in range(count)]
+    assert evictions(chosen) <= 2 * evictions(usual)
+
+
+# O2
+
+
+def test_o2_a_stateless_rejection_costs_a_quarter_of_a_relayed_call_at_most() -> None:
+    """Processor time of the core alone, best of several; a relayed INVITE is its 100, 180 and 200 too."""
+    count = size(2000, 20_000)
+
+    def cpu(caller: Callable[[int], str], relayed: bool) -> float:
+        play = Play(capacity=Capacity(transactions=65_536, calls=65_536))
+        numbers = [invite(number, caller(number)) for number in range(1, count + 1)]
+        spent = 0.0
+        for data in numbers:
+            play.now_us += 20_000
+            start = time.process_time()
+            play.core.receive_datagram(data, CARRIER, 0, play.now_us, play.out)
+            spent += time.process_time() - start
+            (sent,) = play.sent()
+            if not relayed:
+                assert sent.status == 403
+                continue
+            for status in (100, 180, 200):
+                answer = response(sent, status, headers=["Contact: <sip:b@198.51.100.20>"])
+                start = time.process_time()
+                play.core.receive_datagram(answer, SOFTSWITCH, 0, play.now_us, play.out)
+                spent += time.process_time() - start
+                play.sent()
+        return spent
+
+    rejected = min(cpu(lambda number: DENIED, False) for _ in range(3))
+    relayed = min(cpu(lambda number: "", True) for _ in range(3))
+    print(f"O2: a rejection costs {rejected / relayed:.0%} of a relayed call")
+    assert not FULL or rejected / relayed <= 0.25
