@@ -99,7 +99,7 @@ class PlainPhone:
 
     # What both do
 
-    def request(self, call: Call, method: str, body: bytes = b"") -> SipMessage:
+    def request(self, call: Call, method: str, body: bytes = b"", *more: str) -> SipMessage:
         """Within a dialog, or the one that may become it. An ACK has the number of its INVITE (section 13.2.2.4)."""
         call.sequence += method != "ACK"
         lines = [
@@ -113,16 +113,17 @@ class PlainPhone:
             f"Call-ID: {call.call_id}",
             f"CSeq: {call.sequence} {method}",
             f"Contact: {self.contact}",
+            *more,
         ]
         return self._send(lines, body)
 
-    def respond(self, request: SipMessage, status: str, call: Call) -> SipMessage:
+    def respond(self, request: SipMessage, status: str, call: Call, *more: str) -> SipMessage:
         copied = [
             f"{name.title()}: {value}"
             for name, value in request.headers
             if name in ("via", "record-route", "from", "call-id", "cseq")
         ]
-        lines = [f"SIP/2.0 {status}", *copied, f"To: {call.own}", f"Contact: {self.contact}"]
+        lines = [f"SIP/2.0 {status}", *copied, f"To: {call.own}", f"Contact: {self.contact}", *more]
         return self._send(lines, SDP if "INVITE" in request.get("CSeq") and status.startswith("2") else b"")
 
     def expect(self, what: str) -> SipMessage:
