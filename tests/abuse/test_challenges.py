@@ -14,7 +14,7 @@ from tests.live.programs import LOOPBACK
 from tests.live.sipp import CALLEE, CALLER
 from tests.live.wires import UdpWire
 
-# RFC 8760 section 2.5: the topmost of several challenges is the one that the server likes best, so order matters.
+# RFC 8760 section 2.5: of several challenges the topmost is the server's choice: their order is part of what they say.
 CHALLENGES = (
     'WWW-Authenticate: Digest realm="a", nonce="1", algorithm=SHA-512-256, qop="auth"',
     'WWW-Authenticate: Digest realm="a", nonce="2", algorithm=SHA-256, qop="auth"',

@@ -158,7 +158,8 @@ def test_t2_messages_without_end_on_one_connection_hold_up_nobody(clean: tuple[W
         for _ in range(count // 1000):
             end.sendall(one * 1000)
         assert calls.wait() == 0, calls.tail()
-        wait_until(lambda: watched.count("unknown_source") == count, "all to be read", 120)
+        # Beyond what a stranger may cost, they are dropped unread.
+        wait_until(lambda: watched.count("unknown_source") + watched.count("flooded") == count, "all to be taken", 120)
     grown = watched.resident_bytes() - before
     print(f"RSS grew by {grown} bytes")
     assert grown <= 16 << 20

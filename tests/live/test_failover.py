@@ -66,5 +66,6 @@ def test_a_gateway_is_killed_under_load(
     assert len(after) >= CALLS - len(before), "the spare one took all the others"
     assert node.metric("callsieve_worker_failovers_total") >= 1
     assert node.metric("callsieve_ended_calls_total", status="5xx") == 0
-    wait_until(lambda: node.metric("callsieve_target_up", target=f"{LOOPBACK}:{doomed.port}") == 0, "it to be down")
+    target = f"{LOOPBACK}:{doomed.port}"
+    wait_until(lambda: node.metric("callsieve_target_up", target=target) == 0, "it to be seen down")
     assert {decision["action"] for decision in node.decisions(CALLS)} == {"accept"}

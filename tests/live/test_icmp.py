@@ -155,11 +155,11 @@ def test_no_call_waits_for_a_gateway_that_was_killed(
 ) -> None:
     """SIPp through a node whose first target is killed in the middle."""
     first, second = ports.udp(), ports.udp()
-    node = start_node(gateway_port=first, workers=workers)
+    node = start_node(gateway_port=first, workers=workers, calls_a_minute=500)
     text = node.configuration.read_text()
-    spare = f'}}, {{ address = "127.0.0.1:{second}", priority = 2 }}]'
-    text = text.replace(f':{first}" }}]', f':{first}" {spare}')
-    node.configuration.write_text(text.replace("calls = 5", "calls = 500"))
+    with_spare = f' }}, {{ address = "127.0.0.1:{second}", priority = 2 }}]\nprobe ='
+    assert " }]\nprobe =" in text
+    node.configuration.write_text(text.replace(" }]\nprobe =", with_spare))
     assert node.command("reload").returncode == 0
     killed, spare_target = sipp.callee(port=first), sipp.callee(port=second)
     before = sipp.caller(node.port, calls=5)
