@@ -69,7 +69,7 @@ class PlainPhone:
     # What a caller does
 
     def invite(self, callee: str) -> tuple[Call, SipMessage]:
-        """Sends an INVITE; the call, and the request for the ACK of a failure."""
+        """Sends an INVITE; the call, and the request as it went."""
         call = Call(
             call_id=secrets.token_hex(8),
             own=f"<sip:{self._number}@{self._domain}>;tag={secrets.token_hex(4)}",
@@ -84,6 +84,14 @@ class PlainPhone:
         call.remote, call.target = answer.get("To"), _uri(answer.get("Contact"))
         call.routes = call.routes or list(reversed(_values(answer, "Record-Route")))
         self.request(call, "ACK")
+        return answer
+
+    def refused(self, call: Call, invite: SipMessage, status: str) -> SipMessage:
+        """Waits for this final answer to our INVITE and acknowledges it, in the same transaction (section 17.1.1.3)."""
+        answer = self.expect(status)
+        copied = [f"{name.title()}: {invite.get(name)}" for name in ("Via", "From", "Call-ID", "Max-Forwards")]
+        start_line = invite.start_line.replace("INVITE", "ACK", 1)
+        self._send([start_line, *copied, f"To: {answer.get('To')}", f"CSeq: {call.sequence} ACK"], b"")
         return answer
 
     # What a callee does

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.live.node import Node, Setup
+from tests.live.node import LISTED, Node, Setup
 from tests.live.plain_phone import SDP, PlainPhone
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLEE
@@ -68,6 +69,12 @@ class Crossing:
         tls = self.trust if inbound in ("tls", "wss") else None
         return (WebSocketWire if inbound in ("ws", "wss") else StreamWire)(peer, source, tls)
 
+    def callee(self, outbound: str) -> PlainPhone:
+        """The one that the transport leads to; what an earlier call that failed has left is gone."""
+        while self.callees[outbound].receive(0) is not None:
+            pass
+        return PlainPhone(self.callees[outbound], CALLEE, self.host)
+
 
 Start = Callable[..., Crossing]
 
@@ -115,7 +122,7 @@ def _crossing(directory: Path, ports: Ports, host: str, sources: dict[str, str])
     for outbound, source in sources.items():
         more += TRUNK.format(source=source, gateway=outbound)
         more += GATEWAY.format(gateway=outbound, address=callees[outbound].place, transport=outbound)
-    node = Node(directory, ports, ports.udp(), Setup(more=more, calls_a_minute=1000))
+    node = Node(directory, ports, ports.udp(), Setup(more=more))
     return Crossing(node, places, callees, sources, trust, host)
 
 
@@ -132,13 +139,40 @@ def test_a_call_over_ipv6(start_crossing: Start, outbound: str) -> None:
         call_through(crossing, inbound, outbound, who_ends)
 
 
+@pytest.mark.parametrize("inbound", INBOUND)
+def test_a_rejection_by_each_basis(crossing: Crossing, inbound: str) -> None:
+    wire = crossing.caller(inbound, "udp")
+    softswitch = crossing.callee("udp")
+
+    def caller(number: str) -> PlainPhone:
+        return PlainPhone(wire, number, f"{crossing.host}:{crossing.ports[inbound]}")
+
+    for number in (LISTED, "+8600"):  # the operator's list, a number that cannot exist
+        phone = caller(number)
+        phone.refused(*phone.invite(CALLEE), "403")
+    often = caller(next_number())
+    for _ in range(5):
+        sent = often.invite(CALLEE)
+        call, invite = softswitch.rung()
+        softswitch.respond(invite, "486 Busy Here", call)
+        often.refused(*sent, "486")
+        softswitch.expect("ACK")
+    sixth = often.refused(*often.invite(CALLEE), "603")
+    assert sixth.start_line == "SIP/2.0 603 Network Blocked"
+    wire.close()
+
+    def bases() -> set[str]:
+        verdicts = json.loads(crossing.node.get("/v1/counters")[1])["verdicts"]
+        return {verdict["basis"] for verdict in verdicts if verdict["action"] == "reject"}
+
+    wait_until(lambda: bases() == {"policy", "invalid", "analytics"}, "every basis to be counted")
+
+
 def call_through(crossing: Crossing, inbound: str, outbound: str, who_ends: str) -> None:
     domain = f"[{crossing.host}]" if ":" in crossing.host else crossing.host
     wire = crossing.caller(inbound, outbound)
-    while crossing.callees[outbound].receive(0) is not None:
-        pass  # what an earlier call that failed has left
-    caller = PlainPhone(wire, f"+8613800{next(_numbers):06}", f"{domain}:{crossing.ports[inbound]}")
-    callee = PlainPhone(crossing.callees[outbound], CALLEE, domain)
+    caller = PlainPhone(wire, next_number(), f"{domain}:{crossing.ports[inbound]}")
+    callee = crossing.callee(outbound)
     sent, invite = caller.invite(CALLEE)
     received, arrived = callee.rung()
     assert arrived.all("Via")[0].startswith(f"SIP/2.0/{outbound.upper()} ")
@@ -168,6 +202,11 @@ def call_through(crossing: Crossing, inbound: str, outbound: str, who_ends: str)
         callee.expect("200")
     wire.close()
     wait_until(lambda: crossing.node.metric("callsieve_worker_calls") == 0, "the call to be over")
+
+
+def next_number() -> str:
+    """A caller of whom nothing is known."""
+    return f"+8613800{next(_numbers):06}"
 
 
 _numbers = itertools.count(138_000)
