@@ -221,6 +221,14 @@ cdef class ProxyCore(RequestProcessing):
         self.transactions.end_client(client)
         return True
 
+    def leave_target(self, uint16_t gateway, uint16_t target, int64_t now_us, Outbox out):
+        """A target has gone down: what only rings there goes to the next one; how many calls."""
+        cdef uint32_t left
+        self.out = out
+        with nogil:
+            left = self.on_target_down(gateway, target, now_us)
+        return left
+
     def target_health(self):
         """(gateway, target, up) of every target."""
         cdef uint32_t g

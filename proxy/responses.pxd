@@ -34,6 +34,7 @@ cdef class ResponseProcessing(ResponseContext):
     cdef bint leads_on(
         self, const ClientTransaction* client, uint16_t status, const Message* message
     ) noexcept nogil
+    cdef uint32_t on_target_down(self, uint16_t gateway, uint16_t target, int64_t now_us) noexcept nogil
     cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil
     cdef bint send_again(

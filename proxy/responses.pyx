@@ -367,6 +367,24 @@ cdef class ResponseProcessing(ResponseContext):
         if is_over:
             self.on_branch_ended(server, client, 408, NULL, now_us)
 
+    # Calls that only ring at a target that has gone down ring at the next one, as if the target had stayed silent; how
+    # many. The old branch is cancelled, should somebody be there after all. Without another target they ring on.
+    cdef uint32_t on_target_down(self, uint16_t gateway, uint16_t target, int64_t now_us) noexcept nogil:
+        cdef ClientTransaction* c
+        cdef uint32_t client, server, left = 0
+        for client in range(1, self.transactions.capacity + 1):
+            c = &self.transactions.clients[client]
+            if c.state != STATE_PROCEEDING or c.machine != INVITE_CLIENT or c.gateway != gateway or c.target != target:
+                continue
+            if c.routing != self.router.routing.generation or c.flags & (CLIENT_ABANDONED | CLIENT_CANCEL_SENT):
+                continue
+            server = self.server_of(c)
+            if server and self.try_next_target(server, client, now_us):
+                c.flags |= CLIENT_ABANDONED
+                self.cancel_client(client, now_us)
+                left += 1
+        return left
+
     # Timers B and F, timer C, and a CANCEL that brought no final response (RFC 3261 sections 16.8, 9.1).
     cdef void on_client_timeout(self, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]

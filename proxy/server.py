@@ -103,6 +103,7 @@ class Worker:
         self._trunk_names: list[str] = []
         self._refused: Counter[str] = Counter()  # by trunk, not reported yet
         self._health: tuple[Target, ...] = ()
+        self._down: set[tuple[int, int, int]] = set()  # (generation, gateway, target)
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
         """Serves until SIGTERM, then drains for drain_s at most."""
@@ -262,6 +263,7 @@ class Worker:
         while True:
             await asyncio.sleep(_HEALTH_S)
             self._note_refused()
+            self._leave_what_is_down()
             texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
             health = tuple(
                 Target(self._gateway_names[gateway], texts[gateway][target], up)
@@ -269,6 +271,16 @@ class Worker:
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
+
+    def _leave_what_is_down(self) -> None:
+        """Once for each target that goes down; at a reload those that are down are looked at again."""
+        down = {(self._generation, gateway, target) for gateway, target, up in self._core.target_health() if not up}
+        for _, gateway, target in down - self._down:
+            if calls := self._edge.leave_target(gateway, target):
+                name = self._gateway_names[gateway]
+                self._log.warning("ringing calls go to the next target", gateway=name, calls=calls)
+                self._arm()
+        self._down = down
 
     def _note_refused(self) -> None:
         for trunk, count in self._core.take_refused().items():

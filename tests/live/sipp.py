@@ -72,7 +72,7 @@ class SippFactory:
     ) -> Sipp:
         """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call."""
         port = port or self._ports.udp()
-        arguments = ["-i", LOOPBACK, "-p", str(port), "-t", transport, "-skip_rlimit"]
+        arguments = ["-i", LOOPBACK, "-p", str(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
         return self._start(arguments, scenario, {"ring_ms": str(ring_ms)})
 
     def caller(

@@ -212,6 +212,45 @@ def test_target_given_up_that_rings_late_is_cancelled() -> None:
     assert (cancel.method, cancel.to) == ("CANCEL", SOFTSWITCH)
 
 
+def test_call_that_rings_at_a_target_gone_down_rings_at_the_next() -> None:
+    play = Play()
+    first = forwarded(play)
+    play.receive(response(first, 180), SOFTSWITCH)
+    assert play.core.leave_target(0, 0, play.now_us, play.out) == 1
+    sent = play.sent()
+    assert {(d.method, d.to) for d in sent} == {("INVITE", SPARE), ("CANCEL", SOFTSWITCH)}
+    assert play.core.leave_target(0, 0, play.now_us, play.out) == 0, "once"
+    (second,) = (d for d in sent if d.method == "INVITE")
+    (ack,) = play.receive(response(first, 487), SOFTSWITCH)
+    assert (ack.method, ack.to) == ("ACK", SOFTSWITCH)
+    play.receive(response(second, 180), SPARE)
+    (ok,) = play.receive(response(second, 200), SPARE)
+    assert (ok.status, ok.to) == (200, CARRIER)
+
+
+def test_call_that_rings_at_the_last_target_rings_on() -> None:
+    play = Play()
+    first = forwarded(play)
+    play.receive(response(first, 180), SOFTSWITCH)
+    play.core.leave_target(0, 0, play.now_us, play.out)
+    second = next(d for d in play.sent() if d.method == "INVITE")
+    play.receive(response(second, 180), SPARE)
+    assert play.core.leave_target(0, 1, play.now_us, play.out) == 0
+    assert play.sent() == []
+    (ok,) = play.receive(response(second, 200), SPARE)
+    assert ok.status == 200
+
+
+def test_calls_answered_or_of_another_target_stay_where_they_are() -> None:
+    play = Play()
+    first = forwarded(play)
+    play.receive(response(first, 180), SOFTSWITCH)
+    assert play.core.leave_target(0, 1, play.now_us, play.out) == 0
+    play.receive(response(first, 200), SOFTSWITCH)
+    assert play.core.leave_target(0, 0, play.now_us, play.out) == 0
+    assert play.sent() == []
+
+
 def test_503_moves_the_call_to_the_next_target_at_once() -> None:
     play = Play()
     sent = play.receive(response(forwarded(play), 503), SOFTSWITCH)
