@@ -37,6 +37,7 @@ _TOLD_ONCE_S = 0.5
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
 _STEADY_S = 10.0  # a child that lived so long starts again without delay
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 _START_ATTEMPTS = 3  # a node with a child that cannot start so often is given up
 
 
@@ -100,7 +101,10 @@ class Child:
                 return
             lived_s = time.monotonic() - started_s
             steady = lived_s > _STEADY_S
-            self.starts_failed = 0 if steady else self.starts_failed + 1
+            if steady or status in _KILLED:
+                self.starts_failed = 0  # somebody ended it; it could start
+            else:
+                self.starts_failed += 1
             backoff_s = _FIRST_BACKOFF_S if steady else min(backoff_s * 2, _LAST_BACKOFF_S)
             self._log.error("ended, starting it again", status=status, lived_s=round(lived_s, 1), in_s=backoff_s)
             await asyncio.sleep(backoff_s)

@@ -36,12 +36,15 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -
         time.sleep(0.02)
     return value
 
+FIRST_PORT = 5100
+LAST_PORT = 8800  # SIPp takes its control ports from 8888 on
+
 
 class Ports:
     """Ports of 127.0.0.1 that nobody holds, never the same twice. Four digits: sipsak cuts off a fifth."""
 
     def __init__(self) -> None:
-        self._untried = iter(random.sample(range(5100, 10_000), 4900))
+        self._untried = iter(random.sample(range(FIRST_PORT, LAST_PORT), LAST_PORT - FIRST_PORT))
 
     def udp(self) -> int:
         return self._free(socket.SOCK_DGRAM)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from tests.live.programs import LOOPBACK, Ports, Program, require
+from tests.live.programs import FIRST_PORT, LOOPBACK, Ports, Program, require
 
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLER = "+8613800138000"  # nothing is known of it
@@ -72,7 +72,7 @@ class SippFactory:
     ) -> Sipp:
         """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call."""
         port = port or self._ports.udp()
-        arguments = ["-i", LOOPBACK, "-p", str(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
+        arguments = ["-i", LOOPBACK, *_ports_of(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
         return self._start(arguments, scenario, {"ring_ms": str(ring_ms)})
 
     def caller(
@@ -98,7 +98,7 @@ class SippFactory:
         from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
         loopback address to call from; transport: as in `callee`; host: of the proxy.
         """
-        arguments = [f"{host}:{proxy_port}", "-p", str(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
+        arguments = [f"{host}:{proxy_port}", *_ports_of(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
         arguments += ["-t", transport, "-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]
@@ -129,3 +129,8 @@ def _parse_block(block: str) -> Message:
     pairs = (line.partition(":") for line in lines)
     headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
     return Message("received" in direction, start_line, headers)
+
+
+def _ports_of(port: int) -> list[str]:
+    """SIP and media ports of one SIPp. Left to themselves, two that start together race for the same media ports."""
+    return ["-p", str(port), "-mp", str(10_000 + 4 * (port - FIRST_PORT))]
