@@ -1,4 +1,7 @@
-"""A gateway killed in the middle of load: no call is lost that had not been answered by then."""
+"""A gateway killed in the middle of load: no call is lost that it had not answered in any way.
+
+The gateways answer without ringing: a call that rings at a gateway when it dies waits for timer C (RFC 3261 section 16.8).
+"""
 
 from __future__ import annotations
 
@@ -50,8 +53,8 @@ def test_a_gateway_is_killed_under_load(
     start_node: Callable[..., Node], sipp: SippFactory, ports: Ports, transport: str
 ) -> None:
     way = "t1" if transport == "tcp" else "u1"
-    doomed = sipp.callee("uas_answers", port=ports.tcp(), transport=way)
-    spare = sipp.callee("uas_answers", port=ports.tcp(), transport=way)
+    doomed = sipp.callee("uas_answers_at_once", port=ports.tcp(), transport=way)
+    spare = sipp.callee("uas_answers_at_once", port=ports.tcp(), transport=way)
     more = PAIR.format(first=doomed.port, second=spare.port, transport=transport)
     node = start_node(ports.udp(), more=more)
     caller = sipp.caller(node.port, "uac_answered", callee=PROTECTED_CALLEE, source=SOURCE, calls=CALLS, rate=RATE)
