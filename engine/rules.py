@@ -65,7 +65,7 @@ class OriginAction(StrEnum):
     OWN = "own"  # accepted if the number is on an `own` list of the trunk, else rejected
 
 
-class OriginMode(StrEnum):
+class Mode(StrEnum):
     OFF = "off"
     OBSERVE = "observe"
     ENFORCE = "enforce"
@@ -188,7 +188,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     mismatch_points: int = 0  # From and the trusted P-Asserted-Identity name different numbers
     label: str | None = None  # what a call is tagged with by score
     observe: bool = False
-    origin: OriginMode = OriginMode.OBSERVE  # number class against trunk class
+    origin: Mode = Mode.OBSERVE  # number class against trunk class
+    subscribers: Mode = Mode.ENFORCE  # the callee's own will
 
 
 class Label(Struct, frozen=True, kw_only=True):
@@ -205,6 +206,19 @@ class Reputation(Struct, frozen=True, kw_only=True):
     refused_points: int = 60
     complaint_points: int = 150
     block_share: float = 0.1  # share of the points that a caller's block of 100 inherits
+
+
+class Subscribers(Struct, frozen=True, kw_only=True):
+    """What the wishes of subscribers mean. time_zone: of their quiet hours, a name of the IANA database.
+
+    high_frequency: calls within high_frequency_s that are too many, by how soon the subscriber wants protection.
+    pair_points: what refusals of a caller's block must be worth, so that the callee is spared its calls; 0 = never.
+    """
+
+    time_zone: str = "UTC"
+    high_frequency: tuple[int, int, int, int] = (5, 10, 20, 50)
+    high_frequency_s: float = 600.0
+    pair_points: int = 100
 
 
 class StatusByBasis(Struct, frozen=True, kw_only=True):
@@ -246,3 +260,4 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     dial_plans: tuple[DialPlan, ...] = ()
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()
+    subscribers: Subscribers = Subscribers()

@@ -25,6 +25,7 @@ from engine.rules import (
     Reputation,
     StatusByBasis,
     Struct,
+    Subscribers,
 )
 
 
@@ -365,6 +366,7 @@ class Configuration(
     flood: Flood = Flood()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
+    subscribers: Subscribers = Subscribers()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()

@@ -163,7 +163,7 @@ WARNINGS = [
     (base(origin=(origin("mobile"),), trunks=(trunk(dial_plan="generic"),)), "origin[#1]", "no trunk is screened"),
     (base(origin=(origin("mobile"),), trunks=(trunk(trunk_class="intl"),)), "origin[#1]", "no trunk is screened"),
     (
-        base(origin=(origin("mobile"),), policies=(Policy(name="default", origin=rules.OriginMode.OFF),)),
+        base(origin=(origin("mobile"),), policies=(Policy(name="default", origin=rules.Mode.OFF),)),
         "origin[#1]",
         "no trunk is screened",
     ),
