@@ -7,7 +7,7 @@ from engine._image cimport MAX_LIMITS, ImageRecord, ImageTrunk, ImageView, Polic
 from engine._rate_limiter cimport RateLimiter
 from engine._reputation cimport ReputationCache
 from engine._siphash cimport SipKey
-from engine._subscriber_will cimport SubscriberWill, WillKeys
+from engine._subscriber_will cimport SubscriberWill
 from engine._table cimport Table
 
 cdef enum OutcomeKind:
@@ -61,7 +61,7 @@ cdef struct Decision:
     int observed_score               # with the points of rules that only observe
     uint16_t observed_rule
     uint16_t class_rule              # that names the class of the caller's number
-    WillKeys will_keys
+    uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
     bint count
     bint numbered                    # the caller has a number to know it by
     bint protected_caller

@@ -363,13 +363,14 @@ cdef bint refused(const ImageView* policy, Decision* d, SubscriberWill wills) no
         return False
     call.caller = d.attempt.caller
     call.callee = d.attempt.callee
+    call.pair = d.pair
     call.now_us = d.now_us
     call.segments = segments_of(policy, d)
     call.suspect_from = d.trunk.tag_from
     call.numbered = d.numbered
     call.withheld = is_withheld(d)
     call.count = d.count
-    wills.read(policy, &call, &d.will_keys, &will)
+    wills.read(policy, &call, &will)
     if will.pair_points:
         trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, will.pair_points)
     if will.allows:
@@ -627,7 +628,7 @@ cdef class Screener:
             if d.limit_keys[i]:
                 limiter_prefetch(&self.limiter.view, d.limit_keys[i])
         if d.trunk.subscribers != MODE_OFF and has_digits(attempt.callee):
-            self.wills.prefetch(policy, attempt.caller if d.numbered else 0, attempt.callee, &d.will_keys)
+            d.pair = self.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee)
         # Last, because a trie has to read a little before it knows what to fetch.
         if d.numbered:
             trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)

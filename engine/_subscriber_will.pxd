@@ -11,17 +11,13 @@ from engine._table cimport Table
 cdef struct WillCall:
     number_t caller
     number_t callee
+    uint64_t pair            # from `prefetch`
     int64_t now_us
     uint16_t segments        # of the caller's number: Segment, and SEGMENT_COMMERCIAL
     uint16_t suspect_from    # points from which the caller's category counts
     bint numbered            # the caller has a number to know it by
     bint withheld            # and does not show it
     bint count
-
-cdef struct WillKeys:
-    uint64_t own_entry       # 0 = there is nothing to look up
-    uint64_t pair
-    uint64_t high_frequency
 
 cdef struct Will:
     uint16_t refused_by      # BuiltinRule, NO_RULE = not refused
@@ -41,7 +37,8 @@ cdef class SubscriberWill:
     cdef Table limiter
     cdef Table reputation
 
-    # Starts the memory fetches that `read` will wait for. The caller's key is 0 if it has no number.
-    cdef void prefetch(self, const ImageView* policy, number_t caller, number_t callee, WillKeys* keys) noexcept nogil
-    cdef void read(self, const ImageView* policy, const WillCall* call, const WillKeys* keys, Will* will) noexcept nogil
+    # Starts the memory fetches that `read` waits for, and returns the pair's key; 0 for a caller without a number (0).
+    # What only few callees have, own entries and a count of calls, is fetched when the callee turns out to have it.
+    cdef uint64_t prefetch(self, number_t caller, number_t callee) noexcept nogil
+    cdef void read(self, const ImageView* policy, const WillCall* call, Will* will) noexcept nogil
     cdef void remember(self, number_t caller, number_t callee, int64_t now_us, uint32_t points) noexcept nogil

@@ -12,6 +12,7 @@ from engine._decision cimport (
     CATEGORY_LOAN,
     CATEGORY_NONE,
     CATEGORY_SALES,
+    KIND_SHORT,
     NO_RULE,
     number_t,
 )
@@ -30,9 +31,9 @@ from engine._image cimport (
     ImageView,
     local_half_hour,
 )
-from engine._numbers cimport number_digits
+from engine._numbers cimport number_block, number_digits, number_kind
 from engine._pairs cimport PairMemory, pair_add, pair_key, pair_prefetch, pair_read
-from engine._rate_limiter cimport RateLimiter, limiter_conforms, limiter_prefetch
+from engine._rate_limiter cimport RateLimiter, limiter_conforms
 from engine._reputation cimport ReputationCache, ReputationEntry, reputation_read
 from engine._subscriber_lists cimport (
     OWN_ALLOW,
@@ -41,7 +42,6 @@ from engine._subscriber_lists cimport (
     OwnEntry,
     SubscriberLists,
     own_entry_key,
-    own_entry_prefetch,
     own_entry_read,
 )
 from engine._subscribers cimport (
@@ -59,6 +59,7 @@ from engine._subscribers cimport (
     wants_no_sales,
 )
 
+cdef uint64_t SHORT_CODES = 1ULL << 59        # above all digits; the same as in engine.subscribers
 cdef uint64_t SPREAD = 0x9E3779B97F4A7C15     # odd, so that multiplying by it keeps words apart
 
 
@@ -88,18 +89,24 @@ cdef bint heed(const OwnEntry* entry, uint8_t category, Will* will) noexcept nog
     return True
 
 
+# A prefix in own entries: short codes have prefixes of their own, so that +86* does not hold CN:95588.
+cdef number_t own_prefix(number_t caller, int dropped) noexcept nogil:
+    return number_block(caller, dropped) | (SHORT_CODES if number_kind(caller) == KIND_SHORT else 0)
+
+
 cdef void read_own_entries(
-    Table lists, uint64_t word, const WillCall* call, uint64_t key, uint8_t category, Will* will
+    Table lists, uint64_t word, const WillCall* call, uint8_t category, Will* will
 ) noexcept nogil:
     cdef uint32_t lengths = own_prefix_lengths(word)
     cdef int digits = number_digits(call.caller), length
+    cdef uint64_t key = own_entry_key(&lists.view, call.callee, call.caller)
     cdef OwnEntry entry = own_entry_read(&lists.view, key, call.now_us)
     if heed(&entry, category, will):
         return
     for length in range(min(digits, 14), 0, -1):
         if not lengths >> length & 1:
             continue
-        key = own_entry_key(&lists.view, call.callee, number_block(call.caller, digits - length))
+        key = own_entry_key(&lists.view, call.callee, own_prefix(call.caller, digits - length))
         entry = own_entry_read(&lists.view, key, call.now_us)
         if heed(&entry, category, will):
             return
@@ -139,17 +146,16 @@ cdef class SubscriberWill:
         self.limiter = limiter.table
         self.reputation = reputation.table
 
-    cdef void prefetch(self, const ImageView* policy, number_t caller, number_t callee, WillKeys* keys) noexcept nogil:
+    cdef uint64_t prefetch(self, number_t caller, number_t callee) noexcept nogil:
+        cdef uint64_t pair
         subscriber_prefetch(&self.subscribers.view, callee)
-        keys.high_frequency = policy.settings.high_frequency_hash ^ callee * SPREAD
-        limiter_prefetch(&self.limiter.view, keys.high_frequency)
-        if caller:
-            keys.own_entry = own_entry_key(&self.lists.view, callee, caller)
-            own_entry_prefetch(&self.lists.view, keys.own_entry)
-            keys.pair = pair_key(&self.pairs.view, callee, pair_block(caller))
-            pair_prefetch(&self.pairs.view, keys.pair)
+        if caller == 0:
+            return 0
+        pair = pair_key(&self.pairs.view, callee, pair_block(caller))
+        pair_prefetch(&self.pairs.view, pair)
+        return pair
 
-    cdef void read(self, const ImageView* policy, const WillCall* call, const WillKeys* keys, Will* will) noexcept nogil:
+    cdef void read(self, const ImageView* policy, const WillCall* call, Will* will) noexcept nogil:
         cdef const ImageSettings* settings = policy.settings
         cdef uint64_t word = subscriber_read(&self.subscribers.view, call.callee)
         cdef uint8_t category
@@ -159,8 +165,8 @@ cdef class SubscriberWill:
         will.allows = will.consents = False
         if word:
             category = known_category(self.reputation, call)
-            if has_own_lists(word) and keys.own_entry:
-                read_own_entries(self.lists, word, call, keys.own_entry, category, will)
+            if has_own_lists(word) and call.numbered:
+                read_own_entries(self.lists, word, call, category, will)
             if will.refused_by == NO_RULE:
                 will.refused_by = refused_kind(policy, word, call, category)
                 if will.consents:
@@ -170,7 +176,7 @@ cdef class SubscriberWill:
         level = high_frequency_class(word)
         if level and not limiter_conforms(
             self.limiter,
-            keys.high_frequency,
+            settings.high_frequency_hash ^ call.callee * SPREAD,
             call.now_us,
             settings.high_frequency_increment_us[level - 1],
             settings.high_frequency_tolerance_us[level - 1],
@@ -178,8 +184,8 @@ cdef class SubscriberWill:
         ):
             will.refused_by = RULE_SUBSCRIBER_HIGH_FREQUENCY
             return
-        if keys.pair and settings.pair_points:
-            will.pair_points = pair_read(self.pairs, keys.pair, call.now_us)
+        if call.pair and settings.pair_points:
+            will.pair_points = pair_read(self.pairs, call.pair, call.now_us)
             if will.pair_points >= settings.pair_points:
                 will.refused_by = RULE_SUBSCRIBER_PAIR
 

@@ -7,7 +7,7 @@ immutable image; msgspec refuses unknown keys and wrong types and names the offe
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -246,6 +246,24 @@ class TrunkPolicy(Struct, frozen=True, kw_only=True):
     trunk_class: str = "carrier"
     pack: str | None = None
     status: StatusByBasis = StatusByBasis()
+
+
+class PolicyTest(Struct, frozen=True, kw_only=True):
+    """A call and the verdict that it must get; what is left out may be anything.
+
+    at: ISO 8601, UTC without a zone; None = now. calls: so many at once, the last of which is looked at.
+    """
+
+    name: str
+    caller: str
+    callee: str
+    trunk: str
+    at: str | None = None
+    privacy: bool = False
+    calls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    action: Literal["accept", "tag", "divert", "reject", "drop"] | None = None
+    rule: str | None = None
+    status: int | None = None
 
 
 class PolicySet(Struct, frozen=True, kw_only=True):

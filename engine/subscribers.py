@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from engine._numbers import parse_entry
+from engine._numbers import kind_of, parse_entry
 from engine._subscriber_lists import ListEntry
 from engine._subscribers import Preferences
 from engine.tables import Tables
 
 KIND_SHIFT = 60
 KIND_PREFIX = 2
+KIND_SHORT = 3
+SHORT_CODES = 1 << 59  # marks prefixes of short codes: +86* does not hold CN:95588
 MOST_PREFIX_DIGITS = 14
+OWN_ENTRIES = Preferences(own_lists=True, own_prefix_lengths=0x7FFE).pack()  # bits that say what own entries there are
 
 
 class NoRoom(Exception):
@@ -80,4 +83,5 @@ def caller_word(text: str) -> tuple[int, int]:
     digits = len(str(decimal)) - 1
     if digits > MOST_PREFIX_DIGITS:
         raise ValueError(f"{text!r}: a prefix has at most {MOST_PREFIX_DIGITS} digits")
-    return KIND_PREFIX << KIND_SHIFT | decimal, digits
+    short_codes = SHORT_CODES if kind_of(word) == KIND_SHORT else 0
+    return KIND_PREFIX << KIND_SHIFT | short_codes | decimal, digits

@@ -21,6 +21,7 @@ from engine.rules import (
     NumberList,
     OriginRow,
     Policy,
+    PolicyTest,
     PrefixRule,
     Reputation,
     StatusByBasis,
@@ -351,6 +352,7 @@ class Configuration(
         "limits": "limit",
         "labels": "label",
         "dial_plans": "dial_plan",
+        "tests": "test",
     },
 ):
     """callsieve.toml with everything it includes. Arrays of tables are singular in TOML: [[listener]], [[trunk]] ..."""
@@ -379,3 +381,4 @@ class Configuration(
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
+    tests: tuple[PolicyTest, ...] = ()  # of the policy, run by `callsieve check`

@@ -155,6 +155,13 @@ def test_the_longest_own_entry_wins(screener: Screener, entries: dict[str, str],
     assert asked(screener)[2] == rule
 
 
+def test_prefixes_of_numbers_and_of_short_codes_are_kept_apart(screener: Screener) -> None:
+    store(screener).set_entry(CALLEE, "+86*", ListEntry(deny=True))
+    assert (asked(screener)[2], asked(screener, BANK)[2]) == ("subscriber-deny", None)
+    store(screener).set_entry(CALLEE, "CN:955*", ListEntry(deny=True))
+    assert (asked(screener, BANK)[2], asked(screener, CALL_CENTRE)[2]) == ("subscriber-deny", None)
+
+
 def test_own_entries_end(screener: Screener) -> None:
     today = NOON_US // DAY
     store(screener).set_entry(CALLEE, MOBILE, ListEntry(deny=True, last_day=today))
