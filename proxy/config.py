@@ -241,6 +241,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     listeners: names of those that its calls come in by; none = any. route: [[gateway]]s in the order in which they are
     tried. Caps of 0 are none; they hold for all workers together.
     tls_names: identities of its certificate (RFC 5922), which tell it wherever it connects from.
+    methods_denied, methods_allowed: what it may not, and may, use outside a dialog, beside the list of proxy.trunks.
     """
 
     name: str
@@ -262,6 +263,8 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     concurrent_calls: ConcurrentCalls = 0
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
+    methods_denied: tuple[str, ...] = ()
+    methods_allowed: tuple[str, ...] = ()
     max_requests_per_s: Rate = 100_000.0  # of one of its addresses, repeats included, before they are read
     max_rejections_per_s: Rate = 1000.0  # that one of its addresses is told; beyond it silence
     overload_control: bool = True  # tell a peer that asks how much it may send (RFC 7339, RFC 7415)

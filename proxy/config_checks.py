@@ -28,6 +28,8 @@ Findings = Iterator[ConfigFinding]
 _SOCKET_PATH_BYTES = 107
 _LONGEST_SOCKET = "/control.sock"
 _MAX_LISTENERS = 16  # MAX_LISTENERS of core.pxd
+_MAX_DENIED = 8  # MAX_NAMED_METHODS of methods.pxd
+_METHOD = re.compile(r"[A-Z0-9.!%*_+`'~-]{1,32}\Z")  # a token without small letters (RFC 3261 section 25.1)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 # RFC 8606 section 4.
 _LOCATIONS = {"U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI"} | {f"LOC-{n}" for n in (6, 8, 9, 11, 12, 13, 14, 15)}
@@ -218,6 +220,20 @@ def _overlaps(
                 yield warning(key, f"{inner} lies within {outer}, which this trunk has already")
 
 
+def _methods(configuration: Configuration) -> Findings:
+    for trunk in configuration.trunks:
+        for key in ("methods_denied", "methods_allowed"):
+            for method in getattr(trunk, key):
+                if not _METHOD.match(method):
+                    yield error(f"trunk[{trunk.name}].{key}", f"{method!r} is no method; they are written in capitals")
+        for method in sorted({"ACK", "CANCEL"} & set(trunk.methods_denied)):
+            yield error(f"trunk[{trunk.name}].methods_denied", f"{method} belongs to an INVITE and cannot be denied")
+        for method in sorted(set(trunk.methods_denied) & set(trunk.methods_allowed)):
+            yield error(f"trunk[{trunk.name}].methods_allowed", f"{method} is in methods_denied too")
+        if len(trunk.methods_denied) > _MAX_DENIED:
+            yield error(f"trunk[{trunk.name}].methods_denied", f"lists more than {_MAX_DENIED}")
+
+
 def _targets(configuration: Configuration) -> Findings:
     own = {parsed for parsed in map(_bound, (row.address for row in configuration.listeners)) if parsed}
     for gateway in configuration.gateways:
@@ -353,6 +369,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     check_tls,
     _admin,
     _sources,
+    _methods,
     _targets,
     check_routes,
     _redress,

@@ -36,5 +36,7 @@ cdef class ProxyCore(RequestProcessing):
     cdef void handle(
         self, Received* received, uint8_t listener, const Address* source, int64_t now_us
     ) noexcept nogil
+    # The beginning of a request that will never arrive. Returns the worker it belongs to if that is another, else -1.
+    cdef int datagram_lost(self, const uint8_t* data, uint32_t size, int64_t now_us) noexcept nogil
     cdef void measure_load(self, double busy, double queued, int64_t now_us) noexcept nogil
     cdef void update_gauges(self) noexcept nogil

@@ -70,8 +70,8 @@ class ProxyCore:
         """The request with this token could not be delivered (RFC 3261 sections 16.9, 18.4)."""
     def note_load(self, busy: float, queued: float, now_us: int) -> None:
         """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
-    def refused_calls(self) -> list[int]:
-        """Requests that were answered 503, by trunk, since the routing in force came into force."""
+    def take_refused(self) -> dict[int, int]:
+        """Requests answered 503 for want of room or over a limit since the last time, by index of their trunk."""
     def take_events(self) -> bytes:
         """The oldest events as concatenated C records, b"" when there are none."""
     def probe(self, gateway: int, target: int, now_us: int, out: Outbox) -> int:

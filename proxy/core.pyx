@@ -29,11 +29,20 @@ from proxy.key_index cimport prefetch_key
 from proxy.memory cimport taken
 from proxy.outbox cimport MAX_DATAGRAM, Writer, put
 from proxy.own_addresses cimport ListenerEntry
+from proxy.quoted_request cimport quoted_via
 from proxy.router cimport Router
-from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable
+from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN, GatewayEntry, RoutingTable, TrunkEntry
 from proxy.sip.address cimport address_from_python
 from proxy.sip.message cimport MAX_HEADERS, METHOD_ACK, METHOD_OPTIONS, OWN_BYTES, OWN_HEADERS, parse_message
-from proxy.sip.transaction cimport BRANCH_SIZE, CLIENT_PROBE, NON_INVITE_CLIENT, STATE_PROCEEDING, STATE_TRYING
+from proxy.sip.transaction cimport (
+    BRANCH_SIZE,
+    CLIENT_PROBE,
+    NON_INVITE_CLIENT,
+    STATE_PROCEEDING,
+    STATE_TRYING,
+    branch_worker,
+)
+from proxy.sip.via cimport Via
 
 
 cdef class ProxyCore(RequestProcessing):
@@ -103,10 +112,17 @@ cdef class ProxyCore(RequestProcessing):
         """What the edge measured since the last time: busy part of a processor, filled part of the receive buffers."""
         self.measure_load(busy, queued, now_us)
 
-    def refused_calls(self):
-        """Requests that were answered 503, by trunk, since the routing in force came into force."""
+    def take_refused(self):
+        """Requests answered 503 for want of room or over a limit since the last time, by index of their trunk."""
         cdef uint32_t i
-        return [self.router.routing.trunks[i].refused for i in range(self.router.routing.trunk_count)]
+        cdef TrunkEntry* trunks
+        if self.router.routing is None:
+            return {}
+        trunks = self.router.routing.trunks
+        refused = {i: trunks[i].refused for i in range(self.router.routing.trunk_count) if trunks[i].refused}
+        for i in refused:
+            trunks[i].refused = 0
+        return refused
 
     def take_events(self):
         """The oldest events as concatenated C records, b"" when there are none."""
@@ -305,6 +321,20 @@ cdef class ProxyCore(RequestProcessing):
         if incoming.peer.kind != PEER_UNKNOWN and message.method != METHOD_ACK:
             incoming.key = 0
             self.answer(&incoming, <uint16_t>received.status, received.reason)
+
+    cdef int datagram_lost(self, const uint8_t* data, uint32_t size, int64_t now_us) noexcept nogil:
+        cdef Via via
+        cdef uint32_t client
+        cdef int worker
+        if not quoted_via(data, size, &via):
+            return -1
+        worker = branch_worker(data + via.branch.start, via.branch.size)
+        if worker != self.worker:
+            return worker if worker < self.workers else -1
+        client = self.transactions.find_client(data + via.branch.start, via.branch.size)
+        if client:
+            self.on_transport_failed(client, now_us)
+        return -1
 
     cdef void measure_load(self, double busy, double queued, int64_t now_us) noexcept nogil:
         self.load.note_room(self.transactions.used_part())

@@ -65,10 +65,16 @@ class Targets(Note, frozen=True, tag="targets"):
     targets: tuple[Target, ...]
 
 
-Message = Frame | Hello | Swap | Swapped | Targets
+class Refused(Note, frozen=True, tag="refused"):
+    """Worker: requests answered 503 for want of room or over a limit, by trunk, since it said so last."""
 
-_notes: msgspec.json.Decoder[Hello | Swap | Swapped | Targets]
-_notes = msgspec.json.Decoder(Hello | Swap | Swapped | Targets)
+    trunks: dict[str, int]
+
+
+Message = Frame | Hello | Swap | Swapped | Targets | Refused
+
+_notes: msgspec.json.Decoder[Hello | Swap | Swapped | Targets | Refused]
+_notes = msgspec.json.Decoder(Hello | Swap | Swapped | Targets | Refused)
 
 
 def encode_note(note: Note) -> bytes:

@@ -507,7 +507,10 @@ cdef uint8_t* put_callee(uint8_t* at, const Event* event, bint mask) noexcept no
 
 
 cdef uint8_t* put_wire(uint8_t* at, const char* text, Py_ssize_t length, bint mask) noexcept nogil:
-    """Bytes from the wire as a JSON string (RFC 8259 section 7); each ill-formed UTF-8 sequence becomes U+FFFD."""
+    """Bytes from the wire as a JSON string (RFC 8259 section 7).
+
+    Control characters are escaped, those of ISO 6429 and DEL too; each ill-formed UTF-8 sequence becomes U+FFFD.
+    """
     cdef uint8_t copy[EVENT_CALL_ID]
     cdef const uint8_t* source = <const uint8_t*>text
     cdef Py_ssize_t i = 0
@@ -518,7 +521,7 @@ cdef uint8_t* put_wire(uint8_t* at, const char* text, Py_ssize_t length, bint ma
         source = copy
     at = put_text(at, b'"')
     while i < length:
-        if 0x20 <= source[i] < 0x80 and source[i] != c'"' and source[i] != c'\\':
+        if 0x20 <= source[i] < 0x7F and source[i] != c'"' and source[i] != c'\\':
             at[0] = source[i]
             at += 1
             i += 1
@@ -527,7 +530,10 @@ cdef uint8_t* put_wire(uint8_t* at, const char* text, Py_ssize_t length, bint ma
             i += 1
         else:
             size = utf8_size(source + i, length - i)
-            if size > 0:
+            if size == 2 and source[i] == 0xC2 and source[i + 1] < 0xA0:
+                at = put_escaped(at, source[i + 1])      # U+0080 to U+009F: terminals act on them
+                i += 2
+            elif size > 0:
                 memcpy(at, source + i, size)
                 at += size
                 i += size

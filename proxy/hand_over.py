@@ -1,6 +1,7 @@
 """What workers of a node pass to one another, by Unix datagram sockets in the state directory, one a worker.
 
-Messages received that another worker must act on, and messages to send by a connection that another has.
+Messages received that another worker must act on, messages to send by a connection that another has, and requests of
+another that ICMP says are lost.
 """
 
 from __future__ import annotations
@@ -8,17 +9,24 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from enum import IntEnum
 from typing import NamedTuple
 
-_HEAD = struct.Struct("=BBIHB")  # to send?, listener, flow, port, size of ip
+_HEAD = struct.Struct("=BBIHB")  # kind, listener, flow, port, size of ip
 _MAX_BYTES = 65_536 + 64
 MAX_WORKERS = 256
 
 
-class Passed(NamedTuple):
-    """A message with its source, or with its destination if `to_send`. flow: its connection, 0 = none."""
+class Kind(IntEnum):
+    RECEIVED = 0
+    TO_SEND = 1
+    LOST = 2  # the beginning of a request
 
-    to_send: bool
+
+class Passed(NamedTuple):
+    """A message with its source, or with its destination if it is to be sent. flow: its connection, 0 = none."""
+
+    kind: Kind
     listener: int
     ip: str
     port: int
@@ -44,7 +52,7 @@ class HandOver:
     def send(self, worker: int, passed: Passed) -> bool:
         """False: that worker is gone, or its queue is full."""
         ip = passed.ip.encode("ascii")
-        head = _HEAD.pack(passed.to_send, passed.listener, passed.flow, passed.port, len(ip))
+        head = _HEAD.pack(passed.kind, passed.listener, passed.flow, passed.port, len(ip))
         try:
             self._socket.sendto(head + ip + passed.data, self._paths[worker])
         except OSError:
@@ -57,6 +65,6 @@ class HandOver:
             datagram = self._socket.recv(_MAX_BYTES)
         except (BlockingIOError, InterruptedError):
             return None
-        to_send, listener, flow, port, size = _HEAD.unpack_from(datagram)
+        kind, listener, flow, port, size = _HEAD.unpack_from(datagram)
         end = _HEAD.size + size
-        return Passed(bool(to_send), listener, datagram[_HEAD.size : end].decode("ascii"), port, flow, datagram[end:])
+        return Passed(Kind(kind), listener, datagram[_HEAD.size : end].decode("ascii"), port, flow, datagram[end:])

@@ -11,12 +11,13 @@ go on = 404 or 503, indicate and divert = 302 (Ribbon: 300) with Contact, block 
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr
 
 from engine._decision cimport ACTION_ACCEPT, ACTION_DIVERT, ACTION_TAG
 from proxy.outbox cimport literal, put, put_base32, put_decimal
 from proxy.rejection cimport basis_name
 from proxy.routing_table cimport COMPAT_RIBBON, MODE_DIVERT, MODE_INDICATE, MODE_REPORT_ONLY
-from proxy.sip.grammar cimport Slice, equal_literal
+from proxy.sip.grammar cimport CLASS_TOKEN, Slice, equal_literal, sip_is
 from proxy.sip.uri cimport find_parameter
 
 cdef enum:
@@ -28,11 +29,21 @@ cdef Redirect redirect_of(const Redirection* redirection, const Message* message
     cdef Redirect wanted = wanted_redirect(redirection, verdict)
     if wanted == REDIRECT_DIVERT and redirection.divert_count == 0:
         wanted = REDIRECT_INDICATE
-    if wanted == REDIRECT_INDICATE and (
-        redirection.contact_count == 0 or not 0 < message.request_uri.user.size <= MAX_USER
-    ):
+    if wanted == REDIRECT_INDICATE and (redirection.contact_count == 0 or not is_plain_user(message)):
         return REDIRECT_GO_ON
     return wanted
+
+
+# A user part that no reader of our Contact can take for anything else.
+cdef bint is_plain_user(const Message* message) noexcept nogil:
+    cdef Slice user = message.request_uri.user
+    cdef uint8_t c
+    cdef uint32_t i
+    for i in range(user.start, user.start + user.size):
+        c = message.data[i]
+        if not sip_is(c, CLASS_TOKEN) and memchr(b"&=$,;/()", c, 8) == NULL:
+            return False
+    return 0 < user.size <= MAX_USER
 
 
 cdef Redirect wanted_redirect(const Redirection* redirection, const Verdict* verdict) noexcept nogil:

@@ -16,8 +16,12 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_cancel(self, Incoming* incoming) noexcept nogil
     cdef void on_bye(self, Incoming* incoming) noexcept nogil
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil
+    cdef bint is_ping(self, const Message* message) noexcept nogil
+    cdef void answer_options(self, Incoming* incoming) noexcept nogil
+    cdef bint is_closed(self, Incoming* incoming) noexcept nogil
+    cdef bint needs_dialog(self, Incoming* incoming) noexcept nogil
     cdef void on_question(self, Incoming* incoming) noexcept nogil
     cdef bint steers(self, Incoming* incoming) noexcept nogil
-    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil
+    cdef void on_request_of_no_dialog(self, Incoming* incoming) noexcept nogil
     cdef uint16_t fault_of(self, const Message* message) noexcept nogil
     cdef uint16_t return_of(self, Incoming* incoming) noexcept nogil

@@ -5,6 +5,7 @@ and is part of a dialog, a call attempt, or forwarded as it is.
 """
 
 from engine._fastpath cimport OUTCOME_REFUSED
+from libc.string cimport memcpy, strlen
 from proxy.counters cimport (
     ACKS,
     BAD_MESSAGES,
@@ -17,6 +18,7 @@ from proxy.counters cimport (
 )
 from proxy.forwarding cimport standard_reason
 from proxy.loops cimport breadth_of, has_looped, loop_part
+from proxy.methods cimport is_denied
 from proxy.outbox cimport Writer, put, writer_over
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
 from proxy.sip.grammar cimport sip_equal_nocase
@@ -26,15 +28,8 @@ from proxy.sip.message cimport (
     METHOD_ACK,
     METHOD_BYE,
     METHOD_CANCEL,
-    METHOD_INFO,
     METHOD_INVITE,
-    METHOD_MESSAGE,
-    METHOD_NOTIFY,
     METHOD_OPTIONS,
-    METHOD_PUBLISH,
-    METHOD_REFER,
-    METHOD_REGISTER,
-    METHOD_SUBSCRIBE,
 )
 from proxy.sip.transaction cimport (
     DO_RESEND,
@@ -46,13 +41,11 @@ from proxy.sip.transaction cimport (
 )
 from proxy.sip.uri cimport SCHEME_OTHER
 
-# Out-of-dialog methods that a call gateway has no use for; closed by default (403). Unknown methods are relayed
-# (RFC 3261 section 16.3: a proxy must not refuse a method because it does not know it).
-cdef bint is_closed_method(uint8_t method) noexcept nogil:
-    return (
-        method == METHOD_REGISTER or method == METHOD_MESSAGE or method == METHOD_SUBSCRIBE
-        or method == METHOD_PUBLISH or method == METHOD_REFER or method == METHOD_INFO or method == METHOD_NOTIFY
-    )
+# RFC 3261 section 11.2.
+cdef const char* CAPABILITIES = (
+    b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY, MESSAGE\r\n"
+    b"Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n"
+)
 
 
 cdef class RequestProcessing(CallAttempts):
@@ -124,7 +117,6 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_new_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef uint16_t status = self.fault_of(message)
-        cdef int listener
         if status == 420:
             self.answer_with(incoming, 420, b"Bad Extension", write_unsupported(message, self.extra, sizeof(self.extra)))
             return
@@ -132,34 +124,52 @@ cdef class RequestProcessing(CallAttempts):
             status = 400
         if status == 0:
             status = self.return_of(incoming)
+        if status == 200:
+            self.answer_options(incoming)
+            return
         if status:
-            if status >= 300:
-                self.count(BAD_MESSAGES)
+            self.count(BAD_MESSAGES)
             self.answer(incoming, status, standard_reason(status))
             return
         if incoming.peer.kind == PEER_TRUNK and self.router.is_redirected(incoming.peer.index):
             self.on_question(incoming)
-        elif message.to_tag.size and message.method == METHOD_INVITE and not self.is_known_dialog(incoming):
-            self.on_invite_of_no_dialog(incoming)
+        elif message.to_tag.size and self.needs_dialog(incoming) and not self.is_known_dialog(incoming):
+            self.on_request_of_no_dialog(incoming)
         elif message.to_tag.size:
             self.count(IN_DIALOG)
             if message.method == METHOD_BYE:
                 self.on_bye(incoming)
             self.forward_stateful(incoming, 0)
-        elif incoming.peer.kind != PEER_TRUNK:
-            self.count(METHOD_REFUSED)
-            self.answer(incoming, 403, b"Forbidden")
-        elif message.method == METHOD_OPTIONS and message.request_uri.user.size == 0 and self.router.is_own_host(
-            message, &message.request_uri, &listener
-        ):
-            self.answer(incoming, 200, b"OK")
-        elif is_closed_method(message.method) or self.steers(incoming):
+        elif self.is_ping(message):
+            self.answer_options(incoming)
+        elif incoming.peer.kind != PEER_TRUNK or self.is_closed(incoming) or self.steers(incoming):
             self.count(METHOD_REFUSED)
             self.answer(incoming, 403, b"Forbidden")
         elif message.method == METHOD_INVITE:
             self.on_invite(incoming)
         elif self.admits_new(incoming):
             self.forward_stateful(incoming, 0)
+
+    # OPTIONS for this proxy itself.
+    cdef bint is_ping(self, const Message* message) noexcept nogil:
+        cdef int listener
+        return message.method == METHOD_OPTIONS and message.request_uri.user.size == 0 and self.router.is_own_host(
+            message, &message.request_uri, &listener
+        )
+
+    cdef void answer_options(self, Incoming* incoming) noexcept nogil:
+        cdef uint32_t size = <uint32_t>strlen(CAPABILITIES)
+        memcpy(self.extra, CAPABILITIES, size)
+        self.answer_with(incoming, 200, b"OK", size)
+
+    # Denied to this peer outside a dialog.
+    cdef bint is_closed(self, Incoming* incoming) noexcept nogil:
+        return incoming.peer.kind == PEER_TRUNK and is_denied(
+            &self.router.routing.trunks[incoming.peer.index].denied, incoming.message
+        )
+
+    cdef bint needs_dialog(self, Incoming* incoming) noexcept nogil:
+        return incoming.message.method == METHOD_INVITE or self.is_closed(incoming)
 
     # In redirect mode an INVITE asks for a verdict, OPTIONS whether we are there, and there is nothing else to say.
     cdef void on_question(self, Incoming* incoming) noexcept nogil:
@@ -169,7 +179,7 @@ cdef class RequestProcessing(CallAttempts):
         elif message.method == METHOD_INVITE:
             self.on_invite(incoming)
         elif message.method == METHOD_OPTIONS:
-            self.answer(incoming, 200, b"OK")
+            self.answer_options(incoming)
         else:
             self.count(METHOD_REFUSED)
             self.answer(incoming, 403, b"Forbidden")
@@ -181,10 +191,13 @@ cdef class RequestProcessing(CallAttempts):
     cdef bint is_known_dialog(self, Incoming* incoming) noexcept nogil:
         return incoming.route.has_cookie or self.router.calls.find(incoming.message) != 0
 
-    # To-tags are free to invent: without proof of a dialog this would be a call that nobody has screened. A trusted
-    # trunk, which may choose next hops, has it screened as the new call that it is here; anybody else is refused.
-    cdef void on_invite_of_no_dialog(self, Incoming* incoming) noexcept nogil:
-        if incoming.peer.kind == PEER_TRUNK and self.router.routing.trunks[incoming.peer.index].trusted:
+    # To-tags are free to invent: without proof of a dialog an INVITE would be a call that nobody has screened, and any
+    # other that needs one a way around the denied methods. A trusted trunk, which may choose next hops, has an INVITE
+    # screened as the new call that it is here; all else is refused.
+    cdef void on_request_of_no_dialog(self, Incoming* incoming) noexcept nogil:
+        if incoming.message.method == METHOD_INVITE and incoming.peer.kind == PEER_TRUNK and (
+            self.router.routing.trunks[incoming.peer.index].trusted
+        ):
             self.on_invite(incoming)
         else:
             self.answer(incoming, 481, standard_reason(481))

@@ -8,7 +8,11 @@ from proxy.transaction_layer cimport TransactionLayer
 
 cdef class ResponseContext(TransactionLayer):
     # A final response that is not passed on at once. message NULL: the status stands for silence or failed transport.
-    cdef void note_final(self, uint32_t server, uint16_t status, const Message* message) noexcept nogil
+    cdef void note_final(
+        self, uint32_t server, uint32_t client, uint16_t status, const Message* message
+    ) noexcept nogil
+    # A final response that is not passed on has ended the early dialog of its branch (RFC 6228).
+    cdef void tell_early_end(self, uint32_t server, uint32_t client, const Message* message) noexcept nogil
     cdef void add_challenges(self, uint32_t server, const Message* message) noexcept nogil
     # Sends what `note_final` has found best. client: one that still has the request, of which our own answers are made.
     # Returns the status, 0 = nothing was to be said.

@@ -6,6 +6,7 @@ until no branch can bring another.
 
 from proxy.best_response cimport is_better, is_challenge, write_with_challenges
 from proxy.counters cimport INTERNAL_ERRORS
+from proxy.early_dialogs cimport early_dialog, wants_199, write_199
 from proxy.forwarding cimport write_cancel
 from proxy.memory cimport keep, release
 from proxy.outbox cimport OutMessage, Writer, literal, put, put_decimal, writer_over
@@ -37,7 +38,9 @@ cdef enum:
 cdef class ResponseContext(TransactionLayer):
     """Keeps the best final response of a request, sends it, and cancels branches."""
 
-    cdef void note_final(self, uint32_t server, uint16_t status, const Message* message) noexcept nogil:
+    cdef void note_final(
+        self, uint32_t server, uint32_t client, uint16_t status, const Message* message
+    ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef Writer writer
         if not is_better(status, s.best_status):
@@ -49,9 +52,27 @@ cdef class ResponseContext(TransactionLayer):
         if message == NULL:
             return
         self.out.begin(&writer)
-        self.write_passed(&writer, server, message)
+        self.write_passed(&writer, server, client, message)
         if not writer.full:
             keep(&self.transactions.memory, writer.start, <uint32_t>(writer.at - writer.start), &s.best)
+
+    cdef void tell_early_end(self, uint32_t server, uint32_t client, const Message* message) noexcept nogil:
+        cdef ServerTransaction* s = &self.transactions.servers[server]
+        cdef ClientTransaction* c = &self.transactions.clients[client]
+        cdef Writer writer
+        cdef OutMessage* sent
+        cdef const char* reason
+        if c.early == 0 or c.early != early_dialog(message):
+            return
+        c.early = 0
+        if parse_message(c.message.data, c.message.size, &self.kept, &reason) != 0 or not wants_199(&self.kept):
+            return
+        self.out.begin(&writer)
+        write_199(&writer, message)
+        sent = self.out.commit(&writer, s.listener, &s.peer)
+        if sent != NULL:
+            release(&self.transactions.memory, &s.response)
+            keep(&self.transactions.memory, sent.data, sent.size, &s.response)
 
     # RFC 3261 section 16.7 step 7. If there is no room for them, the best stays as it is.
     cdef void add_challenges(self, uint32_t server, const Message* message) noexcept nogil:

@@ -17,6 +17,7 @@ from proxy.counters cimport (
     TIMEOUTS,
     TRANSPORT_FAILURES,
 )
+from proxy.early_dialogs cimport early_dialog
 from proxy.events cimport EVENT_ENDED, Event
 from proxy.forwarding cimport Hop, has_lower_via, write_retarget
 from proxy.memory cimport release
@@ -152,7 +153,8 @@ cdef class ResponseProcessing(ResponseContext):
         if c.flags & (CLIENT_ABANDONED | CLIENT_CANCEL_WANTED) or server == 0:
             self.cancel_client(client, now_us)
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
-            self.pass_response(server, message, now_us)
+            c.early = early_dialog(message) if message.status != 199 else 0
+            self.pass_response(server, client, message, now_us)
 
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
@@ -173,7 +175,7 @@ cdef class ResponseProcessing(ResponseContext):
         if server == 0:
             return
         s = &self.transactions.servers[server]
-        if not self.pass_response(server, message, now_us):
+        if not self.pass_response(server, client, message, now_us):
             return
         release(&self.transactions.memory, &s.best)
         self.cancel_branches(server, now_us)
@@ -226,16 +228,20 @@ cdef class ResponseProcessing(ResponseContext):
         if not self.leads_on(c, status, message):
             s.flags |= SERVER_SETTLED
         elif not c.flags & CLIENT_ABANDONED and self.try_next_target(server, client, now_us):
-            self.note_final(server, status, message)
+            self.note_final(server, client, status, message)
+            if message != NULL:
+                self.tell_early_end(server, client, message)
             return
         is_only = s.best_status == 0 and message != NULL and status != 503 and status != 408
         if is_only and not self.transactions.has_pending(server):
-            self.pass_response(server, message, now_us)
+            self.pass_response(server, client, message, now_us)
         else:
-            self.note_final(server, status, message)
+            self.note_final(server, client, status, message)
             if status >= 600:
                 self.cancel_branches(server, now_us)
             if self.transactions.has_pending(server):
+                if message != NULL:
+                    self.tell_early_end(server, client, message)
                 return
             status = self.send_best(server, client, now_us)
         if s.call:

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport number_t
 from engine._numbers cimport DialPlanRules
+from proxy.methods cimport DeniedMethods
 from proxy.prefix_routes cimport PrefixRoutes, RouteEntry
 from proxy.rate_limit cimport RateLimit
 from proxy.sip.address cimport Address
@@ -61,8 +62,9 @@ cdef struct TrunkEntry:
     Redirection redirection
     uint8_t screen
     uint8_t analytics        # Form
+    DeniedMethods denied     # outside a dialog
     uint8_t overload_control # as a server of this peer
-    uint64_t refused         # requests answered 503, since this routing came into force
+    uint64_t refused         # requests answered 503 that have not been reported yet
     RateLimit requests       # of one of its addresses
     RateLimit answers        # rejections to one of them
     const uint8_t* group     # tgrp of the calls that another trusted peer brings for this trunk (RFC 4904); NULL = none

@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from engine._numbers cimport DialPlan
+from proxy.methods cimport deny_method
 from proxy.prefix_routes cimport MAX_ROUTE_GATEWAYS, NO_ROUTE, PrefixRoutes
 from proxy.rate_limit cimport rate_limit
 from proxy.sip.address cimport address_from_python, address_text, same_host
@@ -168,6 +169,9 @@ cdef class RoutingTable:
             self.set_redirection(&self.trunks[i].redirection, trunk.redirect)
             self.trunks[i].screen = trunk.screen
             self.trunks[i].analytics = forms[trunk.analytics]
+            for method in trunk.denied_methods:
+                self.keep.append(method)
+                deny_method(&self.trunks[i].denied, method)
             self.trunks[i].overload_control = trunk.overload_control
             self.trunks[i].requests = rate_limit(trunk.max_requests_per_s, LIMIT_BURST_S)
             self.trunks[i].answers = rate_limit(trunk.max_rejections_per_s, LIMIT_BURST_S)
@@ -351,6 +355,8 @@ cdef class RoutingTable:
 
 cdef bint retries_on(const GatewayEntry* gateway, uint16_t status) noexcept nogil:
     return gateway.retry_on[(status - 300) >> 6] >> ((status - 300) & 63) & 1
+
+
 def quotable(text):
     """Inside a quoted-string (RFC 3261 section 25.1)."""
     return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

@@ -16,6 +16,7 @@ import gc
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,7 +33,17 @@ from proxy.config_address import parse_host_port
 from proxy.core import ProxyCore
 from proxy.counters import Counters
 from proxy.dns_servers import DnsServers
-from proxy.event_channel import MESSAGE_BYTES, EventSender, Hello, Swap, Swapped, Target, Targets, decode_message
+from proxy.event_channel import (
+    MESSAGE_BYTES,
+    EventSender,
+    Hello,
+    Refused,
+    Swap,
+    Swapped,
+    Target,
+    Targets,
+    decode_message,
+)
 from proxy.logs import Log, open_log
 from proxy.name_service import NameService
 from proxy.resolver import Resolver
@@ -89,6 +100,8 @@ class Worker:
         self._probes: list[asyncio.Task[None]] = []
         self._swaps: asyncio.Queue[int] = asyncio.Queue()
         self._gateway_names: list[str] = []
+        self._trunk_names: list[str] = []
+        self._refused: Counter[str] = Counter()  # by trunk, not reported yet
         self._health: tuple[Target, ...] = ()
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -102,7 +115,7 @@ class Worker:
         self._configure(generation, self._prepare(generation))
         for index, bound in enumerate(self._sockets):
             if bound.type == socket.SOCK_DGRAM:
-                loop.add_reader(bound.fileno(), self._readable, index)
+                loop.add_reader(self._edge.poll_fileno(index), self._readable, index)
         self._streams.start(self._batch_done)
         if self._edge.hand_over_fileno >= 0:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
@@ -218,6 +231,7 @@ class Worker:
 
     def _configure(self, generation: int, prepared: Prepared) -> None:
         """The one point at which a configuration comes into force."""
+        self._note_refused()
         routing, screener, limits = prepared
         self._core.configure(routing, screener, limits)
         self._streams.configure(routing)
@@ -230,6 +244,7 @@ class Worker:
             if gateway.probe.enabled
         ]
         self._gateway_names = [gateway.name for gateway in routing.gateways]
+        self._trunk_names = [trunk.name for trunk in routing.trunks]
         self._names.watch(routing.gateways)
 
     # Gateways
@@ -246,6 +261,7 @@ class Worker:
     async def _report_health(self) -> None:
         while True:
             await asyncio.sleep(_HEALTH_S)
+            self._note_refused()
             texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
             health = tuple(
                 Target(self._gateway_names[gateway], texts[gateway][target], up)
@@ -253,6 +269,12 @@ class Worker:
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
+
+    def _note_refused(self) -> None:
+        for trunk, count in self._core.take_refused().items():
+            self._refused[self._trunk_names[trunk]] += count
+        if self._refused and self._sender.note(Refused(dict(self._refused))):
+            self._refused.clear()
 
     # The end
 

@@ -165,8 +165,14 @@ class StreamEdge:
         return self._open(row, destination)
 
     def _is_expected(self, connection: Connection, destination: Destination) -> bool:
-        """A connection that the peer opened stands for a destination only if its certificate does (RFC 5923)."""
-        return not connection.incoming or names_match(connection.names, self._expected_names(destination))
+        """A connection that the peer opened stands for another place only if its certificate does (RFC 5923).
+
+        Its own end of it is where the peer is; no connection could be opened to there. A target must show who it is.
+        """
+        _, ip, port = destination
+        if not connection.incoming or (connection.peer == (ip, port) and (ip, port) not in self._server_names):
+            return True
+        return names_match(connection.names, self._expected_names(destination))
 
     def _expected_names(self, destination: Destination) -> set[str]:
         """A target's name; of an address that is no target's, the address or the name of any peer that we know."""
@@ -263,6 +269,8 @@ class StreamEdge:
             connection.abort()
             return
         connection.tls_trunk = self._trunk_of(connection)
+        if connection.incoming:
+            self._by_destination.setdefault((connection.listener, *connection.peer), connection)
         now_s = asyncio.get_running_loop().time()
         self._idle.put(connection, now_s)
         if self._listeners[connection.listener].is_websocket:

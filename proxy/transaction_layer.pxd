@@ -41,8 +41,13 @@ cdef class TransactionLayer:
     ) noexcept nogil
     cdef void acknowledge(self, uint32_t client, const Message* message) noexcept nogil
     # The response as it goes to where the request came from: without our Via, and changed at the trust border.
-    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil
-    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil
+    cdef void write_passed(
+        self, Writer* writer, uint32_t server, uint32_t client, const Message* message
+    ) noexcept nogil
+    # client: the branch that it came by.
+    cdef bint pass_response(
+        self, uint32_t server, uint32_t client, const Message* message, int64_t now_us
+    ) noexcept nogil
     cdef uint32_t server_of(self, const ClientTransaction* client) noexcept nogil
     cdef void apply_server(self, uint32_t server, uint8_t input, int64_t now_us) noexcept nogil
     cdef void apply_client_timers(self, uint32_t client, uint16_t actions, int64_t now_us) noexcept nogil

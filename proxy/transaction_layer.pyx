@@ -230,7 +230,9 @@ cdef class TransactionLayer:
             keep(&self.transactions.memory, sent.data, sent.size, &c.message)
 
     # The response without its top Via, to where the request came from. False: the server transaction is past it.
-    cdef bint pass_response(self, uint32_t server, const Message* message, int64_t now_us) noexcept nogil:
+    cdef bint pass_response(
+        self, uint32_t server, uint32_t client, const Message* message, int64_t now_us
+    ) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
         cdef uint8_t input = INPUT_1XX if message.status < 200 else INPUT_2XX if message.status < 300 else INPUT_FINAL
         cdef Writer writer
@@ -238,7 +240,7 @@ cdef class TransactionLayer:
         if not step(s.machine, s.state, input).actions & DO_PASS:
             return False
         self.out.begin(&writer)
-        self.write_passed(&writer, server, message)
+        self.write_passed(&writer, server, client, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         s.status = message.status
         release(&self.transactions.memory, &s.response)
@@ -247,13 +249,16 @@ cdef class TransactionLayer:
         self.apply_server(server, input, now_us)
         return True
 
-    cdef void write_passed(self, Writer* writer, uint32_t server, const Message* message) noexcept nogil:
-        cdef ServerTransaction* s = &self.transactions.servers[server]
+    # As it goes from this branch to the caller.
+    cdef void write_passed(
+        self, Writer* writer, uint32_t server, uint32_t client, const Message* message
+    ) noexcept nogil:
+        cdef const ServerTransaction* s = &self.transactions.servers[server]
+        cdef const ClientTransaction* c = &self.transactions.clients[client]
         cdef Border border
         cdef OverloadReply overload = self.load.reply(s.overload)
         cdef bint crosses = self.router.open_response_border(
-            message, &self.transactions.clients[s.client].destination, self.transactions.clients[s.client].listener,
-            &s.peer, s.listener, &border
+            message, &c.destination, c.listener, &s.peer, s.listener, &border
         )
         write_response(writer, message, &border if crosses else NULL, &overload)
 

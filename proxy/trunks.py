@@ -11,6 +11,9 @@ from proxy.config import Compat, Configuration, Flood, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
+# What a call gateway has no use for outside a dialog.
+_DENIED = frozenset({"REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "INFO", "NOTIFY"})
+
 
 @dataclass(frozen=True, slots=True)
 class RedirectRoute:
@@ -29,7 +32,7 @@ class RedirectRoute:
 class TrunkRoute:
     """A peer that sends calls. route: index into Routing.routes. policy_trunk: index into the policy's trunks.
 
-    listeners: indexes of those that its calls come in by; none = any.
+    listeners: indexes of those that its calls come in by; none = any. denied_methods: answered 403 outside a dialog.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TrunkRoute:
     route: int
     analytics: str
     policy_trunk: int
+    denied_methods: tuple[bytes, ...]
     max_requests_per_s: float
     max_rejections_per_s: float
     overload_control: bool
@@ -92,6 +96,11 @@ def build_routing(configuration: Configuration, generation: int) -> Routing:
     )
 
 
+def denied_methods(trunk: Trunk) -> frozenset[str]:
+    """Methods that this trunk may not use outside a dialog."""
+    return (_DENIED | set(trunk.methods_denied)) - set(trunk.methods_allowed)
+
+
 def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: int) -> TrunkRoute:
     return TrunkRoute(
         name=trunk.name,
@@ -108,6 +117,7 @@ def _trunk(trunk: Trunk, dial_plan: DialPlan, listeners: dict[str, int], index: 
         route=index,
         analytics=trunk.analytics.value,
         policy_trunk=index,
+        denied_methods=tuple(sorted(name.encode() for name in denied_methods(trunk))),
         max_requests_per_s=trunk.max_requests_per_s,
         max_rejections_per_s=trunk.max_rejections_per_s,
         overload_control=trunk.overload_control,

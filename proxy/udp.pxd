@@ -17,6 +17,9 @@ cdef class UdpEdge:
     cdef void* sending       # Batch
     cdef Received* received       # of the batch in hand
     cdef int64_t clock_offset_us
+    cdef uint64_t* lost      # tokens of requests that the kernel would not take
+    cdef int lost_count
+    cdef list polls          # a descriptor for each socket, readable too when it has errors
     cdef object hand_over    # proxy.hand_over.HandOver, None: this worker is alone
     cdef public object streams
 
@@ -29,4 +32,6 @@ cdef class UdpEdge:
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
     cdef void send_all(self) noexcept nogil
     cdef void send_stream(self, const OutMessage* message) noexcept with gil
+    cdef void take_errors(self, int index, int64_t now_us) noexcept
+    cdef bint is_sent_on_retry(self, uint8_t listener, uint32_t count, int* sent) noexcept nogil
     cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil

@@ -34,6 +34,8 @@ class UdpEdge:
     ) -> None: ...
     def read(self, index: int) -> None:
         """Drains socket `index` into the core and sends what it answers."""
+    def poll_fileno(self, index: int) -> int:
+        """Descriptor that becomes readable when `read` has something to do; never the socket's own."""
     def take_over(self) -> None:
         """Receives what other workers hand over."""
     def receive_stream(

@@ -5,9 +5,11 @@ few sendmmsg calls as there are runs of one listener. Receive buffers are stagge
 the heads of 64 messages do not fall into the same few cache sets.
 """
 
+import select
 import socket as socket_module
 
-from libc.errno cimport EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
+from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -15,8 +17,9 @@ from proxy.counters cimport SEND_FAILED, SENT
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
+from proxy.udp_errors cimport ask_for_errors, take_error
 
-from proxy.hand_over import HandOver, Passed
+from proxy.hand_over import HandOver, Kind, Passed
 
 cdef extern from *:
     """
@@ -75,6 +78,8 @@ cdef enum:
     ROUNDS = 8
     MAX_DATAGRAM = 65536
     STRIDE = MAX_DATAGRAM + 1088
+    QUOTED = 1500            # more than a router quotes of a datagram (RFC 1812 section 4.3.2.3)
+    SEND_ATTEMPTS = 3
     MEASURE_US = 100_000     # between two measurements of our load
 
 # Messages of one recvmmsg or sendmmsg with the memory behind them.
@@ -107,6 +112,9 @@ cdef class UdpEdge:
             sock.setblocking(False)
             self.fds[i] = sock.fileno()
             self.families[i] = AF_INET6 if sock.family == socket_module.AF_INET6 else AF_INET
+            if sock.type == socket_module.SOCK_DGRAM:
+                ask_for_errors(self.fds[i], self.families[i] == AF_INET6)
+        self.polls = [poll_of(sock) for sock in self.sockets]
         self.hand_over = HandOver(hand_over, core.worker) if hand_over is not None else None
         self.streams = None
 
@@ -119,7 +127,8 @@ cdef class UdpEdge:
         self.received = <Received*>calloc(BATCH, sizeof(Received))
         self.fds = <int*>calloc(max(1, len(sockets)), sizeof(int))
         self.families = <uint8_t*>calloc(max(1, len(sockets)), 1)
-        if not (receiving and sending and self.received and self.fds and self.families):
+        self.lost = <uint64_t*>calloc(BATCH, sizeof(uint64_t))
+        if not (receiving and sending and self.received and self.fds and self.families and self.lost):
             raise MemoryError("no memory for datagrams")
         receiving.buffers = <unsigned char*>malloc(<size_t>BATCH * STRIDE)
         if not receiving.buffers:
@@ -139,6 +148,7 @@ cdef class UdpEdge:
         free(self.received)
         free(self.fds)
         free(self.families)
+        free(self.lost)
 
     # -- what server.py calls -------------------------------------------------------------------------------------
 
@@ -147,11 +157,16 @@ cdef class UdpEdge:
         cdef int64_t now_us = self.now()
         cdef int i
         self.core.out = self.out
+        self.take_errors(index, now_us)
         self.measure(now_us)
         for i in range(ROUNDS):
             if self.receive_batch(index, now_us) < BATCH:
                 break
         self.finish()
+
+    def poll_fileno(self, int index):
+        """Descriptor that becomes readable when `read` has something to do; never the socket's own."""
+        return self.polls[index].fileno()
 
     def tick(self):
         """Fires what is due and sends what comes of it."""
@@ -225,6 +240,20 @@ cdef class UdpEdge:
         self.send_all()
         return count
 
+    # Requests of which ICMP says that they are lost; those of other workers are told to them.
+    cdef void take_errors(self, int index, int64_t now_us) noexcept:
+        cdef uint8_t datagram[QUOTED]
+        cdef int i, worker
+        cdef int32_t size
+        for i in range(ROUNDS * BATCH):
+            size = take_error(self.fds[index], datagram, QUOTED)
+            if size < 0:
+                break
+            worker = self.core.datagram_lost(datagram, <uint32_t>size, now_us) if size else -1
+            if worker >= 0:
+                self.pass_to(worker, Passed(Kind.LOST, index, "", 0, 0, (<const char*>datagram)[:size]))
+        self.send_all()
+
     cdef void send_all(self) noexcept nogil:
         cdef uint32_t first = 0
         cdef uint32_t last
@@ -250,7 +279,8 @@ cdef class UdpEdge:
             message.token, (<const char*>message.data)[: message.size]
         )
 
-    # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire.
+    # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire; if it is a
+    # request, the core is told.
     cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil:
         cdef Batch* batch = <Batch*>self.sending
         cdef OutMessage* message
@@ -264,20 +294,34 @@ cdef class UdpEdge:
             batch.headers[i - first].msg_hdr.msg_namelen = write_name(
                 &message.destination, self.families[listener], &batch.names[i - first]
             )
-        while True:
-            sent = sendmmsg(self.fds[listener], batch.headers, last - first, MSG_DONTWAIT)
-            if sent >= 0 or errno != EINTR:
-                break
-        if sent > 0:
+        if self.is_sent_on_retry(listener, last - first, &sent):
             self.counts[<int>SENT] += sent
             return first + sent
         self.counts[<int>SEND_FAILED] += 1
+        if errno != EAGAIN and errno != ENOBUFS and self.out.messages[first].token and self.lost_count < BATCH:
+            self.lost[self.lost_count] = self.out.messages[first].token
+            self.lost_count += 1
         return first + 1
+
+    # A call may fail with the ICMP error of an earlier datagram, which the error queue tells too, and sends nothing then.
+    cdef bint is_sent_on_retry(self, uint8_t listener, uint32_t count, int* sent) noexcept nogil:
+        cdef Batch* batch = <Batch*>self.sending
+        cdef int attempt = 0
+        while attempt < SEND_ATTEMPTS:
+            sent[0] = sendmmsg(self.fds[listener], batch.headers, count, MSG_DONTWAIT)
+            if sent[0] > 0 or errno == EAGAIN or errno == ENOBUFS:
+                break
+            attempt += errno != EINTR
+        return sent[0] > 0
 
     # -- other workers --------------------------------------------------------------------------------------------
 
     def finish(self):
-        """What a batch leaves behind: datagrams for other workers, gauges."""
+        """What a batch leaves behind: requests that could not be sent, datagrams for other workers, gauges."""
+        while self.lost_count:
+            self.lost_count -= 1
+            self.core.transport_failed(self.lost[self.lost_count], self.now(), self.out)
+            self.send_all()
         self.core.update_gauges()
         if self.core.handed_over.count:
             self.carry_over()
@@ -311,14 +355,14 @@ cdef class UdpEdge:
         for i in range(self.core.handed_over.count):
             message = &self.core.handed_over.messages[i]
             self.pass_to(message.worker, Passed(
-                False, message.listener, address_text(&message.destination), message.destination.port,
+                Kind.RECEIVED, message.listener, address_text(&message.destination), message.destination.port,
                 message.destination.flow, (<const char*>message.data)[: message.size]
             ))
         self.core.handed_over.clear()
 
     def pass_on(self, int worker, int listener, str ip, int port, uint32_t flow, bytes data):
         """Has another worker send a message by a flow of its own."""
-        self.pass_to(worker, Passed(True, listener, ip, port, flow, data))
+        self.pass_to(worker, Passed(Kind.TO_SEND, listener, ip, port, flow, data))
 
     def pass_to(self, int worker, passed):
         if self.hand_over is None or not self.hand_over.send(worker, passed):
@@ -333,7 +377,10 @@ cdef class UdpEdge:
             passed = self.hand_over.receive()
             if passed is None:
                 break
-            if not passed.to_send:
+            if passed.kind == Kind.LOST:
+                payload = passed.data
+                self.core.datagram_lost(payload, <uint32_t>len(payload), self.now())
+            elif passed.kind == Kind.RECEIVED:
                 address_from_python(passed.ip, passed.port, &source)
                 source.flow = passed.flow
                 payload = passed.data
@@ -347,6 +394,14 @@ cdef inline int64_t clock_us(int clock) noexcept nogil:
     cdef timespec t
     clock_gettime(clock, &t)
     return <int64_t>t.tv_sec * 1000000 + t.tv_nsec // 1000
+
+
+# libuv takes an error on a polled descriptor for its end, and ICMP puts errors on sockets at any time; on an epoll
+# descriptor around the socket they are something to read.
+def poll_of(sock):
+    poll = select.epoll()
+    poll.register(sock.fileno(), select.EPOLLIN)
+    return poll
 
 
 cdef void link(Batch* batch, int i) noexcept:

@@ -23,7 +23,7 @@ if [ -e "$(stamp "$@")" ]; then
 fi
 [ "$current" = no ] || exit 0
 
-echo "callsieve: building $(wc -w <<<"$sources") native modules ($flavour); within a minute when all are new"
+echo "callsieve: building $(wc -w <<<"$sources") native modules ($flavour); some minutes when all are new"
 mkdir -p build
 # Cython does not see that its options changed.
 [ ! setup.py -nt "$(stamp "$@")" ] || rm -rf "build/cython-$flavour" "build/temp."*

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from proxy.event_channel import (
     MESSAGE_BYTES,
     Frame,
     Hello,
+    Refused,
     Swap,
     Swapped,
     Target,
@@ -49,6 +51,7 @@ class EventIntake:
         self._buffer = bytearray(MESSAGE_BYTES)
         self._links: set[WorkerLink] = set()
         self._dropped: dict[int, int] = {}
+        self.refused: Counter[str] = Counter()  # requests answered 503, by trunk
         self._listening: socket.socket | None = None
         self.current = current
 
@@ -145,6 +148,8 @@ class EventIntake:
             self._swapped(link, message)
         elif isinstance(message, Targets):
             link.targets = message.targets
+        elif isinstance(message, Refused):
+            self.refused.update(message.trunks)
 
     def _swapped(self, link: WorkerLink, answer: Swapped) -> None:
         if answer.error is None:

@@ -47,6 +47,8 @@ class NodeMetrics(Collector):
             calls.add_metric([action, basis], count)
         yield calls
         ended = "Forwarded calls that ended, by class of their final status"
+        refused = "Requests answered 503 for want of room or over a limit"
+        yield _counter("refused_requests", refused, "trunk", dict(self.intake.refused))
         yield _counter("ended_calls", ended, "status", self.tally.ended_calls())
 
     def _workers(self) -> Iterator[Metric]:

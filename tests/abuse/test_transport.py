@@ -158,7 +158,8 @@ def test_t2_messages_without_end_on_one_connection_hold_up_nobody(clean: tuple[W
         for _ in range(count // 1000):
             end.sendall(one * 1000)
         assert calls.wait() == 0, calls.tail()
-        wait_until(lambda: watched.count("unknown_source") == count, "all to be read", 120)
+        # Beyond what a stranger may cost, they are dropped unread.
+        wait_until(lambda: watched.count("unknown_source") + watched.count("flooded") == count, "all to be taken", 120)
     grown = watched.resident_bytes() - before
     print(f"RSS grew by {grown} bytes")
     assert grown <= 16 << 20
@@ -315,6 +316,11 @@ def test_t5_renegotiation_is_refused(secured: tuple[Watched, int, Authority, Iss
     assert "no renegotiation" in done.stdout + done.stderr, done.stderr
 
 
+def ping() -> bytes:
+    """What is always answered, at once and with 200: OPTIONS that may go no further."""
+    return invite("Content-Length: 0", method="OPTIONS").replace(b"Max-Forwards: 70", b"Max-Forwards: 0")
+
+
 def test_t6_a_peer_that_takes_nothing_is_cut_off(clean: tuple[Watched, CleanCaller]) -> None:
     watched, caller = clean
     calls = caller.start()
@@ -325,7 +331,7 @@ def test_t6_a_peer_that_takes_nothing_is_cut_off(clean: tuple[Watched, CleanCall
         deaf.connect((LOOPBACK, watched.node.port))
         with pytest.raises(ConnectionError):
             for _ in range(2000):
-                deaf.sendall(b"".join(invite("Content-Length: 0", "Max-Forwards: 1") for _ in range(50)))  # 400
+                deaf.sendall(b"".join(ping() for _ in range(50)))
     assert watched.count("write_queue_overflows") == 1
     assert watched.resident_bytes() - before <= 32 << 20
     watched.wait_for("connections", 0)

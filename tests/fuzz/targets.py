@@ -14,7 +14,7 @@ import msgspec
 from engine._entries import EntrySet, RecordSet
 from engine._numbers import DialPlan, kind_of, number_text, parse_entry
 from engine._prefix_trie import PrefixTrie
-from engine.numbers import BUILTIN_DIAL_PLANS
+from engine.packs import BUILTIN_DIAL_PLANS
 from proxy.config import Configuration
 from proxy.core import ProxyCore
 from proxy.events import EVENT_BYTES, EventBatch, EventNames, VerdictTally

@@ -7,6 +7,7 @@ import socket
 import threading
 import wave
 from array import array
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,31 @@ ctrl_tcp_listen {host}:{control_port}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a phone is joined to others. proxy_port: where all its requests go. certificate: of TLS, with its key."""
+
+    proxy_port: int | None = None
+    own_port: int | None = None
+    transport: str = "udp"
+    certificate: Path | None = None
+    authority: Path | None = None
+
+
 class Baresip(Program):
     """One phone. Events that it reports are kept in `events`, newest last."""
 
-    def __init__(self, number: str, directory: Path, ports: Ports, name: str, proxy_port: int | None) -> None:
+    def __init__(self, number: str, directory: Path, ports: Ports, name: str, way: Way) -> None:
         binary = require("baresip", "baresip-core")
         home = directory / name
         home.mkdir()
         self.number = number
-        self.port = ports.udp()
+        self.port = way.own_port or ports.udp()
+        self._way = way
         self._home = home
         self.events: list[dict[str, Any]] = []
         control_port, rtp_port = ports.tcp(), ports.udp() & ~1
+        tls = {"sip_certificate": way.certificate, "sip_cafile": way.authority}
         (home / "config").write_text(
             CONFIG.format(
                 host=LOOPBACK,
@@ -65,10 +79,12 @@ class Baresip(Program):
                 modules=MODULES,
                 control_port=control_port,
             )
+            + "".join(f"{key} {value}\n" for key, value in tls.items() if value)
         )
-        outbound = f";outbound=sip:{LOOPBACK}:{proxy_port}" if proxy_port else ""
-        account = f"<sip:{number}@{LOOPBACK}:{self.port}>{outbound};regint=0;audio_codecs=PCMA;answermode=manual\n"
-        (home / "accounts").write_text(account)
+        more = f";transport={way.transport}"
+        outbound = f';outbound="sip:{LOOPBACK}:{way.proxy_port}{more}"' if way.proxy_port else ""
+        account = f"<sip:{number}@{LOOPBACK}:{self.port}{more}>{outbound};regint=0;audio_codecs=PCMA"
+        (home / "accounts").write_text(f"{account};answermode=manual\n")
         (home / "contacts").write_text("")
         super().__init__([binary, "-f", str(home), "-s"], directory, name)
         self.wait_for("baresip is ready.")
@@ -77,8 +93,9 @@ class Baresip(Program):
         self._reader = threading.Thread(target=self._read_events, daemon=True)
         self._reader.start()
 
-    def dial(self, number: str, port: int) -> None:
-        self._command("dial", f"sip:{number}@{LOOPBACK}:{port}")
+    def dial(self, number: str, port: int, *, host: str = LOOPBACK) -> None:
+        """By the transport of its account, which it adds itself."""
+        self._command("dial", f"sip:{number}@{host}:{port}")
 
     def answer(self) -> None:
         self._command("accept")
@@ -153,11 +170,11 @@ class BaresipFactory:
         self._ports = ports
         self._started: list[Baresip] = []
 
-    def phone(self, number: str, *, proxy_port: int | None = None) -> Baresip:
-        """A phone whose address of record is `number`; with `proxy_port` all its requests go there."""
+    def phone(self, number: str, **way: Any) -> Baresip:
+        """A phone whose address of record is `number`; further arguments are those of Way."""
         if not MODULES.is_dir():
             pytest.fail(f"{MODULES} is missing: `make deps` installs it (Debian package baresip-core)", pytrace=False)
-        phone = Baresip(number, self._directory, self._ports, f"phone-{len(self._started)}", proxy_port)
+        phone = Baresip(number, self._directory, self._ports, f"phone-{len(self._started)}", Way(**way))
         self._started.append(phone)
         return phone
 

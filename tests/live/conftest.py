@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.live.baresip import BaresipFactory
+from tests.live.kamailio import KamailioFactory
+from tests.live.linphone import LinphoneFactory
 from tests.live.node import Node, Setup
 from tests.live.programs import Ports
 from tests.live.sipp import SippFactory
@@ -29,6 +31,20 @@ def sipp(tmp_path: Path, ports: Ports) -> Iterator[SippFactory]:
 @pytest.fixture
 def baresip(tmp_path: Path, ports: Ports) -> Iterator[BaresipFactory]:
     factory = BaresipFactory(tmp_path, ports)
+    yield factory
+    factory.stop()
+
+
+@pytest.fixture
+def kamailio(tmp_path: Path, ports: Ports) -> Iterator[KamailioFactory]:
+    factory = KamailioFactory(tmp_path, ports)
+    yield factory
+    factory.stop()
+
+
+@pytest.fixture
+def linphone(tmp_path: Path, ports: Ports) -> Iterator[LinphoneFactory]:
+    factory = LinphoneFactory(tmp_path, ports)
     yield factory
     factory.stop()
 

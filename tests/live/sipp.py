@@ -91,13 +91,14 @@ class SippFactory:
         status: int = 0,
         lost_percent: int = 0,
         transport: str = "u1",
+        host: str = LOOPBACK,
     ) -> Sipp:
         """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted.
 
         from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
-        loopback address to call from; transport: as in `callee`.
+        loopback address to call from; transport: as in `callee`; host: of the proxy.
         """
-        arguments = [f"{LOOPBACK}:{proxy_port}", "-p", str(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
+        arguments = [f"{host}:{proxy_port}", "-p", str(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
         arguments += ["-t", transport, "-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]

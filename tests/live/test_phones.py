@@ -86,11 +86,12 @@ def test_the_callee_sees_the_label(node: Node, baresip: BaresipFactory, bob: Bar
 
 
 @pytest.fixture
-def sloppy_phone(tmp_path: Path, ports: Ports) -> Iterator[Callable[[int, str], Program]]:
+def sloppy_phone(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Program]]:
+    """Starts pyVoIP: with a callee it calls, without one it waits for a call on its own port."""
     started: list[Program] = []
 
-    def start(proxy_port: int, caller: str) -> Program:
-        arguments = (str(proxy_port), str(ports.udp()), caller, CALLEE)
+    def start(proxy_port: int, number: str, callee: str | None = CALLEE, own_port: int | None = None) -> Program:
+        arguments = [str(proxy_port), str(own_port or ports.udp()), number, *([callee] if callee else [])]
         argv = [sys.executable, "-m", "tests.live.sloppy_phone", *arguments]
         program = Program(argv, tmp_path, "pyvoip", {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
         started.append(program)
@@ -104,7 +105,7 @@ def sloppy_phone(tmp_path: Path, ports: Ports) -> Iterator[Callable[[int, str], 
 def test_a_phone_that_never_acknowledges(
     start_node: Callable[..., Node],
     sipp: SippFactory,
-    sloppy_phone: Callable[[int, str], Program],
+    sloppy_phone: Callable[..., Program],
     ports: Ports,
 ) -> None:
     node = start_node(sipp.callee().port)
@@ -115,6 +116,38 @@ def test_a_phone_that_never_acknowledges(
     wait_until(lambda: phone.output().count("INVITE 603") >= 3, "the 603 to be sent again without an ACK")
     assert len(node.decisions(6)) == 6, "screened once, however often it is answered"
     assert node.get("/healthz")[0] == 200
+
+
+def test_a_sloppy_phone_calls(
+    start_node: Callable[..., Node], sipp: SippFactory, sloppy_phone: Callable[..., Program]
+) -> None:
+    callee = sipp.callee()
+    node = start_node(callee.port)
+    phone = sloppy_phone(node.port, CALLER)
+    phone.wait_for("\nANSWERED")  # its ACK goes past every Record-Route to the address in To, and is not looked for
+    assert len(callee.received("INVITE")) == 1
+    assert node.decisions(1)[0]["action"] == "accept"
+
+
+def test_a_sloppy_phone_is_called(
+    start_node: Callable[..., Node], sipp: SippFactory, sloppy_phone: Callable[..., Program], ports: Ports
+) -> None:
+    node = start_node(ports.udp())
+    phone = sloppy_phone(node.port, CALLEE, callee=None, own_port=node.gateway_port)
+    phone.wait_for("waiting")
+    caller = sipp.caller(node.port, "called_back")
+    phone.wait_for("answered")
+    assert caller.wait() == 0, caller.tail() + phone.tail()
+    assert node.call_ended()["released_by"] == "callee"
+
+
+def test_a_sloppy_phone_is_rejected(
+    start_node: Callable[..., Node], sloppy_phone: Callable[..., Program], ports: Ports
+) -> None:
+    node = start_node(ports.udp())
+    phone = sloppy_phone(node.port, LISTED)
+    phone.wait_for("INVITE 403")
+    assert node.decisions(1)[0]["basis"] == "policy"
 
 
 @pytest.mark.parametrize("user", ["", f"{CALLEE}@"], ids=["the proxy itself", "the phone behind it"])

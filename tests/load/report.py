@@ -128,7 +128,7 @@ class CallsFile:
 
     def __init__(self, path: Path, run: LoadRun, trunk: str) -> None:
         self._file: IO[str] = path.open("w", newline="", encoding="utf-8")
-        self._rows = csv.writer(self._file)
+        self._rows = csv.writer(self._file, quoting=csv.QUOTE_ALL)  # a spreadsheet takes +86... for a formula
         self._run = run
         self._trunk = trunk
         self._rows.writerow(COLUMNS)

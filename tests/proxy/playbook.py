@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from collections.abc import Sequence
@@ -187,9 +188,9 @@ class Play:
 
     def prove(self, source: tuple[str, int] = CARRIER) -> None:
         """Has the source acknowledge a rejection: from then on its rejections have transactions."""
-        asks = {"branch": "z9hG4bK-prove", "call_id": "prove", "sent_by": f"{source[0]}:{source[1]}"}
-        (refused,) = self.receive(request(headers=["Proxy-Require: proof"], **asks), source)
-        assert self.receive(request("ACK", to_tag=refused.tag("To"), **asks), source) == []
+        ask = functools.partial(request, branch="z9hG4bK-prove", call_id="prove", sent_by=f"{source[0]}:{source[1]}")
+        (refused,) = self.receive(ask(headers=["Proxy-Require: proof"]), source)
+        assert self.receive(ask("ACK", to_tag=refused.tag("To")), source) == []
 
     def questions(self) -> list[tuple[int, str, int | None, str | None, bool]]:
         """What the edge would ask the resolver now."""

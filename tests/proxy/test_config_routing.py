@@ -125,7 +125,12 @@ def test_labels_are_utf8_in_the_order_of_the_file() -> None:
 
 def test_a_resolver_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     away = threading.Event()
-    monkeypatch.setattr(gateway_start.socket, "getaddrinfo", lambda *what, **how: away.wait(20) or [])
+
+    def getaddrinfo(*what: object, **how: object) -> list[object]:
+        away.wait(20)
+        return []
+
+    monkeypatch.setattr(gateway_start.socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(gateway_start, "START_S", 0.05)
     resolved, (finding,) = resolve_targets(configuration(gateway("a", Target(address="sip.example.net"))))
     away.set()

@@ -392,3 +392,21 @@ def test_x7_the_same_when_the_request_came_over_tcp() -> None:
     whatever = request("WHATEVER", transport="TCP")
     play.receive_stream(whatever, (CARRIER[0], 40_000), listener=1, flow=7)
     assert [(d.status, d.flow) for d in play.wait(3.6)] == [(100, 7)]
+
+
+# Which branch an answer came by
+
+
+def test_identity_in_an_answer_is_judged_by_the_branch_it_came_by() -> None:
+    ours = '[[gateway]]\nname = "ours"\ntargets = [{ address = "198.51.100.30" }]\n'
+    text = CONFIGURATION.replace('route = "softswitch"', 'trusted = true\nroute = ["softswitch", "ours"]') + ours
+    text = text.replace('name = "softswitch"\n', 'name = "softswitch"\ntrusted = false\n')
+    text = text.replace(', { address = "198.51.100.21", priority = 2 }', "")
+    asserted = ["P-Asserted-Identity: <sip:+862088886666@elsewhere.example>"]
+    play = Play(text)
+    invite = forwarded(play)
+    second = next_target([d for d in play.wait(4.1) if d.to == ("198.51.100.30", 5060)])
+    (claimed,) = play.receive(response(invite, 200, headers=asserted), SOFTSWITCH)
+    assert (claimed.status, claimed.all("P-Asserted-Identity")) == (200, [])
+    (known,) = play.receive(response(second, 200, headers=asserted), second.to)
+    assert len(known.all("P-Asserted-Identity")) == 1

@@ -170,14 +170,32 @@ def test_plain_tcp_is_not_shared_whatever_it_says() -> None:
 
     async def script(play: StreamPlay) -> None:
         _, writer = await play.connect()
-        own = writer.get_extra_info("sockname")
-        via = f"Via: SIP/2.0/TCP {own[0]}:{own[1]};branch=z9hG4bK-1;alias"
+        with socket.create_server((LOOPBACK, 0)) as closed:
+            claimed = closed.getsockname()[1]
+        via = f"Via: SIP/2.0/TCP {LOOPBACK}:{claimed};branch=z9hG4bK-1;alias"
         lines = numbered(1).replace(b"Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK-1", via.encode())
         writer.write(lines)
         await until(lambda: play.received)
-        play.send((LOOPBACK, own[1]), 5, numbered(2))
+        play.send((LOOPBACK, claimed), 5, numbered(2))
         await until(lambda: play.failed == [5])
         assert play.received[0].data == lines
+
+    run(script, StreamPlay())
+
+
+def test_a_phone_is_reached_where_its_connection_comes_from() -> None:
+    """Its Contact is the end of its connection, and nobody listens there."""
+
+    async def script(play: StreamPlay) -> None:
+        reader, writer = await play.connect()
+        writer.write(numbered(1))
+        await until(lambda: play.received)
+        play.send(writer.get_extra_info("sockname"), 5, numbered(2))
+        assert await reader.readexactly(len(numbered(2))) == numbered(2)
+        writer.close()
+        await until(lambda: play.edge.open_connections == 0)
+        play.send(writer.get_extra_info("sockname"), 6, numbered(3))
+        await until(lambda: play.failed == [6])
 
     run(script, StreamPlay())
 

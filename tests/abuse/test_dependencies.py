@@ -1,0 +1,199 @@
+"""D2 and D3: what a node reports to is slow, absent or hostile, disk and pipes are full; calls go on as before."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.abuse.size import size
+from tests.live.node import LISTED, PROTECTED_CALLEE, SUSPECTED, Node
+from tests.live.programs import LOOPBACK, Ports, wait_until
+from tests.live.sipp import CALLER, Sipp, SippFactory
+
+CALLS = 20
+KINDS = ((LISTED, "rejected", 403), (SUSPECTED, "uac", 0), (CALLER, "uac", 0))  # (caller, scenario, status)
+
+
+@pytest.fixture
+def softswitch(node: Node, sipp: SippFactory) -> Sipp:
+    return sipp.callee(port=node.gateway_port)
+
+
+def place_calls(node: Node, sipp: SippFactory) -> int:
+    """Calls of three kinds, each of which must be answered as it always is; their number."""
+    callers = [
+        sipp.caller(
+            node.port,
+            scenario,
+            caller=caller,
+            callee=PROTECTED_CALLEE if caller == CALLER else "+862088886666",
+            status=status,
+            calls=CALLS if caller != SUSPECTED else 5,  # as many as the limit leaves to one caller
+            rate=50,
+        )
+        for caller, scenario, status in KINDS
+    ]
+    for program in callers:
+        assert program.wait(60) == 0, program.tail()
+    return 2 * CALLS + 5
+
+
+def told(node: Node) -> int:
+    """Decisions that were written, or counted as dropped on one of the ways."""
+    written = node.metric("callsieve_log_lines_written_total", log="decisions")
+    dropped = node.metric("callsieve_log_lines_dropped_total", log="decisions")
+    return int(written + dropped + node.metric("callsieve_events_dropped_total"))
+
+
+# D2: syslog, metrics, broker
+
+
+@contextmanager
+def control_stopped(node: Node) -> Iterator[None]:
+    control = node.control()
+    os.kill(control, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(control, signal.SIGCONT)
+
+
+@contextmanager
+def hostile_scrapers(node: Node) -> Iterator[None]:
+    """Clients of the metrics that never read, that send a byte a second, and that send no HTTP."""
+    request = f"GET /metrics HTTP/1.1\r\nHost: {LOOPBACK}\r\n\r\n".encode()
+    with ExitStack() as ends:
+        for kind in (request * 200, request[:10], b"\x00\xff" * 5000):
+            for _ in range(10):
+                end = ends.enter_context(socket.create_connection((LOOPBACK, node.admin_port)))
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+                end.setblocking(False)
+                end.send(kind)
+        yield
+
+
+@contextmanager
+def nothing(_: Node) -> Iterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("trouble", [nothing, control_stopped, hostile_scrapers])
+def test_d2_decisions_are_the_same(
+    node: Node, softswitch: Sipp, sipp: SippFactory, trouble: Callable[[Node], Iterator[None]]
+) -> None:
+    with trouble(node):  # type: ignore[attr-defined]
+        calls = place_calls(node, sipp)
+    wait_until(node.healthy, "control to answer again", 30)
+    wait_until(lambda: told(node) == calls, "every decision to be told or counted as dropped")
+    assert len(softswitch.received("INVITE")) == CALLS + 5
+    actions = {action: node.metric("callsieve_calls_total", action=action) for action in ("accept", "tag", "reject")}
+    assert actions == {"accept": CALLS, "tag": 5, "reject": CALLS}
+
+
+def test_d2_control_that_dies_again_and_again(node: Node, softswitch: Sipp, sipp: SippFactory) -> None:
+    for _ in range(3):
+        wait_until(node.healthy, "control to be back", 30)
+        os.kill(node.control(), signal.SIGKILL)
+        rejected = sipp.caller(node.port, "rejected", caller=LISTED, status=403, calls=5, rate=50)
+        assert rejected.wait() == 0, rejected.tail()
+
+
+# D3: disk and pipes
+
+
+def test_d3_disk_full(node: Node, softswitch: Sipp, sipp: SippFactory) -> None:
+    """A limit on file size stands for the full disk: every write of control fails."""
+    full = resource.prlimit(node.control(), resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    calls = place_calls(node, sipp)
+    wait_until(lambda: node.metric("callsieve_log_lines_dropped_total", log="decisions") == calls, "every drop counted")
+    resource.prlimit(node.control(), resource.RLIMIT_FSIZE, full)
+    rejected = sipp.caller(node.port, "rejected", caller=LISTED, status=403, calls=3)
+    assert rejected.wait() == 0, rejected.tail()
+    assert len(node.decisions(3)) == 3, "written again as soon as there is room, and no line cut in two"
+
+
+def test_d3_directory_that_cannot_be_written(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path
+) -> None:
+    """Nobody, not even root, makes files in /sys."""
+    link = tmp_path / "log"
+    link.symlink_to(tmp_path)
+    node = start_node(ports.udp(), more=f'\n[decision_log]\npath = "{link}/decisions.jsonl"\n')
+    sipp.callee(port=node.gateway_port)
+    link.unlink()
+    link.symlink_to("/sys/kernel")
+    with pytest.raises(OSError) as refused:
+        (link / "x").touch()
+    assert refused.value.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    calls = place_calls(node, sipp)
+    wait_until(lambda: node.metric("callsieve_log_lines_dropped_total", log="decisions") == calls, "every drop counted")
+
+
+def test_d3_log_pipe_blocked(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path
+) -> None:
+    """The decision log is a pipe that nobody reads: lines wait, and are there when somebody does."""
+    pipe = tmp_path / "blocked.jsonl"
+    more = f'\n[decision_log]\npath = "{pipe}"\n'
+    node = start_node(ports.udp(), more=more, prepare=lambda _: os.mkfifo(pipe))
+    sipp.callee(port=node.gateway_port)
+    calls = place_calls(node, sipp)
+    time.sleep(size(1, 60))
+    assert node.metric("callsieve_log_lines_written_total", log="decisions") == 0
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
+        received = b""
+
+        def all_there() -> bool:
+            nonlocal received
+            received += reader.read(65536) or b""
+            return received.count(b"\n") >= calls
+
+        wait_until(all_there, "the lines that waited")
+    assert received.count(b"\n") == calls
+
+
+def test_d3_process_log_pipe_blocked(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path
+) -> None:
+    """Standard error is a full pipe: no process waits for it, whatever it has to say; what is lost is told later."""
+    pipe = tmp_path / "callsieve.log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        node = start_node(ports.udp())
+        sipp.callee(port=node.gateway_port)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4095 + b"\n")
+        for _ in range(3):  # each worker and control say something at a reload
+            assert node.command("reload").returncode == 0
+        place_calls(node, sipp)
+        time.sleep(size(1, 60))
+        assert node.healthy()
+        while b"lost_lines" not in _drained(reader):
+            assert node.command("reload").returncode == 0
+        node.stop()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _drained(reader: int) -> bytes:
+    """What is in the pipe, which is empty then."""
+    received = b""
+    try:
+        while chunk := os.read(reader, 65536):
+            received += chunk
+    except BlockingIOError:
+        pass
+    return received
