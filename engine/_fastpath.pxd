@@ -7,6 +7,7 @@ from engine._image cimport MAX_LIMITS, ImageRecord, ImageTrunk, ImageView, Polic
 from engine._rate_limiter cimport RateLimiter
 from engine._reputation cimport ReputationCache
 from engine._siphash cimport SipKey
+from engine._subscriber_will cimport SubscriberWill
 from engine._table cimport Table
 
 cdef enum OutcomeKind:
@@ -59,10 +60,13 @@ cdef struct Decision:
     int score
     int observed_score               # with the points of rules that only observe
     uint16_t observed_rule
+    uint16_t class_rule              # that names the class of the caller's number
+    uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
     bint count
     bint numbered                    # the caller has a number to know it by
     bint protected_caller
     bint allowed
+    bint consented                   # the callee has agreed to calls of this caller
     bint settled
 
 cdef class Screener:
@@ -71,6 +75,7 @@ cdef class Screener:
     cdef ImageView policy
     cdef Table reputation
     cdef Table limiter
+    cdef SubscriberWill wills
     cdef SipKey key
     cdef uint64_t sequence
     cdef object trunk_indices        # dict: name -> index

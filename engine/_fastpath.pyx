@@ -25,6 +25,7 @@ from engine._decision cimport (
     BASIS_INVALID,
     BASIS_NONE,
     BASIS_POLICY,
+    BASIS_SUBSCRIBER,
     CATEGORY_NONE,
     KIND_ANONYMOUS,
     KIND_INVALID,
@@ -63,6 +64,8 @@ from engine._image cimport (
     LIMIT_PAIR,
     LIMIT_SOURCE,
     LIMIT_TRUNK,
+    MODE_OBSERVE,
+    MODE_OFF,
     NO_CLASS,
     OUTCOME_ACCEPT,
     OUTCOME_OWN,
@@ -77,6 +80,11 @@ from engine._image cimport (
     RULE_INVALID_NUMBER,
     RULE_REPUTATION,
     RULE_SCORE,
+    RULE_SUBSCRIBER_ALLOW,
+    RULE_SUBSCRIBER_ANONYMOUS,
+    RULE_SUBSCRIBER_CONSENT,
+    RULE_SUBSCRIBER_PAIR,
+    SEGMENT_COMMERCIAL,
     ImageHit,
     ImageOrigin,
     ImageRecord,
@@ -89,6 +97,8 @@ from engine._prefix_trie cimport TrieView, trie_match, trie_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms, limiter_prefetch
 from engine._reputation cimport ReputationCache, ReputationEntry, reputation_add, reputation_prefetch, reputation_read
 from engine._siphash cimport SipKey, siphash
+from engine._subscriber_will cimport SubscriberWill, Will, WillCall
+from engine._subscribers cimport SEGMENT_UNKNOWN
 from engine._table cimport Table
 
 import struct
@@ -210,7 +220,9 @@ cdef bint act_as(
 
 # --- steps -----------------------------------------------------------------------------------------------------------
 
-cdef const ImageHit* strongest(const ImageView* policy, const Decision* d, const ImageRecord* record, uint8_t level) noexcept nogil:
+cdef const ImageHit* strongest(
+    const ImageView* policy, const Decision* d, const ImageRecord* record, uint8_t level
+) noexcept nogil:
     """The longest match of a level among the rules that are in force and act; NULL if there is none."""
     cdef const ImageHit* hit = &policy.hits[record.start]
     cdef uint32_t i
@@ -280,15 +292,20 @@ cdef bint denied(const ImageView* policy, Decision* d) noexcept nogil:
     if not allows:
         return deny is not NULL and act(policy, d, deny.rule, OUTCOME_REJECT, BASIS_POLICY)
     add_reason(d, allow.rule, 0)
-    d.verdict.rule = allow.rule
+    if not d.allowed:
+        d.verdict.rule = allow.rule
     d.allowed = True
     return False
 
 
-cdef bint withheld(Decision* d) noexcept nogil:
+cdef bint is_withheld(const Decision* d) noexcept nogil:
     """The caller's identity is withheld (RFC 3323, RFC 5079 section 3)."""
     cdef int kind = number_kind(d.attempt.caller)
-    if kind != KIND_ANONYMOUS and kind != KIND_NONE and not d.attempt.flags & ATTEMPT_PRIVACY:
+    return kind == KIND_ANONYMOUS or kind == KIND_NONE or d.attempt.flags & ATTEMPT_PRIVACY
+
+
+cdef bint withheld(Decision* d) noexcept nogil:
+    if not is_withheld(d):
         return False
     if d.trunk.anonymous == OUTCOME_ACCEPT:
         add_reason(d, RULE_ANONYMOUS, 0)
@@ -332,19 +349,70 @@ cdef uint8_t class_of(const ImageView* policy, Decision* d, uint16_t* rule) noex
     return found
 
 
-cdef bint misplaced(const ImageView* policy, Decision* d) noexcept nogil:
-    """The class of the caller's number against the class of the trunk: numbers that cannot come from there."""
-    cdef const ImageOrigin* cell
-    cdef uint16_t rule = NO_RULE
-    cdef uint8_t outcome
-    if not d.trunk.has_pack or not d.numbered:
+cdef void classify(const ImageView* policy, Decision* d) noexcept nogil:
+    if d.trunk.has_pack and d.numbered:
+        d.verdict.number_class = class_of(policy, d, &d.class_rule)
+
+
+cdef bint refused(const ImageView* policy, Decision* d, SubscriberWill wills) noexcept nogil:
+    """The callee's own will. It allows whom the operator would not; nobody but the operator's orders stands above it."""
+    cdef bint observes = d.trunk.subscribers == MODE_OBSERVE
+    cdef WillCall call
+    cdef Will will
+    if d.trunk.subscribers == MODE_OFF or not has_digits(d.attempt.callee):
         return False
-    d.verdict.number_class = class_of(policy, d, &rule)
+    call.caller = d.attempt.caller
+    call.callee = d.attempt.callee
+    call.pair = d.pair
+    call.now_us = d.now_us
+    call.segments = segments_of(policy, d)
+    call.suspect_from = d.trunk.tag_from
+    call.numbered = d.numbered
+    call.withheld = is_withheld(d)
+    call.count = d.count
+    wills.read(policy, &call, &will)
+    if will.pair_points:
+        trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, will.pair_points)
+    if will.allows:
+        add_reason(d, RULE_SUBSCRIBER_ALLOW, 0)
+        if not observes:
+            d.verdict.rule = RULE_SUBSCRIBER_ALLOW
+            d.allowed = True
+        return False
+    if will.consents:
+        add_reason(d, RULE_SUBSCRIBER_CONSENT, 0)
+        d.consented = not observes
+    if will.refused_by == NO_RULE:
+        return False
+    return act_as(d, will.refused_by, OUTCOME_REJECT, BASIS_SUBSCRIBER, 0, NO_LABEL, observes)
+
+
+cdef uint16_t segments_of(const ImageView* policy, const Decision* d) noexcept nogil:
+    """What kind of caller a subscriber may have refused."""
+    cdef uint16_t segments = SEGMENT_COMMERCIAL if d.trunk.commercial else 0
+    if number_kind(d.attempt.caller) == KIND_INVALID:
+        return segments | SEGMENT_UNKNOWN
+    return segments if d.verdict.number_class == NO_CLASS else (
+        segments | policy.settings.segments[d.verdict.number_class]
+    )
+
+
+cdef bint misplaced(const ImageView* policy, Decision* d) noexcept nogil:
+    """The class of the caller's number against the class of the trunk: numbers that cannot come from there.
+
+    A callee's consent makes a call that would be tagged one that was asked for.
+    """
+    cdef const ImageOrigin* cell
+    cdef uint8_t outcome
+    if d.verdict.number_class == NO_CLASS:
+        return False
     cell = &policy.origins[<uint64_t>d.attempt.trunk * policy.classes_count + d.verdict.number_class]
     outcome = cell.outcome
     if outcome == OUTCOME_OWN:
         outcome = OUTCOME_ACCEPT if strongest(policy, d, d.caller, LEVEL_OWN) is not NULL else OUTCOME_REJECT
-    return outcome != OUTCOME_ACCEPT and act_as(d, rule, outcome, cell.basis, 0, cell.label, cell.observe)
+    if outcome == OUTCOME_ACCEPT or (outcome == OUTCOME_TAG and d.consented):
+        return False
+    return act_as(d, d.class_rule, outcome, cell.basis, 0, cell.label, cell.observe)
 
 
 cdef bint listed(const ImageView* policy, Decision* d, uint8_t level, uint8_t basis) noexcept nogil:
@@ -486,6 +554,10 @@ cdef void clear_verdict(Verdict* verdict) noexcept nogil:
     verdict.number_class = NO_CLASS
 
 
+cdef bint is_anonymity(uint16_t rule) noexcept nogil:
+    return rule == RULE_ANONYMOUS or rule == RULE_SUBSCRIBER_ANONYMOUS
+
+
 cdef void withdraw(Decision* d) noexcept nogil:
     """A policy in observe mode: what it decided is only noted."""
     observe(d, d.verdict.rule, d.verdict.action)
@@ -506,7 +578,7 @@ cdef void finish(Decision* d) noexcept nogil:
     if verdict.label == NO_LABEL:
         verdict.label = d.trunk.label
     if verdict.action == ACTION_REJECT:
-        verdict.status = d.trunk.anonymous_status if verdict.rule == RULE_ANONYMOUS else d.trunk.status[verdict.basis]
+        verdict.status = d.trunk.anonymous_status if is_anonymity(verdict.rule) else d.trunk.status[verdict.basis]
 
 
 @cython.final
@@ -521,6 +593,7 @@ cdef class Screener:
         self.policy = image.view
         self.reputation = reputation.table
         self.limiter = rate_limiter.table
+        self.wills = SubscriberWill(tables)
         self.key.low, self.key.high = NODE_KEY.unpack(node_key)
         self.trunk_indices = {name: index for index, name in enumerate(image.trunks)}
         self.plans = [DialPlan(image.dial_plan(index)) for index in range(len(image.trunks))]
@@ -538,7 +611,7 @@ cdef class Screener:
         d.now_us = now_us
         d.verdict = verdict
         d.count = True
-        d.observed_rule = NO_RULE
+        d.observed_rule = d.class_rule = NO_RULE
         if attempt.trunk >= policy.trunks_count:
             return
         d.trunk = &policy.trunks[attempt.trunk]
@@ -554,6 +627,8 @@ cdef class Screener:
             d.limit_keys[i] = table_key(&self.key, &policy.rules[limits[i]], d)
             if d.limit_keys[i]:
                 limiter_prefetch(&self.limiter.view, d.limit_keys[i])
+        if d.trunk.subscribers != MODE_OFF and has_digits(attempt.callee):
+            d.pair = self.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee)
         # Last, because a trie has to read a little before it knows what to fetch.
         if d.numbered:
             trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
@@ -569,10 +644,12 @@ cdef class Screener:
         if never_blocked(policy, d):
             return
         d.caller = record_of(policy, callers_of(policy, d.attempt.caller), d.attempt.caller)
+        classify(policy, d)
         note_protection(policy, d)
         note_hygiene(d)
         if not (
             ordered(policy, d)
+            or refused(policy, d, self.wills)
             or denied(policy, d)
             or withheld(d)
             or invalid(d)
@@ -593,7 +670,9 @@ cdef class Screener:
         self.prepare(&decision, attempt, now_us, verdict)
         self.decide(&decision)
 
-    cdef void screen_group(self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts) noexcept nogil:
+    cdef void screen_group(
+        self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts
+    ) noexcept nogil:
         cdef Decision decisions[BATCH]
         cdef Py_ssize_t i
         for i in range(count):
@@ -609,6 +688,8 @@ cdef class Screener:
             return
         points = self.policy.settings.complaint_points if complaint else self.policy.settings.refused_points
         reputation_add(self.reputation, outcome.caller, now_us, points, complaint, CATEGORY_NONE)
+        if has_digits(outcome.callee):
+            self.wills.remember(outcome.caller, outcome.callee, now_us, points)
         block = number_block_of(outcome.caller, BLOCK_DIGITS)
         if block:
             points = points * self.policy.settings.block_permille // 1000

@@ -10,6 +10,9 @@ from engine._prefix_trie cimport TrieView
 cdef enum:
     MAX_LIMITS = 16          # limits that count on one trunk
     RULE_WORD_BITS = 64
+    MAX_CLASSES = 32
+    HIGH_FREQUENCY_LEVELS = 4
+    SEGMENT_COMMERCIAL = 0x8000   # beside the Segments of _subscribers.pxd: calls of such numbers sell
 
 # Places of the sections in an image.
 cdef enum:
@@ -26,7 +29,8 @@ cdef enum:
     SECTION_CALLEES = 10
     SECTION_CALLEES_SHORT = 11
     SECTION_ORIGINS = 12
-    SECTION_COUNT = 13
+    SECTION_OFFSETS = 13     # of the subscribers' local time
+    SECTION_COUNT = 14
 
 # Where a list or prefix rule speaks in the order of decision.
 cdef enum Level:
@@ -59,6 +63,11 @@ cdef enum LimitKey:
     LIMIT_BLOCK_1000 = 6
     LIMIT_SOURCE = 7
 
+cdef enum Mode:
+    MODE_OFF = 0
+    MODE_OBSERVE = 1
+    MODE_ENFORCE = 2
+
 # Names that are no operator's: the first rules of every image.
 cdef enum BuiltinRule:
     RULE_EMERGENCY = 0
@@ -69,7 +78,18 @@ cdef enum BuiltinRule:
     RULE_BLOCK_REPUTATION = 5
     RULE_SCORE = 6
     RULE_FOREIGN_NUMBER = 7
-    BUILTIN_RULES = 8
+    RULE_SUBSCRIBER_ALLOW = 8
+    RULE_SUBSCRIBER_CONSENT = 9
+    RULE_SUBSCRIBER_DENY = 10
+    RULE_SUBSCRIBER_ANONYMOUS = 11
+    RULE_SUBSCRIBER_CATEGORY = 12
+    RULE_SUBSCRIBER_SEGMENT = 13
+    RULE_SUBSCRIBER_UNKNOWN = 14
+    RULE_SUBSCRIBER_DO_NOT_CALL = 15
+    RULE_SUBSCRIBER_QUIET_HOURS = 16
+    RULE_SUBSCRIBER_HIGH_FREQUENCY = 17
+    RULE_SUBSCRIBER_PAIR = 18
+    BUILTIN_RULES = 19
 
 # Classes that no form names; the others are numbered in engine.packs.
 cdef enum NumberClass:
@@ -84,6 +104,12 @@ cdef struct ImageSettings:
     uint32_t refused_points
     uint32_t complaint_points
     uint32_t block_permille  # share of the points that the caller's block of 100 inherits
+    uint32_t pair_points     # from which a callee is spared the callers that it has refused; 0 = never
+    uint32_t offsets_count
+    uint64_t high_frequency_hash
+    int64_t high_frequency_increment_us[HIGH_FREQUENCY_LEVELS]
+    int64_t high_frequency_tolerance_us[HIGH_FREQUENCY_LEVELS]
+    uint16_t segments[MAX_CLASSES]   # of each class of numbers
 
 cdef struct ImageTrunk:
     uint64_t name_hash       # the subject of limits by trunk
@@ -100,7 +126,9 @@ cdef struct ImageTrunk:
     uint8_t label            # of calls tagged by score
     uint8_t observe
     uint8_t has_pack         # the classes of its country's numbers are known
-    uint8_t reserved[3]
+    uint8_t subscribers      # Mode: whether the callee's will is heeded
+    uint8_t commercial       # its calls sell
+    uint8_t reserved
 
 cdef struct ImageRule:
     int64_t increment_us     # limits: GCRA
@@ -136,6 +164,11 @@ cdef struct ImageHit:
     uint8_t level
     uint8_t weight           # 2 * matched digits, + 1 for the whole number
 
+# Local time is `offset_us` ahead of UTC from `from_us` on.
+cdef struct ImageOffset:
+    int64_t from_us
+    int64_t offset_us
+
 cdef struct ImageView:
     const ImageSettings* settings
     const ImageTrunk* trunks
@@ -149,10 +182,14 @@ cdef struct ImageView:
     TrieView callees
     TrieView callees_short
     const ImageOrigin* origins
+    const ImageOffset* offsets
     uint32_t trunks_count
     uint32_t rules_count
     uint32_t records_count
     uint32_t classes_count   # cells of one row of `origins`
+
+# Half hours since midnight of the subscribers' local time, 0 to 47.
+cdef uint8_t local_half_hour(const ImageView* policy, int64_t now_us) noexcept nogil
 
 cdef class PolicyImage:
     cdef ImageView view

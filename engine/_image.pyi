@@ -15,6 +15,7 @@ RULE_ROW: struct.Struct
 RECORD_ROW: struct.Struct
 HIT_ROW: struct.Struct
 ORIGIN_ROW: struct.Struct
+OFFSET_ROW: struct.Struct
 
 class ImageError(ValueError):
     """The file is no policy image that this build can use; the text says why."""

@@ -14,14 +14,14 @@ import msgspec
 cimport cython
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._prefix_trie cimport TrieView
 
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 2
+LAYOUT = 3
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size
@@ -30,12 +30,18 @@ TABLE_AT = HEADER.size + CHECKSUM.size
 SECTIONS = SECTION_COUNT
 
 # One row of each section of structs, as `struct` writes it; checked against the C structs below.
-SETTINGS_ROW = struct.Struct("<IIII")
-TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBBB3x")
+SETTINGS_ROW = struct.Struct("<IIIIIIQ4q4q32H")
+TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBBBBBx")
 RULE_ROW = struct.Struct("<qqqQhBBBBBBBB6x")
 RECORD_ROW = struct.Struct("<II")
 HIT_ROW = struct.Struct("<HBB")
 ORIGIN_ROW = struct.Struct("<BBBB")
+OFFSET_ROW = struct.Struct("<qq")
+
+
+cdef enum:
+    HALF_HOUR_US = 1_800_000_000
+    HALF_HOURS = 48          # of a day
 
 
 class ImageError(ValueError):
@@ -50,6 +56,7 @@ cdef int check_rows() except -1:
         (RECORD_ROW, sizeof(ImageRecord)),
         (HIT_ROW, sizeof(ImageHit)),
         (ORIGIN_ROW, sizeof(ImageOrigin)),
+        (OFFSET_ROW, sizeof(ImageOffset)),
     )
     for row, size in pairs:
         if row.size != size:
@@ -150,6 +157,17 @@ cdef class PolicyImage:
         return self.names.dial_plans[self.names.trunk_plans[trunk]]
 
 
+cdef uint8_t local_half_hour(const ImageView* policy, int64_t now_us) noexcept nogil:
+    cdef uint32_t i = policy.settings.offsets_count
+    cdef int64_t offset_us = 0
+    while i > 0:
+        i -= 1
+        offset_us = policy.offsets[i].offset_us
+        if policy.offsets[i].from_us <= now_us:
+            break
+    return <uint8_t>((now_us + offset_us) // HALF_HOUR_US % HALF_HOURS)
+
+
 cdef int map_sections(memory, ImageView* view) except -1:
     """Points the view into the memory, whose owner must keep it: nothing else holds it."""
     cdef Py_buffer pages
@@ -174,6 +192,7 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.callees = TrieView(base + offset[SECTION_CALLEES], size[SECTION_CALLEES])
     view.callees_short = TrieView(base + offset[SECTION_CALLEES_SHORT], size[SECTION_CALLEES_SHORT])
     view.origins = <const ImageOrigin*>(base + offset[SECTION_ORIGINS])
+    view.offsets = <const ImageOffset*>(base + offset[SECTION_OFFSETS])
     view.trunks_count = <uint32_t>(size[SECTION_TRUNKS] // sizeof(ImageTrunk))
     view.rules_count = <uint32_t>(size[SECTION_RULES] // sizeof(ImageRule))
     view.records_count = <uint32_t>(size[SECTION_RECORDS] // sizeof(ImageRecord))

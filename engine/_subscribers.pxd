@@ -13,6 +13,7 @@ cdef enum Segment:
     SEGMENT_INTERNATIONAL = 4
     SEGMENT_RESALE = 8           # numbers of mobile resellers
     SEGMENT_ANONYMOUS = 16
+    SEGMENT_UNKNOWN = 32         # numbers that no plan or no block in use has
 
 # Where things stand in the word of preferences, counted from the lowest bit.
 cdef enum Preference:

@@ -14,11 +14,11 @@ from engine._table import Table
 class Preferences:
     """One subscriber's will, as 64 bits.
 
-    refused_categories: bit n = `Category` n. refused_segments: 1 call-centre access numbers (95x), 2 shared-cost
-    numbers (400, 800), 4 international, 8 mobile resellers, 16 anonymous. high_frequency: protection against bursts of
-    callers, 0 to 3 by how soon it acts, None = off. own_lists: has entries in `SubscriberLists`; own_prefix_lengths:
-    bit n = some of them are caller prefixes of n digits, 1 to 14. quiet: from and to in half hours of the subscriber's
-    own day, 0 to 47, `to` not included; may pass midnight, equal ones are the whole day.
+    refused_categories: bit n = `Category` n. refused_segments: bits of `engine.segments.Segment`. high_frequency:
+    protection against bursts of callers, 0 to 3 by how soon it acts, None = off. own_lists: has entries in
+    `SubscriberLists`; own_prefix_lengths: bit n = some of them are caller prefixes of n digits, 1 to 14. quiet: from
+    and to in half hours of the subscriber's own day, 0 to 47, `to` not included; may pass midnight, equal ones are the
+    whole day.
     """
 
     refused_categories: int = 0

@@ -43,6 +43,6 @@ def _screens_by(row: rules.OriginRow, trunk: rules.TrunkPolicy, policy: rules.Po
     if (row.trunks and trunk.name not in row.trunks) or getattr(row, trunk.trunk_class, None) is None:
         return False
     plans = BUILTIN_DIAL_PLANS | {plan.name: plan for plan in policy.dial_plans}
-    off = {each.name for each in policy.policies if each.origin is rules.OriginMode.OFF}
+    off = {each.name for each in policy.policies if each.origin is rules.Mode.OFF}
     plan = plans.get(trunk.dial_plan)
     return plan is not None and pack_of(trunk, plan) is not None and trunk.policy not in off

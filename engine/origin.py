@@ -95,10 +95,10 @@ def _service_entries(name: str) -> Iterator[str]:
 
 
 def origin_cells(
-    trunk: rules.TrunkPolicy, pack: str | None, mode: rules.OriginMode, operator_rows: Sequence[rules.OriginRow]
+    trunk: rules.TrunkPolicy, pack: str | None, mode: rules.Mode, operator_rows: Sequence[rules.OriginRow]
 ) -> list[OriginCell]:
     """What each class means on a trunk, in the order of CLASSES."""
-    if pack is None or mode is rules.OriginMode.OFF:
+    if pack is None or mode is rules.Mode.OFF:
         return [NOTHING] * len(CLASSES)
     return [_cell(number_class, trunk, _rows(number_class, trunk, pack, operator_rows)) for number_class in CLASSES]
 

@@ -32,9 +32,12 @@ from engine.lint import (
 )
 from engine.lint_entries import Content, check_shadows, check_wide_prefixes
 from engine.lint_origin import check_origin
+from engine.lint_subscribers import check_subscribers, high_frequency_times_us
 from engine.origin import PackRule, origin_cells, pack_of, pack_rules
 from engine.packs import BUILTIN_DIAL_PLANS, PACKS
 from engine.policy_names import BUILTIN_RULES, Names
+from engine.segments import class_segments
+from engine.time_zones import offsets
 
 __all__ = ["Finding", "ImageError", "PolicyError", "PolicyImage", "compile_policy", "lint_policy"]
 
@@ -74,6 +77,7 @@ ANONYMOUS_OUTCOME = {
     rules.AnonymousAction.TAG: 1,
     rules.AnonymousAction.ACCEPT: 3,
 }
+MODE = {mode: index for index, mode in enumerate(rules.Mode)}
 LIMIT_KEY = {key: index for index, key in enumerate(rules.LimitKey)}
 BASES = ("none", "analytics", "dno", "invalid", "subscriber", "policy", "overload", "security")
 
@@ -130,7 +134,7 @@ class Draft:
 
     def check(self, now_us: int | None) -> list[Finding]:
         """Findings; without errors, the entries are read and pushed down."""
-        findings = [*check_rules(self.policy, now_us), *check_origin(self.policy)]
+        findings = [*check_rules(self.policy, now_us), *check_origin(self.policy), *check_subscribers(self.policy)]
         if any(each.severity == "error" for each in findings):
             return findings
         used = {trunk.dial_plan for trunk in self.policy.trunks}
@@ -165,6 +169,7 @@ class Draft:
             hits,
             *map(self._trie, self.prefixes),
             self._origins(),
+            b"".join(_image.OFFSET_ROW.pack(*each) for each in offsets(self.policy.subscribers.time_zone)),
         ]
 
     def _rule_at(self, index: int) -> RuleOfAny:
@@ -234,12 +239,19 @@ class Draft:
         return (self.first_pack_rule + len(self.pack_rules) + 63) // 64
 
     def _settings(self) -> bytes:
-        reputation = self.policy.reputation
+        reputation, subscribers = self.policy.reputation, self.policy.subscribers
+        levels = high_frequency_times_us(subscribers)
         return _image.SETTINGS_ROW.pack(
             self._rule_words,
             reputation.refused_points,
             reputation.complaint_points,
             round(reputation.block_share * 1000),
+            subscribers.pair_points,
+            len(offsets(subscribers.time_zone)),
+            _name_hash("subscriber-high-frequency"),
+            *(increment for increment, _ in levels),
+            *(tolerance for _, tolerance in levels),
+            *class_segments(),
         )
 
     def _rule_row(self, rule: RuleOfAny | None) -> bytes:
@@ -290,7 +302,7 @@ class Draft:
         for trunk in self.policy.trunks:
             mode = self.policies[trunk.policy].origin
             for cell in origin_cells(trunk, self._pack_of(trunk), mode, self.policy.origin):
-                observe = mode is rules.OriginMode.OBSERVE
+                observe = mode is rules.Mode.OBSERVE
                 cells += _image.ORIGIN_ROW.pack(cell.outcome, cell.basis, self._label(cell.label), observe)
         return bytes(cells)
 
@@ -324,6 +336,8 @@ class Draft:
             self._label(policy.label),
             policy.observe,
             self._pack_of(trunk) is not None,
+            MODE[policy.subscribers],
+            trunk.trunk_class == "callcentre",
         )
 
     def _record_sections(self) -> tuple[bytes, bytes]:

@@ -15,6 +15,17 @@ BUILTIN_RULES: tuple[str, ...] = (
     "block-reputation",
     "score",
     "foreign-number",
+    "subscriber-allow",
+    "subscriber-consent",
+    "subscriber-deny",
+    "subscriber-anonymous",
+    "subscriber-category",
+    "subscriber-segment",
+    "subscriber-unknown",
+    "subscriber-do-not-call",
+    "subscriber-quiet-hours",
+    "subscriber-high-frequency",
+    "subscriber-pair",
 )
 """Names of what is no operator's rule, in the order of `BuiltinRule` in _image.pxd."""
 

@@ -7,7 +7,7 @@ immutable image; msgspec refuses unknown keys and wrong types and names the offe
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -65,7 +65,7 @@ class OriginAction(StrEnum):
     OWN = "own"  # accepted if the number is on an `own` list of the trunk, else rejected
 
 
-class OriginMode(StrEnum):
+class Mode(StrEnum):
     OFF = "off"
     OBSERVE = "observe"
     ENFORCE = "enforce"
@@ -188,7 +188,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     mismatch_points: int = 0  # From and the trusted P-Asserted-Identity name different numbers
     label: str | None = None  # what a call is tagged with by score
     observe: bool = False
-    origin: OriginMode = OriginMode.OBSERVE  # number class against trunk class
+    origin: Mode = Mode.OBSERVE  # number class against trunk class
+    subscribers: Mode = Mode.ENFORCE  # the callee's own will
 
 
 class Label(Struct, frozen=True, kw_only=True):
@@ -205,6 +206,19 @@ class Reputation(Struct, frozen=True, kw_only=True):
     refused_points: int = 60
     complaint_points: int = 150
     block_share: float = 0.1  # share of the points that a caller's block of 100 inherits
+
+
+class Subscribers(Struct, frozen=True, kw_only=True):
+    """What the wishes of subscribers mean. time_zone: of their quiet hours, a name of the IANA database.
+
+    high_frequency: calls within high_frequency_s that are too many, by how soon the subscriber wants protection.
+    pair_points: what refusals of a caller's block must be worth, so that the callee is spared its calls; 0 = never.
+    """
+
+    time_zone: str = "UTC"
+    high_frequency: tuple[int, int, int, int] = (5, 10, 20, 50)
+    high_frequency_s: float = 600.0
+    pair_points: int = 100
 
 
 class StatusByBasis(Struct, frozen=True, kw_only=True):
@@ -234,6 +248,24 @@ class TrunkPolicy(Struct, frozen=True, kw_only=True):
     status: StatusByBasis = StatusByBasis()
 
 
+class PolicyTest(Struct, frozen=True, kw_only=True):
+    """A call and the verdict that it must get; what is left out may be anything.
+
+    at: ISO 8601, UTC without a zone; None = now. calls: so many at once, the last of which is looked at.
+    """
+
+    name: str
+    caller: str
+    callee: str
+    trunk: str
+    at: str | None = None
+    privacy: bool = False
+    calls: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    action: Literal["accept", "tag", "divert", "reject", "drop"] | None = None
+    rule: str | None = None
+    status: int | None = None
+
+
 class PolicySet(Struct, frozen=True, kw_only=True):
     """Everything a policy image is compiled from."""
 
@@ -246,3 +278,4 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     dial_plans: tuple[DialPlan, ...] = ()
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()
+    subscribers: Subscribers = Subscribers()

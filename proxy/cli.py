@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from proxy import cli_explain, cli_lists, cli_lookup, cli_node
+from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_subscribers
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
 from proxy.config_errors import ConfigError
 
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _explain_command(commands)
     _lookup_command(commands)
     _list_command(commands)
+    _subscriber_command(commands)
     _load_command(commands)
     return parser
 
@@ -178,6 +179,33 @@ def _list_command(commands: _Commands) -> None:
         "callsieve list add deny +862066660000",
         "callsieve list remove deny CN:95588",
     )
+
+
+def _subscriber_command(commands: _Commands) -> None:
+    parser = commands.add_parser("subscriber", help="show or set what called subscribers want", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    show = _command(actions, "show", "what a subscriber wants", cli_subscribers.show)
+    set_ = _command(actions, "set", "change what a subscriber wants", cli_subscribers.set_)
+    for action in (show, set_):
+        action.add_argument("number", metavar="NUMBER", help="the subscriber: +8613800138000")
+    show.add_argument("callers", metavar="CALLER", nargs="*", help="also its own entries for these callers")
+    set_.add_argument("--refuse", metavar="WORDS", help="'call-centre resale fraud do-not-call'; '' = nothing")
+    set_.add_argument("--quiet", metavar="HH:MM-HH:MM", help="local time in half hours; '' = none")
+    set_.add_argument("--bursts", metavar="LEVEL", help="protection against bursts, 0 (soonest) to 3; '' = none")
+    for name in ("allow", "deny", "consent", "forget"):
+        set_.add_argument(f"--{name}", metavar="CALLER", action="append", default=[], help="+86138... or +86170*")
+    set_.add_argument("--until", metavar="DATE", help="last day of these entries, in UTC")
+    _examples(show, "callsieve subscriber show +8613800138000 +862066660000")
+    _examples(
+        set_,
+        "callsieve subscriber set +8613800138000 --refuse 'call-centre resale' --quiet 22:00-07:00",
+        "callsieve subscriber set +8613800138000 --deny '+86170*' --consent CN:95071666 --until 2027-06-30",
+    )
+    import_ = _command(actions, "import", "read the wishes of many subscribers from a file", cli_subscribers.import_)
+    import_.add_argument("file", type=Path, metavar="FILE", help="lines of number,refuse,quiet,bursts")
+    import_.add_argument("--replace", action="store_true", help="a new table of these alone, for the next start")
+    _examples(import_, "callsieve subscriber import wishes.csv", "callsieve subscriber import --replace country.csv")
+    _examples(parser, "callsieve subscriber show +8613800138000", "callsieve subscriber import wishes.csv")
 
 
 def _load_command(commands: _Commands) -> None:

@@ -14,6 +14,7 @@ from proxy.cli_client import ControlClient
 from proxy.cli_output import ExitCode, Failure, Output, findings_document, progress_bar
 from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, read_configuration
+from proxy.policy_tests import failed_tests
 from proxy.state_directory import StateDirectory
 
 
@@ -44,8 +45,11 @@ def check(options: Namespace, output: Output) -> int:
     except ConfigError as refused:
         _tell_findings(refused.findings, output)
         return ExitCode.NO
-    _tell_findings(loaded.warnings, output)
     configuration = loaded.configuration
+    failed = failed_tests(path, loaded)
+    _tell_findings([*loaded.warnings, *failed], output)
+    if failed:
+        return ExitCode.NO
     counts = {
         "file": len(loaded.files),
         "trunk": len(configuration.trunks),
@@ -53,6 +57,7 @@ def check(options: Namespace, output: Output) -> int:
         "list": len(configuration.lists),
         "prefix rule": len(configuration.prefix_rules),
         "limit": len(configuration.limits),
+        "test": len(configuration.tests),
         "warning": len(loaded.warnings),
     }
     output.line(f"{path}: " + ", ".join(_counted(count, name) for name, count in counts.items()))

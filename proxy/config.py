@@ -21,10 +21,12 @@ from engine.rules import (
     NumberList,
     OriginRow,
     Policy,
+    PolicyTest,
     PrefixRule,
     Reputation,
     StatusByBasis,
     Struct,
+    Subscribers,
 )
 
 
@@ -353,6 +355,7 @@ class Configuration(
         "limits": "limit",
         "labels": "label",
         "dial_plans": "dial_plan",
+        "tests": "test",
     },
 ):
     """callsieve.toml with everything it includes. Arrays of tables are singular in TOML: [[listener]], [[trunk]] ..."""
@@ -368,6 +371,7 @@ class Configuration(
     flood: Flood = Flood()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
+    subscribers: Subscribers = Subscribers()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()
@@ -380,3 +384,4 @@ class Configuration(
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
+    tests: tuple[PolicyTest, ...] = ()  # of the policy, run by `callsieve check`

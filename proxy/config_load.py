@@ -61,6 +61,7 @@ def policy_set(configuration: Configuration) -> PolicySet:
         dial_plans=tuple(dial_plans(configuration).values()),
         origin=configuration.origin,
         reputation=configuration.reputation,
+        subscribers=configuration.subscribers,
     )
 
 

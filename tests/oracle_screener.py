@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 from engine import rules
-from engine.decision import Action, Basis, Reason
+from engine._subscriber_lists import ListEntry
+from engine._subscribers import Preferences
+from engine.decision import Action, Basis, Category, Reason
+from engine.packs import PACKS, NumberClass
 from engine.rules import ListAction, Outcome
+from tests.oracle_numbers import plain_class
 
 EMERGENCY = {"110", "119", "120", "122", "112", "911", "999", "000"}
 US = 1_000_000
@@ -39,6 +44,14 @@ class Result:
     label: str | None = None
     reasons: list[Reason] = field(default_factory=list)
     observed: Action = Action.ACCEPT
+
+
+@dataclass
+class Wishes:
+    """What one subscriber wants. own: entries for callers, "+8613800138000" or "+86138*"."""
+
+    preferences: Preferences = field(default_factory=Preferences)
+    own: dict[str, ListEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,12 +110,17 @@ class OracleScreener:
         self.trunks = {each.name: each for each in policy.trunks}
         self.limiter = OracleLimiter()
         self.points: dict[str, int] = {}
+        self.categories: dict[str, Category] = {}
+        self.wishes: dict[str, Wishes] = {}
+        self.pairs: dict[tuple[str, str], int] = {}
 
     # --- reputation ---
 
-    def refuse(self, caller: str, points: int) -> None:
+    def refuse(self, caller: str, callee: str, points: int) -> None:
         if not has_digits(caller):
             return
+        pair = (callee, block(caller, 2) or caller)
+        self.pairs[pair] = self.pairs.get(pair, 0) + points
         self.points[caller] = self.points.get(caller, 0) + points
         hundred = block(caller, 2)
         if hundred:
@@ -163,6 +181,97 @@ class Judgement:
         self.protected = False
         self.allowed: str | None = None
 
+    # --- the callee's will ---
+
+    def refused(self) -> bool:
+        """Own entries, then kinds of callers, then bursts and pairs."""
+        if self.policy.subscribers is rules.Mode.OFF or not has_digits(self.call.callee):
+            return False
+        observes = self.policy.subscribers is rules.Mode.OBSERVE
+        own = self.own_entry()
+        if own == "subscriber-allow":
+            self.reason(own)
+            if not observes:
+                self.allowed = self.result.rule = own
+            return False
+        if own == "subscriber-consent":
+            self.reason(own)
+            return False
+        rule = own or self.refused_kind() or self.refused_by_number()
+        if rule is None:
+            return False
+        return self.act(rule, Outcome.REJECT, Basis.SUBSCRIBER, 0, None, observes)
+
+    @property
+    def wishes(self) -> Wishes:
+        return self.screener.wishes.get(self.call.callee, Wishes())
+
+    def category(self) -> Category:
+        known = self.screener.points.get(self.call.caller, 0) >= self.policy.thresholds.tag
+        return self.screener.categories.get(self.call.caller, Category.NONE) if known else Category.NONE
+
+    def own_entry(self) -> str | None:
+        """The longest match; of one entry allow before deny before consent; a shorter denial yields to consent."""
+        found = [(weight_of(text, self.call.caller), each) for text, each in self.wishes.own.items()]
+        consents = False
+        for weight, entry in sorted(found, key=lambda each: -each[0]):
+            if not weight:
+                break
+            if entry.allow:
+                return "subscriber-allow"
+            if entry.deny:
+                return "subscriber-consent" if consents else "subscriber-deny"
+            covered = entry.consent_categories or 0xFFFF
+            consents |= entry.consent and bool(covered >> self.category() & 1)
+        return "subscriber-consent" if consents else None
+
+    def number_class(self) -> NumberClass | None:
+        if not has_digits(self.call.caller):
+            return NumberClass.INVALID if self.call.caller == "invalid" else None
+        return plain_class(PACKS[self.trunk.dial_plan], self.call.caller)
+
+    def refused_kind(self) -> str | None:
+        wants, caller = self.wishes.preferences, self.number_class()
+        segments = {
+            NumberClass.CC95X: 1,
+            NumberClass.CC95X_UNASSIGNED: 1,
+            NumberClass.MARKETING: 1,
+            NumberClass.SVC400: 2,
+            NumberClass.SVC800: 2,
+            NumberClass.FOREIGN: 4,
+            NumberClass.MVNO: 8,
+        }
+        commercial = caller in (NumberClass.CC95X, NumberClass.MARKETING) or self.trunk.trunk_class == "callcentre"
+        selling = self.category() in (Category.SALES, Category.LOAN, Category.ESTATE)
+        withheld = self.call.caller in ("", "anonymous") or self.call.privacy
+        unknown = caller in (NumberClass.INVALID, NumberClass.UNALLOCATED)
+        local = datetime.fromtimestamp(self.now_us / US, ZoneInfo(self.screener.policy.subscribers.time_zone))
+        checks = {
+            "subscriber-anonymous": withheld and wants.refused_segments & 16,
+            "subscriber-category": self.category() and wants.refuses(self.category()),
+            "subscriber-unknown": unknown and wants.refused_segments & 32,
+            "subscriber-segment": caller is not None and segments.get(caller, 0) & wants.refused_segments,
+            "subscriber-do-not-call": wants.do_not_call and (selling or commercial),
+            "subscriber-quiet-hours": wants.is_quiet(local.hour * 2 + local.minute // 30),
+        }
+        return next((name for name, refused in checks.items() if refused), None)
+
+    def refused_by_number(self) -> str | None:
+        settings, level = self.screener.policy.subscribers, self.wishes.preferences.high_frequency
+        if level is not None:
+            calls = settings.high_frequency[level]
+            limit = rules.Limit(
+                name="subscriber-high-frequency",
+                key=rules.LimitKey.CALLEE,
+                calls=calls,
+                period_s=settings.high_frequency_s,
+            )
+            if not self.screener.limiter.conforms((limit.name, self.call.callee), self.now_us, limit):
+                return limit.name
+        caller = self.call.caller
+        points = self.screener.pairs.get((self.call.callee, block(caller, 2) or caller), 0) if has_digits(caller) else 0
+        return "subscriber-pair" if 0 < settings.pair_points <= points else None
+
     def run(self) -> Result:
         if self.never_blocked():
             return self.result
@@ -179,6 +288,7 @@ class Judgement:
 
     def steps(self) -> Iterator[bool]:
         yield self.ordered()
+        yield self.refused()
         yield self.operator_lists()
         yield self.withheld()
         yield self.invalid()
@@ -284,7 +394,9 @@ class Judgement:
         self.note_observers(denies, allow or deny, Basis.POLICY)
         if allow:
             self.reason(allow.rule.name)
-            self.allowed = self.result.rule = allow.rule.name
+            if not self.allowed:
+                self.result.rule = allow.rule.name
+            self.allowed = allow.rule.name
             return False
         return deny is not None and self.act_on(deny.rule, Basis.POLICY)
 
@@ -365,5 +477,6 @@ class Judgement:
         result.label = result.label or self.policy.label
         if result.action is Action.REJECT:
             status = self.trunk.status
-            result.status = getattr(status, "anonymous" if result.rule == "anonymous" else result.basis.name.lower())
+            anonymous = result.rule in ("anonymous", "subscriber-anonymous")
+            result.status = getattr(status, "anonymous" if anonymous else result.basis.name.lower())
         return result

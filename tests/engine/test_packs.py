@@ -26,7 +26,7 @@ def screeners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Screener]:
 
 
 def screener(
-    pack: str, tables: Tables, *, mode: rules.OriginMode = rules.OriginMode.ENFORCE, **more: object
+    pack: str, tables: Tables, *, mode: rules.Mode = rules.Mode.ENFORCE, **more: object
 ) -> Screener:
     policy = rules.PolicySet(
         trunks=tuple(
@@ -241,7 +241,7 @@ def test_operators_rows_come_before_the_packs(tmp_path: Path) -> None:
 
 def test_a_new_pack_only_observes(tmp_path: Path) -> None:
     tables = Tables.open(tmp_path, reputation=1024, rate_limiter=1024, half_life_days=14)
-    engine = screener("cn", tables, mode=rules.OriginMode.OBSERVE)
+    engine = screener("cn", tables, mode=rules.Mode.OBSERVE)
     verdict = engine.screen(Attempt("110", "+862088886666", "intl"), NOW_US)
     assert (verdict.action, verdict.observed, verdict.rule) == (A, R, "cn:emergency")
 

@@ -22,9 +22,14 @@ from engine import (
     Tables,
     Verdict,
     compile_policy,
+    parse_entry,
     rules,
 )
-from tests.oracle_screener import Call, OracleScreener
+from engine._subscriber_lists import ListEntry
+from engine._subscribers import Preferences
+from engine.decision import Category
+from engine.subscribers import Subscribers
+from tests.oracle_screener import Call, OracleScreener, Wishes
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18
 SECOND = 1_000_000
@@ -33,6 +38,7 @@ ALLOW = {"owner": "noc", "until": "2027-06-30"}
 
 CLEAN = "+8613800138000"
 CALLEE = "+862088886666"
+OTHER_CALLEE = "+862088886667"
 
 
 @pytest.fixture
@@ -253,10 +259,10 @@ def test_refusals_and_complaints_become_reputation(directory: Path) -> None:
         screener.observe(Outcome("13800138000", CALLEE, "carrier", OutcomeKind.COMPLAINT), NOW_US)
     screener.observe(Outcome("13800138000", CALLEE, "carrier", OutcomeKind.REFUSED), NOW_US)
     screener.observe(Outcome("13800138000", CALLEE, "carrier", OutcomeKind.ANSWERED, talk_ms=5000), NOW_US)
-    verdict = screener.screen(call(CLEAN), NOW_US)
+    verdict = screener.screen(call(CLEAN, OTHER_CALLEE), NOW_US)
     assert verdict.reasons == (Reason("reputation", 660), Reason("block-reputation", 66))
     assert (verdict.action, verdict.score) == (Action.TAG, 726)
-    assert screener.screen(call("+8613800138001"), NOW_US).reasons == (Reason("block-reputation", 66),)
+    assert screener.screen(call("+8613800138001", OTHER_CALLEE), NOW_US).reasons == (Reason("block-reputation", 66),)
     assert screener.screen(call("+8613800138100"), NOW_US).reasons == ()
 
 
@@ -345,17 +351,19 @@ def test_an_unknown_trunk_is_the_callers_mistake(directory: Path) -> None:
 def test_explain_shows_what_was_looked_at(directory: Path) -> None:
     limit = rules.Limit(name="few", key=rules.LimitKey.CALLER, calls=1, period_s=10)
     screener = screener_of(policy_set(limits=(limit,)), directory)
-    screener.observe(Outcome(CLEAN, CALLEE, "carrier", OutcomeKind.COMPLAINT), NOW_US)
+    screener.observe(Outcome(CLEAN, OTHER_CALLEE, "carrier", OutcomeKind.REFUSED), NOW_US)
+    screener.observe(Outcome(CLEAN, CALLEE, "carrier", OutcomeKind.REFUSED), NOW_US)
     found = screener.explain(call("13800138000", "02088886666"), NOW_US)
     assert (found.caller, found.callee) == (CLEAN, CALLEE)
     assert found.seen == (
+        ("subscriber-pair.points", 60),
         ("limit few", 1),
-        ("reputation.points", 150),
-        ("reputation.complaints", 1),
-        ("block-reputation.points", 15),
-        ("block-reputation.complaints", 1),
+        ("reputation.points", 120),
+        ("reputation.complaints", 0),
+        ("block-reputation.points", 12),
+        ("block-reputation.complaints", 0),
     )
-    assert found.reasons == found.verdict.reasons == (Reason("reputation", 150), Reason("block-reputation", 15))
+    assert found.reasons == found.verdict.reasons == (Reason("reputation", 120), Reason("block-reputation", 12))
 
 
 def test_a_verdict_holds_eight_reasons_and_explain_all(directory: Path) -> None:
@@ -384,8 +392,20 @@ def test_a_torn_batch_is_refused(directory: Path) -> None:
 
 # --- against the plain version ---------------------------------------------------------------------------------------
 
-NUMBERS = ["+8613800138000", "+8613800138001", "+8613800138100", "+8613900000000", "+14155550100", "US:95588", "CN:110"]
+NUMBERS = [
+    "+8613800138000",
+    "+8613800138001",
+    "+8613800138100",
+    "+8617012345678",
+    "+8613800138",
+    "+14155550100",
+    "US:95588",
+    "CN:95071666",
+    "CN:4008123123",
+    "CN:110",
+]
 CALLERS = [*NUMBERS, "anonymous", "", "invalid"]
+ENTRIES_OF_CALLERS = [*NUMBERS, "+86*", "+86138*", "+8613800138*", "+1*", "US:955*"]
 ENTRIES = [*NUMBERS, "+86*", "+86138*", "+8613800138*", "+8613800138000*", "+1*", "US:955*", "US:95588*"]
 TRUNKS = ("carrier", "other")
 
@@ -448,7 +468,8 @@ def policies(draw: st.DrawFn) -> rules.PolicySet:
         mismatch_points=draw(points),
         label=draw(labels),
         observe=draw(st.integers(0, 4)) == 0,
-        origin=rules.OriginMode.OFF,  # tests/engine/test_origin.py
+        origin=rules.Mode.OFF,  # tests/engine/test_origin.py
+        subscribers=draw(st.sampled_from([*rules.Mode, rules.Mode.ENFORCE, rules.Mode.ENFORCE])),
     )
     return rules.PolicySet(
         trunks=tuple(rules.TrunkPolicy(name=name, policy="default", dial_plan="cn") for name in TRUNKS),
@@ -457,7 +478,50 @@ def policies(draw: st.DrawFn) -> rules.PolicySet:
         prefix_rules=prefix_rules,
         limits=limits,
         labels=(rules.Label(name="a", text="A"), rules.Label(name="b", text="B")),
+        subscribers=rules.Subscribers(
+            time_zone=draw(st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York", "Asia/Kathmandu"])),
+            high_frequency=(1, 2, 3, 4),
+            high_frequency_s=10,
+            pair_points=draw(st.sampled_from([0, 50, 100, 200])),
+        ),
     )
+
+
+own_entries = st.builds(
+    ListEntry,
+    allow=st.booleans(),
+    deny=st.booleans(),
+    consent=st.booleans(),
+    consent_categories=st.sampled_from([0, 1, 1 << Category.SALES]),
+)
+preferences = st.builds(
+    Preferences,
+    refused_categories=st.sampled_from([0, 0, 1 << Category.FRAUD, 1 << Category.SALES]),
+    refused_segments=st.integers(0, 63),
+    do_not_call=st.booleans(),
+    high_frequency=st.sampled_from([None, None, 0, 1, 3]),
+    quiet=st.sampled_from([None, None, (0, 14), (44, 14), (20, 20)]),
+)
+wishes = st.builds(Wishes, preferences, st.dictionaries(st.sampled_from(ENTRIES_OF_CALLERS), own_entries, max_size=4))
+subscribers = st.dictionaries(st.sampled_from(NUMBERS), wishes, max_size=3)
+reputations = st.dictionaries(st.sampled_from(NUMBERS), st.sampled_from(Category), max_size=3)
+
+
+def settle_wishes(tables: Tables, oracle: OracleScreener, known: dict[str, Wishes]) -> None:
+    """The same subscribers in the tables and in the plain version."""
+    store = Subscribers(tables)
+    for callee, wanted in known.items():
+        store.set(callee, wanted.preferences)
+        for entry, says in wanted.own.items():
+            store.set_entry(callee, entry, says)
+    oracle.wishes = known
+
+
+def settle_categories(tables: Tables, oracle: OracleScreener, known: dict[str, Category]) -> None:
+    for caller, category in known.items():
+        tables.reputation.add(parse_entry(caller)[0], NOW_US, 900, complaint=False, category=category)
+        oracle.points[caller] = 900
+        oracle.categories[caller] = category
 
 
 calls = st.builds(
@@ -483,12 +547,19 @@ FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 
 @FUZZ
-@given(policies(), steps)
-def test_against_the_plain_version(policy: rules.PolicySet, story: list[tuple[Call, int, int]]) -> None:
+@given(policies(), steps, subscribers, reputations)
+def test_against_the_plain_version(
+    policy: rules.PolicySet,
+    story: list[tuple[Call, int, int]],
+    known: dict[str, Wishes],
+    categories: dict[str, Category],
+) -> None:
     oracle = OracleScreener(policy)
     now_us = NOW_US
     with tempfile.TemporaryDirectory() as name:
         screener = screener_of(policy, Path(name))
+        settle_wishes(screener.tables, oracle, known)
+        settle_categories(screener.tables, oracle, categories)
         for each, later_us, points_of_refusal in story:
             now_us += later_us
             explained = screener.explain(attempt_of(each), now_us).verdict
@@ -502,7 +573,7 @@ def test_against_the_plain_version(policy: rules.PolicySet, story: list[tuple[Ca
             if points_of_refusal:
                 kind = OutcomeKind.COMPLAINT if points_of_refusal == 150 else OutcomeKind.REFUSED
                 screener.observe(Outcome(each.caller, each.callee, each.trunk, kind), now_us)
-                oracle.refuse(each.caller, points_of_refusal)
+                oracle.refuse(each.caller, each.callee, points_of_refusal)
 
 
 def same_but_redress(explained: Verdict, screened: Verdict) -> bool:

@@ -118,10 +118,19 @@ def json_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, A
 
 
 class TestCheck:
+    def test_what_the_policy_must_do_and_does_not(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        case = '[[test]]\nname = "bad"\ncaller = "+862066660000"\ncallee = "+862088886666"\ntrunk = "carrier"\n'
+        config.write_text(f'{CONFIG}\n{case}action = "reject"\nrule = "deny"\n')
+        assert outcome(capsys, "check", str(config))[0] == 0
+        config.write_text(f'{CONFIG}\n{case}action = "accept"\n')
+        exit_code, _, err = outcome(capsys, "check", str(config))
+        assert exit_code == 1 and "test[bad].action: expected accept, the policy says action reject" in err
+
     def test_clean(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         exit_code, out, err = outcome(capsys, "check", str(config))
         assert (exit_code, err) == (0, "")
-        assert out == (f"{config}: 1 file, 1 trunk, 1 gateway, 2 lists, 0 prefix rules, 0 limits, 0 warnings\n")
+        counted = "1 file, 1 trunk, 1 gateway, 2 lists, 0 prefix rules, 0 limits, 0 tests, 0 warnings"
+        assert out == f"{config}: {counted}\n"
 
     def test_errors_one_a_line_with_file_key_and_why(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         config.write_text(CONFIG.replace('route = "softswitch"', 'route = "nowhere"'))
