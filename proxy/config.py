@@ -196,6 +196,12 @@ class Flood(Struct, frozen=True, kw_only=True):
     unproven_answers_per_s: Rate = 100.0  # rejections to an address that never acknowledged any
 
 
+class Overload(Struct, frozen=True, kw_only=True):
+    """What a worker takes on before it refuses new calls (RFC 7339, 7415)."""
+
+    processor_target: Annotated[float, Meta(ge=0.1, le=1.0)] = 0.9  # busy part of its processor; 1 = never by that
+
+
 class Redress(Struct, frozen=True, kw_only=True):
     """Where a wrongly rejected caller turns to; url, tel or email is needed for 603+, card_url for 608."""
 
@@ -369,6 +375,7 @@ class Configuration(
     capacity: Capacity = Capacity()
     timers: Timers = Timers()
     flood: Flood = Flood()
+    overload: Overload = Overload()
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()

@@ -75,6 +75,7 @@ cdef class ProxyCore(RequestProcessing):
         self.screening.screener = screener
         self.router.routing = table
         self.guard.configure(routing.flood)
+        self.load.configure(routing.overload)
 
     def drain(self):
         """New calls are answered 503 with Retry-After from now on; what is open goes on."""

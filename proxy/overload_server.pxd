@@ -15,6 +15,7 @@ cdef struct OverloadReply:
 cdef class OverloadServer:
     cdef double load_part    # of the requests what the processor can take, 0 to 1
     cdef double room_part    # likewise for transactions and memory
+    cdef double busy_target  # of one processor
     cdef double first_share  # of the requests those of category 1
     cdef double offered_rate # requests per second, as measured when everything was last admitted
     cdef uint64_t requests   # since `since_us`

@@ -1,6 +1,10 @@
+from proxy.config import Overload
+
 class OverloadServer:
     """One worker's load, and what it asks of its clients (RFC 7339 section 5, RFC 7415 section 3.4)."""
 
+    def configure(self, overload: Overload) -> None:
+        """What it may take on, from now on."""
     def note(self, requests: int, clients: int, priority: bool = False) -> None:
         """Counts requests of this interval, and clients heard in it for the first time; for tests."""
     def occupy(self, used: float) -> None:

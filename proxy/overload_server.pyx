@@ -14,7 +14,6 @@ cdef enum:
 cdef int64_t FORGOTTEN_US = 2_000_000     # a load measured so long ago says nothing
 cdef int64_t KEPT_US = 3_600_000_000
 
-cdef double BUSY_TARGET = 0.9            # of one processor
 cdef double QUEUE_TARGET = 0.5           # of the receive buffer
 cdef double LEAST_PART = 0.02            # so that what goes on can be measured
 cdef double STEEPEST_FALL = 0.5
@@ -30,6 +29,11 @@ cdef class OverloadServer:
     def __cinit__(self):
         self.load_part = self.room_part = 1.0
         self.first_share = USUAL_SHARE
+        self.busy_target = 1.0
+
+    def configure(self, overload):
+        """overload: `config.Overload`."""
+        self.busy_target = overload.processor_target
 
     cdef void note_request(self, bint priority, bint new_client) noexcept nogil:
         self.requests += 1
@@ -42,7 +46,7 @@ cdef class OverloadServer:
 
     # busy: of one processor since the last measurement; queued: of the receive buffer, both 0 to 1.
     cdef void measure(self, double busy, double queued, int64_t now_us) noexcept nogil:
-        cdef double load = max(max(busy / BUSY_TARGET, queued / QUEUE_TARGET), 0.001)
+        cdef double load = max(max(busy / self.busy_target, queued / QUEUE_TARGET), 0.001)
         if now_us > self.since_us + FORGOTTEN_US:
             self.load_part = 1.0
         cdef double change = min(max(1.0 / load, STEEPEST_FALL), STEEPEST_RISE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from engine.rules import DialPlan
-from proxy.config import Compat, Configuration, Flood, Redress, Trunk
+from proxy.config import Compat, Configuration, Flood, Overload, Redress, Trunk
 from proxy.config_load import dial_plans
 from proxy.gateways import GatewayRoute, build_gateways
 
@@ -72,6 +72,7 @@ class Routing:
     labels: tuple[bytes, ...]
     generation: int
     flood: Flood
+    overload: Overload
 
 
 def build_routing(configuration: Configuration, generation: int) -> Routing:
@@ -93,6 +94,7 @@ def build_routing(configuration: Configuration, generation: int) -> Routing:
         labels=tuple(label.text.encode() for label in configuration.labels),
         generation=generation,
         flood=configuration.flood,
+        overload=configuration.overload,
     )
 
 

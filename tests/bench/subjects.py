@@ -78,7 +78,7 @@ class Callsieve(Subject):
 
 
 class Kamailio(Subject):
-    """One UDP worker, tlsf allocator."""
+    """One UDP worker, tlsf allocator, memory for all calls of a run."""
 
     def command(self, directory: Path, port: int, softswitch: int, rejecting: bool) -> list[str]:
         program = shutil.which("kamailio", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -93,7 +93,7 @@ class Kamailio(Subject):
             "SOFTSWITCH": f'"sip:127.0.0.1:{softswitch}"',
         }
         defines = [argument for name, value in options.items() for argument in ("-A", f"{name}={value}")]
-        limits = ["-x", "tlsf", "-m", "1024"]
+        limits = ["-x", "tlsf", "-m", "3000"]
         return [program, "-f", str(KAMAILIO_CONFIGURATION), *defines, "-DD", "-E", *limits, "-Y", str(directory)]
 
 
@@ -182,6 +182,14 @@ address = "127.0.0.1:{free_port()}"
 transactions = 2_000_000
 transaction_bytes = {8 << 30}
 
+# Neither side is held back: the sender asks for more until the core is full.
+[flood]
+invites_per_s = 0
+unproven_answers_per_s = 0
+
+[overload]
+processor_target = 1.0
+
 [redress]
 url = "https://redress.example.net/r"
 
@@ -199,6 +207,7 @@ class = "carrier"
 sources = ["127.0.0.0/8"]
 dial_plan = "bench"
 policy = "default"
+max_rejections_per_s = 0
 route = "softswitch"
 
 [[gateway]]
