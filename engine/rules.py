@@ -293,4 +293,4 @@ class PolicySet(
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
-    tests: tuple[PolicyTest, ...] = ()  # run by `Engine.check`, and by `callsieve check`
+    tests: tuple[PolicyTest, ...] = ()  # run by `callsieve check`
