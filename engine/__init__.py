@@ -6,8 +6,8 @@
 docs/embedding.md has a whole program.
 """
 
-from engine._fastpath import Screener
 from engine._numbers import DialPlan, number_text, parse_entry
+from engine._screener import Screener
 from engine._subscribers import Preferences
 from engine.config_errors import ConfigError, ConfigFinding
 from engine.decision import Action, Attempt, Basis, Category, Explanation, Outcome, OutcomeKind, Reason, Verdict

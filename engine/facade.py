@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine._table import TableError
 from engine.decision import Attempt, Explanation, Outcome, Verdict
 from engine.policy_source import NodePolicy, PolicySource, WrittenPolicy

@@ -24,7 +24,7 @@ from typing import Any
 
 import uvloop
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.policy import PolicyImage
 from proxy.call_limits import CallLimits, open_limits
 from proxy.config import Configuration, InternalErrorAction, Listener, Probe
