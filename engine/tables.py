@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine._orders import OrderTable
 from engine._pairs import PairMemory
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
@@ -18,7 +19,8 @@ _SMALL = 131_072
 class Tables:
     """reputation: what is known of numbers. rate_limiter: how often each has called. pairs: whom a callee has refused.
 
-    subscribers, subscriber_lists: what callees want refused, in general and of whom. One process writes these two.
+    subscribers, subscriber_lists: what callees want refused, in general and of whom. orders: whom the operator has
+    blocked or allowed meanwhile. One process writes these three.
     """
 
     reputation: ReputationCache
@@ -26,6 +28,7 @@ class Tables:
     pairs: PairMemory
     subscribers: SubscriberTable
     subscriber_lists: SubscriberLists
+    orders: OrderTable
 
     @classmethod
     def open(
@@ -38,6 +41,7 @@ class Tables:
         pairs: int = _SMALL,
         subscribers: int = _SMALL,
         subscriber_lists: int = _SMALL,
+        orders: int = _SMALL,
     ) -> Tables:
         """Opens the tables in a directory, made where none fit. Sizes in records; OSError if there is no space."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -47,6 +51,7 @@ class Tables:
             PairMemory(directory / "pairs.tbl", pairs),
             SubscriberTable(directory / "subscribers.tbl", subscribers),
             SubscriberLists(directory / "subscriber_lists.tbl", subscriber_lists),
+            OrderTable(directory / "orders.tbl", orders),
         )
 
     @classmethod
@@ -58,4 +63,5 @@ class Tables:
             PairMemory.attach(directory / "pairs.tbl"),
             SubscriberTable.attach(directory / "subscribers.tbl"),
             SubscriberLists.attach(directory / "subscriber_lists.tbl"),
+            OrderTable.attach(directory / "orders.tbl"),
         )

@@ -138,6 +138,7 @@ def _made(directory: Path, configuration: Configuration) -> Tables:
         pairs=capacity.pairs,
         subscribers=capacity.subscribers,
         subscriber_lists=capacity.subscriber_lists,
+        orders=capacity.orders,
     )
 
 

@@ -392,6 +392,7 @@ def main() -> None:
         pairs=configuration.capacity.pairs,
         subscribers=configuration.capacity.subscribers,
         subscriber_lists=configuration.capacity.subscriber_lists,
+        orders=configuration.capacity.orders,
     )
     counters = Counters.open(state.counters(options.worker))
     core = build_core(configuration, sockets, counters, options.worker, options.workers, state)

@@ -22,6 +22,8 @@ CREATE TABLE decision (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decision_by_hlc ON decision (hlc, ns, kind, key);
 CREATE INDEX decision_by_key ON decision (kind, key);
+CREATE INDEX decision_by_begin ON decision (from_s);
+CREATE INDEX decision_by_end ON decision (until_s);
 CREATE TABLE decision_trail (
     entry INTEGER PRIMARY KEY, won INTEGER NOT NULL, record BLOB NOT NULL, sum INTEGER NOT NULL
 ) STRICT;
