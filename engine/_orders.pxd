@@ -1,5 +1,5 @@
-# Orders given while calls are screened: a caller, a block of callers or a trunk that is blocked or allowed, a callee that
-# is never blocked. 16-byte records under a keyed hash, read by every process, written by one. Nothing is evicted.
+# Orders given while calls are screened: a caller or a block of callers that is blocked or allowed, a callee that is never
+# blocked. 16-byte records under a keyed hash, read by every process, written by one. Nothing is evicted.
 #
 # Prefixes are records too. One more record says which lengths of prefix there are, so that where there are none a call
 # costs two look-ups, both on their way since `order_prefetch`.
@@ -20,8 +20,7 @@ cdef enum OrderAct:
 cdef enum OrderRole:
     ORDER_CALLER = 1
     ORDER_CALLEE = 2
-    ORDER_TRUNK = 3          # in place of a number: the trunk's name_hash in the policy image
-    ORDER_LENGTHS = 4        # of no number: which prefixes there are
+    ORDER_LENGTHS = 3        # of no number: which prefixes there are
 
 cdef enum:
     ORDER_REGULATOR = 3      # the priority of orders that spare not even protected callers
@@ -38,7 +37,6 @@ cdef inline void order_prefetch(const TableView* view, number_t number, uint64_t
 cdef bint order_of_number(
     const TableView* view, number_t number, uint64_t role, int64_t now_us, Order* order
 ) noexcept nogil
-cdef bint order_of_trunk(const TableView* view, uint64_t name_hash, int64_t now_us, Order* order) noexcept nogil
 
 cdef class OrderTable:
     cdef readonly Table table

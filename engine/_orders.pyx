@@ -3,7 +3,7 @@
     value   from 30 | until 30 | priority 2 | act 2
 
 Times are seconds since 2026-01-01, 0 = none; they end in 2060. The record of lengths has one bit a digit: numbers from
-bit 1, short codes from bit 17, trunks at bit 32. A bit that was set stays: a length without orders costs one look-up.
+bit 1, short codes from bit 17. A bit that was set stays: a length without orders costs one look-up.
 """
 
 cimport cython
@@ -28,7 +28,6 @@ cdef extern from *:
 cdef enum:
     TIME_MASK = (1 << 30) - 1
     SHORT_LENGTHS_AT = 16
-    TRUNKS_AT = 32
 
 
 cdef inline bint look(const TableView* view, uint64_t word, uint64_t role, uint64_t* value) noexcept nogil:
@@ -73,13 +72,6 @@ cdef bint order_of_number(
     return False
 
 
-cdef bint order_of_trunk(const TableView* view, uint64_t name_hash, int64_t now_us, Order* order) noexcept nogil:
-    cdef uint64_t value
-    if not lengths_of(view) >> TRUNKS_AT & 1:
-        return False
-    return look(view, name_hash, ORDER_TRUNK, &value) and heed(value, now_us, 0, order)
-
-
 # --- Python -----------------------------------------------------------------------------------------------------------
 
 cdef uint64_t time_word(object time_s) except? 0:
@@ -107,6 +99,10 @@ cdef uint64_t length_bit(number_t number) except? 0:
     return 0
 
 
+cdef inline bint put(const TableView* view, uint64_t word, uint64_t role, uint64_t value) noexcept nogil:
+    return nest_put(view, paired_key(view, word, role), value)
+
+
 cdef inline uint64_t role_of(object act):
     return ORDER_CALLEE if act == ORDER_NEVER_BLOCK else ORDER_CALLER
 
@@ -124,16 +120,16 @@ cdef class OrderTable:
 
     def set(self, number_t number, act, priority, from_s=0, until_s=0):
         cdef uint64_t word = order_word(act, priority, from_s, until_s)
-        return self._put(number, role_of(act), word, length_bit(number))
+        cdef uint64_t bit = length_bit(number), lengths = lengths_of(&self.table.view)
+        self.table.begin_changes()
+        # The length first: from then on the order is looked for.
+        if bit & ~lengths and not put(&self.table.view, 0, ORDER_LENGTHS, lengths | bit):
+            return False
+        return bool(put(&self.table.view, number, role_of(act), word))
 
-    def clear(self, number_t number, act):
-        self._remove(number, role_of(act))
-
-    def set_trunk(self, uint64_t name_hash, act, priority, from_s=0, until_s=0):
-        return self._put(name_hash, ORDER_TRUNK, order_word(act, priority, from_s, until_s), 1ULL << TRUNKS_AT)
-
-    def clear_trunk(self, uint64_t name_hash):
-        self._remove(name_hash, ORDER_TRUNK)
+    def clear(self, number_t number, *, bint callee=False):
+        self.table.begin_changes()
+        nest_remove(&self.table.view, paired_key(&self.table.view, number, ORDER_CALLEE if callee else ORDER_CALLER))
 
     def read(self, number_t number, int64_t now_us, *, bint callee=False):
         cdef Order order
@@ -141,24 +137,5 @@ cdef class OrderTable:
             return None
         return order.act, order.priority, order.weight
 
-    def read_trunk(self, uint64_t name_hash, int64_t now_us):
-        cdef Order order
-        if not order_of_trunk(&self.table.view, name_hash, now_us, &order):
-            return None
-        return order.act, order.priority
-
     def flush(self):
         self.table.end_changes()
-
-    def _put(self, uint64_t word, uint64_t role, uint64_t value, uint64_t bit):
-        """The length first: from then on the order is looked for."""
-        cdef TableView* view = &self.table.view
-        cdef uint64_t lengths = lengths_of(view)
-        self.table.begin_changes()
-        if bit & ~lengths and not nest_put(view, paired_key(view, 0, ORDER_LENGTHS), lengths | bit):
-            return False
-        return bool(nest_put(view, paired_key(view, word, role), value))
-
-    def _remove(self, uint64_t word, uint64_t role):
-        self.table.begin_changes()
-        nest_remove(&self.table.view, paired_key(&self.table.view, word, role))
