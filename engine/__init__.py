@@ -6,8 +6,8 @@
     verdict = screener.screen(Attempt("+8613800138000", "02088886666", "carrier"), now_us)
 """
 
-from engine._fastpath import Screener
 from engine._numbers import DialPlan, number_text, parse_entry
+from engine._screener import Screener
 from engine.decision import Action, Attempt, Basis, Explanation, Outcome, OutcomeKind, Reason, Verdict
 from engine.explain import redress_text
 from engine.policy import Finding, ImageError, PolicyError, PolicyImage, compile_policy, lint_policy

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from engine import PolicyError, Tables, compile_policy
-from engine._fastpath import Screener
 from engine._image import ImageError, PolicyImage
+from engine._screener import Screener
 from engine._table import TableError
 from proxy.cli_output import ExitCode, Failure, ProgressBar
 from proxy.config import Configuration

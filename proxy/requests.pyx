@@ -4,7 +4,7 @@ Repeats, ACK and CANCEL are answered from the server transaction of what they be
 and is part of a dialog, a call attempt, or forwarded as it is.
 """
 
-from engine._fastpath cimport OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_REFUSED
 from libc.string cimport memcpy, strlen
 from proxy.counters cimport (
     ACKS,

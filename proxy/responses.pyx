@@ -4,7 +4,7 @@ One target is tried after the other. One that stays silent is left for the next 
 branches may be open at once; the best response is chosen when the last of them has ended.
 """
 
-from engine._fastpath cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
 from libc.string cimport memcmp, memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport (

@@ -24,7 +24,7 @@ from typing import Any
 
 import uvloop
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.policy import PolicyImage
 from engine.tables import Tables
 from proxy.call_limits import CallLimits, open_limits
