@@ -7,6 +7,7 @@ from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 
 from engine._decision cimport ACTION_REJECT, ACTION_TAG, MAX_REASONS, NO_LABEL, Attempt, Verdict, number_t
 from engine._image cimport MAX_LIMITS, OUTCOME_REJECT, OUTCOME_SCORE, ImageRecord, ImageRule, ImageTrunk, ImageView
+from engine._orders cimport Order
 
 cdef enum:
     MAX_TRACE = 64           # things one explanation can show
@@ -43,6 +44,8 @@ cdef struct Decision:
     uint16_t observed_rule
     uint16_t class_rule              # that names the class of the caller's number
     uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
+    uint64_t order_kinds             # which orders there are
+    Order order                      # of the caller
     bint count
     bint numbered                    # the caller has a number to know it by
     bint protected_caller

@@ -81,6 +81,7 @@ cdef enum TableKind:
     TABLE_PAIRS = 3
     TABLE_SUBSCRIBERS = 4
     TABLE_SUBSCRIBER_LISTS = 5
+    TABLE_ORDERS = 6
 
 cdef enum:
     BUCKET_RECORDS = 4

@@ -75,6 +75,7 @@ def live_tables(state: StateDirectory) -> Iterator[Tables]:
             pairs=_EMPTY_TABLE_RECORDS,
             subscribers=_EMPTY_TABLE_RECORDS,
             subscriber_lists=_EMPTY_TABLE_RECORDS,
+            orders=_EMPTY_TABLE_RECORDS,
         )
 
 

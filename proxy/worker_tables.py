@@ -42,4 +42,5 @@ def open_tables(state: StateDirectory, configuration: Configuration) -> Tables:
         pairs=capacity.pairs,
         subscribers=capacity.subscribers,
         subscriber_lists=capacity.subscriber_lists,
+        orders=capacity.orders,
     )
