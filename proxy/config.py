@@ -172,6 +172,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     pairs: TableRecords = 262_144  # (callee, block of callers) pairs, 16 bytes each
     subscribers: TableRecords = 131_072  # callees with preferences, 16 bytes each; nine tenths of it are room
     subscriber_lists: TableRecords = 131_072  # callees' own entries for a caller, 16 bytes each; likewise
+    orders: TableRecords = 131_072  # numbers that an operator has blocked or allowed, 16 bytes each; likewise
     transactions: WorkerRecords = 262_144  # per worker
     calls: WorkerRecords = 262_144  # answered calls in progress, per worker
     transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept
