@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import rules
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine._numbers import DialPlan, number_text
 from engine._prefix_trie import PrefixTrie
 from engine.decision import Action, Attempt
