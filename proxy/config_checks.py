@@ -89,7 +89,7 @@ def _unused(configuration: Configuration) -> Findings:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
     for plan in configuration.dial_plans:
-        if plan.name in packs.BUILTIN_DIAL_PLANS:
+        if plan.name in packs.PACKS:
             yield warning(f"dial_plan[{plan.name}]", "replaces the built-in dial plan of that name")
 
 
