@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from engine.config_errors import ConfigError
 from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_orders, cli_subscribers
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
-from proxy.config_errors import ConfigError
 
 _DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
 

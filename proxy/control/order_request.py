@@ -9,7 +9,7 @@ import msgspec
 
 from engine._numbers import is_emergency, number_text, parse_entry
 from engine._orders import ORDER_LAST_S
-from engine.subscribers import KIND_PREFIX, KIND_SHIFT, SHORT_CODES, caller_word
+from engine.number_words import KIND_PREFIX, KIND_SHIFT, SHORT_CODES, caller_word
 from proxy.control.decisions import TEXT_BYTES, Act, Decision, Kind, Priority
 
 LEAST_PREFIX_DIGITS = 3  # a shorter one is a country and more
