@@ -27,7 +27,7 @@ from proxy.control.sync.keys import SHARDS, group_of
 from proxy.control.sync.metrics import Metric
 from proxy.control.sync.outbound import Outbound
 from proxy.control.sync.outbox import MAX_KEYS
-from proxy.control.sync.own import OwnEvidence, urgency
+from proxy.control.sync.own import OwnEvidence
 from proxy.control.sync.pacing import Pacing
 from proxy.control.sync.records import Generation, Lease
 from proxy.control.sync.repair import Repair, Request, What
@@ -97,7 +97,6 @@ class Node:
         signer = Signer(identity.key, member.kid, member.origin, epoch)
         self.outbound = Outbound(
             self.replica,
-            self._own,
             Sealer(self.topics, identity.name, member.region, signer),
             Pacing(identity.bytes_per_s, now_ms),
             identity.max_dirty_keys,
@@ -121,7 +120,6 @@ class Node:
         )
         self._new_decisions: list[Decision] = []
         self._new_trust = False
-        self._fresh: dict[int, Metric] = {}
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
@@ -141,9 +139,6 @@ class Node:
     def observe(self, key: int, metric: Metric, now_ms: int, events: int = UNIT) -> None:
         """events: in units of 1/65,536."""
         self._own.add(key, metric, now_ms, events)
-        before = self._fresh.get(key)
-        if before is None or urgency(metric) < urgency(before):
-            self._fresh[key] = metric
 
     def complain(self, key: int, complainant: str, now_ms: int, events: int = UNIT) -> None:
         """complainant: whoever it is, in any words; only a keyed hash of the day leaves the node."""
@@ -214,7 +209,7 @@ class Node:
         if now_ms // TICK_MS != self._grid:
             self._grid = now_ms // TICK_MS
             self._on_grid(now_ms)
-        self._merge_own(now_ms)
+        self._merge_own(self._own.take_due(now_ms))
         self._judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
@@ -245,13 +240,12 @@ class Node:
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
-    def _merge_own(self, now_ms: int) -> None:
-        for key, metric in self._fresh.items():
-            if not self._own.is_one_off(key, now_ms):
-                gen = self.replica.evidence.generation(key)
-                self.replica.merge_evidence(self.member.origin, self.epoch, [(key, gen, self._own.pairs(key))])
-                self.outbound.dirty.mark(key, urgency(metric))
-        self._fresh.clear()
+    def _merge_own(self, due: list[tuple[int, int]]) -> None:
+        """What is worth telling counts here too, from the moment that it is to be told."""
+        for key, urgency in due:
+            gen = self.replica.evidence.generation(key)
+            self.replica.merge_evidence(self.member.origin, self.epoch, [(key, gen, self._own.pairs(key))])
+            self.outbound.dirty.mark(key, urgency)
 
     def _judge(self, now_ms: int) -> None:
         if self.replica.untouched:
@@ -267,7 +261,7 @@ class Node:
         for key in self.replica.sweep(self._grid, now_ms):
             self._own.forget(key)
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
-        self.outbound.tell_waiting(now_ms)
+        self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:
             self._say_heads(now_ms)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from proxy.control.sync.outbox import MAX_KEYS, Outbox
-from proxy.control.sync.own import OwnEvidence
 from proxy.control.sync.pacing import Pacing
 from proxy.control.sync.records import Complainants, Evidence
 from proxy.control.sync.replica import Replica
@@ -24,16 +23,14 @@ _COMPLAINTS, _REPAIR = 0, 3
 class Outbound:
     """urgent: decisions, heads, requests. Answers are made one part at a time, as they leave."""
 
-    def __init__(self, replica: Replica, own: OwnEvidence, sealer: Sealer, pacing: Pacing, max_keys: int = MAX_KEYS):
+    def __init__(self, replica: Replica, sealer: Sealer, pacing: Pacing, max_keys: int = MAX_KEYS) -> None:
         self.dirty = Outbox(max_keys)
         self.sealer = sealer
         self.pacing = pacing
         self._replica = replica
-        self._own = own
         self._urgent: deque[Outgoing] = deque(maxlen=MAX_URGENT)
         self._answers: deque[Iterator[Outgoing]] = deque(maxlen=MAX_ANSWERS)
         self._complainants: dict[tuple[int, int], None] = {}
-        self._waiting: dict[int, int] = {}  # key -> urgency, of those not worth telling yet
         self._window_ms = 0
 
     def say(self, messages: Iterable[Outgoing]) -> None:
@@ -52,19 +49,12 @@ class Outbound:
         return len(self.dirty) + len(self._urgent)
 
     def has_anything(self, now_ms: int) -> bool:
-        pending = self._urgent or self._answers or self._complainants
-        return bool(pending or (len(self.dirty) and (self.dirty.has(_COMPLAINTS) or self._window_is_over(now_ms))))
+        pending = self._urgent or self._answers or self._complainants or self.dirty.has(_COMPLAINTS)
+        later = len(self.dirty) or self.dirty.marked_shards
+        return bool(pending or later and self._window_is_over(now_ms))
 
-    def tell_waiting(self, now_ms: int) -> None:
-        """Once in a while: what has become worth telling by now, and what nobody heard of for an hour."""
-        for key, urgency in list(self._waiting.items()):
-            if self._own.is_worth_telling(key, now_ms):
-                del self._waiting[key]
-                self.dirty.mark(key, urgency)
-        for key in self._own.due_for_repair(now_ms):
-            self.dirty.mark(key, _REPAIR)
-        shard = self.dirty.next_marked_shard()
-        if shard is not None:
+    def _tell_marked_shards(self) -> None:
+        while (shard := self.dirty.next_marked_shard()) is not None:
             for key in self._replica.evidence.keys(shard):
                 self.dirty.mark(key, _REPAIR)
 
@@ -95,17 +85,15 @@ class Outbound:
         if self._complainants:
             self._urgent += self.sealer.sketches(self._take_complainants(), hlc, trust)
         is_over = self._window_is_over(now_ms)
+        if is_over:
+            self._tell_marked_shards()
         keys = self.dirty.take(KEYS_AT_ONCE, _REPAIR if is_over else _COMPLAINTS)
-        if is_over and not len(self.dirty):
+        if is_over and not len(self.dirty) and not self.dirty.marked_shards:
             self._window_ms = now_ms
         by_epoch: dict[int, list[Evidence]] = {}
         for key, urgency in keys:
-            if urgency < _REPAIR and not self._own.is_worth_telling(key, now_ms):
-                self._waiting[key] = urgency
-                continue
             for epoch, pairs in self._own_slots(key, urgency == _REPAIR).items():
                 by_epoch.setdefault(epoch, []).append((key, self._replica.evidence.generation(key), pairs))
-            self._own.told(key, now_ms)
         for epoch, records in by_epoch.items():
             self._urgent += self.sealer.evidence(epoch, records, hlc, trust)
 

@@ -7,9 +7,9 @@ marked, and told again as a whole when there is room: nothing is lost.
 from __future__ import annotations
 
 from proxy.control.sync.keys import place_of
+from proxy.control.sync.own import URGENCIES
 
 MAX_KEYS = 2_000_000
-URGENCIES = 4  # complaints, behaviour, calls, repair
 
 
 class Outbox:

@@ -16,6 +16,7 @@ from proxy.control.sync.metrics import HALF_LIFE_MS, SIGNIFICANT_RISE, Metric, s
 
 TELL_AFTER_MS = 60_000
 REPAIR_MS = 3_600_000
+URGENCIES = 4  # complaints, behaviour, calls, repair
 MAX_KEYS = 500_000  # counted at a time; the one that was longest silent makes room
 
 _SERIOUS = frozenset({Metric.COMPLAINTS, Metric.TRAP_HITS})
@@ -33,6 +34,8 @@ class OwnEvidence:
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._keys: OrderedDict[int, _Sums] = OrderedDict()
         self._max_keys = max_keys
+        self._fresh: dict[int, int] = {}  # key -> urgency
+        self._waiting: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -42,43 +45,57 @@ class OwnEvidence:
         own = self._keys.setdefault(key, _Sums(told_ms=now_ms))
         self._keys.move_to_end(key)
         if len(self._keys) > self._max_keys:
-            self._keys.popitem(last=False)
+            self.forget(next(iter(self._keys)))
         for long in (0, 1):
             slot = slot_of(metric, long)
             own.sums.setdefault(slot, Growing()).add(events, steps_at(now_ms, HALF_LIFE_MS[slot]))
+        self._fresh[key] = min(urgency(metric), self._fresh.get(key, URGENCIES))
 
     def pairs(self, key: int) -> list[int]:
         """[slot, q, slot, q, ...] as an evidence record has them."""
         own = self._keys.get(key)
         return [] if own is None else [field for slot, sum_ in own.sums.items() for field in (slot, sum_.q)]
 
-    def is_one_off(self, key: int, now_ms: int) -> bool:
-        """Whether this number has called once, and nobody complained."""
-        own = self._keys.get(key)
-        return own is not None and _is_one_off(key, own, now_ms)
+    def take_due(self, now_ms: int) -> list[tuple[int, int]]:
+        """Keys that events have made worth telling, with their urgency. They count as told."""
+        fresh, self._fresh = self._fresh, {}
+        due = []
+        for key, urgency in fresh.items():
+            own = self._keys[key]
+            if _is_one_off(key, own, now_ms):
+                continue
+            urgency = min(urgency, self._waiting.pop(key, URGENCIES))
+            if self._is_worth_telling(own, now_ms):
+                due.append((key, urgency))
+                _told(own, now_ms)
+            else:
+                self._waiting[key] = urgency
+        return due
 
-    def is_worth_telling(self, key: int, now_ms: int) -> bool:
-        own = self._keys.get(key)
-        if own is None:
-            return False
+    def take_waiting(self, now_ms: int) -> list[tuple[int, int]]:
+        """Keys that time has made worth telling, once in a while; those that nobody was told of for an hour too."""
+        due = []
+        for key, own in self._keys.items():
+            above = now_ms - own.told_ms >= TELL_AFTER_MS and _is_above_one(own, now_ms)
+            if above and (key in self._waiting or now_ms - own.told_ms >= REPAIR_MS):
+                due.append((key, self._waiting.pop(key, URGENCIES - 1)))
+                _told(own, now_ms)
+        return due
+
+    def forget(self, key: int) -> None:
+        self._keys.pop(key, None)
+        self._fresh.pop(key, None)
+        self._waiting.pop(key, None)
+
+    def _is_worth_telling(self, own: _Sums, now_ms: int) -> bool:
         if any(sum_.q - own.told.get(slot, 0) >= SIGNIFICANT_RISE for slot, sum_ in own.sums.items()):
             return True
         return now_ms - own.told_ms >= TELL_AFTER_MS and _is_above_one(own, now_ms)
 
-    def told(self, key: int, now_ms: int) -> None:
-        own = self._keys.get(key)
-        if own is not None:
-            own.told = {slot: sum_.q for slot, sum_ in own.sums.items()}
-            own.told_ms = now_ms
 
-    def forget(self, key: int) -> None:
-        self._keys.pop(key, None)
-
-    def due_for_repair(self, now_ms: int) -> list[int]:
-        """Keys above one event that nobody was told of for an hour."""
-        return [
-            key for key, own in self._keys.items() if now_ms - own.told_ms >= REPAIR_MS and _is_above_one(own, now_ms)
-        ]
+def _told(own: _Sums, now_ms: int) -> None:
+    own.told = {slot: sum_.q for slot, sum_ in own.sums.items()}
+    own.told_ms = now_ms
 
 
 def urgency(metric: Metric) -> int:

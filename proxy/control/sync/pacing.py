@@ -5,6 +5,7 @@ from __future__ import annotations
 MAX_UNACKNOWLEDGED = 16
 _SLOWEST_BYTES_PER_S = 1024.0
 _RECOVERY = 1.05  # for each second without a complaint of the broker
+_LONGEST_S = 3600.0  # a clock may jump
 
 
 class Pacing:
@@ -18,7 +19,7 @@ class Pacing:
         self._unacknowledged = 0
 
     def may_send(self, now_ms: int) -> bool:
-        passed_s = max(now_ms - self._last_ms, 0) / 1000
+        passed_s = min(max(now_ms - self._last_ms, 0) / 1000, _LONGEST_S)
         self._last_ms = max(now_ms, self._last_ms)
         self.rate = min(self._full, self.rate * _RECOVERY**passed_s)
         self._tokens = min(self.rate, self._tokens + self.rate * passed_s)

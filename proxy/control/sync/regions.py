@@ -45,5 +45,13 @@ class RegionTable:
             if region in standing
         }
 
+    def outdated(self, key: int, trust: int) -> dict[str, list[int]]:
+        """The metrics of a key that a region has told only under an earlier trust."""
+        return {
+            region: list(records)
+            for region, (version, records) in self._keys.get(key, {}).items()
+            if version < trust
+        }
+
     def forget(self, key: int) -> None:
         self._keys.pop(key, None)

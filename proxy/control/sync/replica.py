@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from proxy.control.decisions import Decision
+from proxy.control.sync.decay import DAY_MS
 from proxy.control.sync.decision_log import DecisionLog
 from proxy.control.sync.evidence import EvidenceTable
 from proxy.control.sync.keys import SHARDS
@@ -101,7 +102,9 @@ class Replica:
         gone = {m.origin for m in self.trust.members} - {m.origin for m in trust.members}
         self.trust = trust
         for origin in gone | set(trust.bundle.revoked):
-            self._touched.update(dict.fromkeys(self.evidence.drop_origin(origin)))
+            touched = self.evidence.drop_origin(origin)
+            self._touched.update(dict.fromkeys(touched))
+            self._retold.update(touched if self.reduces else ())
         self.tell_regions_again()
 
     def tell_regions_again(self, shards: Iterable[int] = range(SHARDS)) -> None:
@@ -129,7 +132,7 @@ class Replica:
         tick_ms = now_ms - now_ms % TICK_MS
         for key in list(self._touched)[:limit]:
             del self._touched[key]
-            reduced = self._reduce(key, tick_ms) if self.reduces else {}
+            reduced = self._with_nothing_left(key, self._reduce(key, tick_ms), tick_ms) if self.reduces else {}
             for region, records in reduced.items():
                 changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
                 regions += records if key in self._retold else changed
@@ -195,6 +198,15 @@ class Replica:
             )
             for region in sorted({member.region for member in members.values() if member is not None})
         }
+
+    def _with_nothing_left(self, key: int, reduced: dict[str, list[Region]], tick_ms: int) -> dict[str, list[Region]]:
+        """Says so too of metrics whose evidence was all of a revoked member: otherwise nobody would forget it."""
+        gen = self.evidence.generation(key)
+        for region, metrics in self.regions.outdated(key, self.trust.version).items():
+            told = {record.metric for record in reduced.get(region, ())}
+            left = [metric for metric in metrics if metric not in told]
+            reduced.setdefault(region, []).extend(Region(key, gen, m, 0, tick_ms // DAY_MS, 0, []) for m in left)
+        return reduced
 
     def _judge(self, key: int, tick_ms: int, now_ms: int, hlc: int) -> VerdictRecord | None:
         standing = self.verdicts.get(key)

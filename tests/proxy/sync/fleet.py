@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -105,7 +106,7 @@ class Fleet:
         mesh: bool = True,
         seed: int = 1,
         weather: Weather | None = None,
-        **identity: float,
+        **identity: Any,
     ) -> None:
         self.rng = random.Random(seed)
         self.broker = Broker(self.rng, weather or Weather())
@@ -126,7 +127,7 @@ class Fleet:
         for each in members:
             self.start(each.name)
 
-    def start(self, name: str, **options: object) -> Node:
+    def start(self, name: str, **options: Any) -> Node:
         """A new life of a node, with an empty memory."""
         self.epochs[name] = self.epochs.get(name, 0) + 1
         identity = Identity(FLEET, name, private_key(name), ROOT.public_key(), self.mesh, **self._identity)
@@ -265,5 +266,5 @@ class Fleet:
         self.trust, self.trust_raw = bundle_of(self.members, self.parameters, version, revoked)
 
 
-def mesh_of(count: int, parameters: Parameters = LOOSE, **options: object) -> Fleet:
+def mesh_of(count: int, parameters: Parameters = LOOSE, **options: Any) -> Fleet:
     return Fleet([member(origin, f"node-{origin}") for origin in range(1, count + 1)], parameters, **options)
