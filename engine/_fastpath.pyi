@@ -1,32 +1,15 @@
-"""Screener: the order of decision, compiled."""
-
-from typing import final
-
-from typing_extensions import Buffer
+"""FastPath: the order of decision, compiled."""
 
 from engine._image import PolicyImage
-from engine.decision import Attempt, Explanation, Outcome, Verdict
 from engine.tables import Tables
 
-@final
-class Screener:
-    """Decides on call attempts by one policy image, on the tables of a node.
+class FastPath:
+    """Decides on call attempts by one policy image, on the tables of a node; `engine.Screener` is how Python calls it.
 
-    node_key: 16 secret bytes for redress ids and table keys, the same in all processes of a node. now_us: Unix time in
-    microseconds. One thread at a time.
+    node_key: 16 secret bytes for redress ids and table keys, the same in all processes of a node. One thread at a time.
     """
 
     image: PolicyImage
     tables: Tables
 
     def __init__(self, image: PolicyImage, tables: Tables, node_key: bytes) -> None: ...
-    def screen(self, attempt: Attempt, now_us: int) -> Verdict:
-        """Decides and counts one attempt. ValueError if the policy has no such trunk."""
-    def explain(self, attempt: Attempt, now_us: int) -> Explanation:
-        """The same decision with nothing counted, and all that was looked at."""
-    def screen_batch(self, attempts: Buffer, now_us: int) -> bytes:
-        """Decides and counts an array of C attempts (`pack`); returns an array of C verdicts (`unpack`)."""
-    def observe(self, outcome: Outcome, now_us: int) -> None:
-        """Learns from what became of a call: refusals and complaints add to the caller's reputation."""
-    def pack(self, attempt: Attempt) -> bytes: ...
-    def unpack(self, verdicts: Buffer) -> list[Verdict]: ...

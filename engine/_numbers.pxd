@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from engine._decision cimport NumberKind, number_t
+from engine._decision cimport KIND_NUMBER, KIND_SHORT, NumberKind, number_t
 
 cdef enum:
     KIND_SHIFT = 60
@@ -50,10 +50,16 @@ cdef int number_text(number_t number, uint8_t* out) noexcept nogil
 cdef inline NumberKind number_kind(number_t number) noexcept nogil:
     return <NumberKind>(number >> KIND_SHIFT)
 
+cdef inline bint has_digits(number_t number) noexcept nogil:
+    return number_kind(number) == KIND_NUMBER or number_kind(number) == KIND_SHORT
+
 # True for the short code of an emergency service of any country (110, 112, 911 ...).
 cdef bint number_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
 cdef number_t number_block(number_t number, int dropped) noexcept nogil
+# The same of a caller or callee. Short codes next to each other belong to strangers: they form no block, 0.
+cdef inline number_t number_block_of(number_t number, int dropped) noexcept nogil:
+    return number_block(number, dropped) if number_kind(number) == KIND_NUMBER else 0
 # How many digits it has, country code included; 0 for what carries none.
 cdef int number_digits(number_t number) noexcept nogil
 # The short code that a number of the plan's country is (+8695588 -> CN:95588), else the number itself.

@@ -26,13 +26,9 @@ class OrderTable:
         """Opens an existing file and never replaces it; TableError or OSError if that fails."""
     def set(self, number: int, act: int, priority: int, from_s: int = 0, until_s: int = 0) -> bool:
         """Puts an order about a number or prefix into force; False if there is no room. Times: Unix s, 0 = none."""
-    def clear(self, number: int, act: int) -> None:
-        """Takes away what stands in the place of an order that acts so: callers have one, callees another."""
-    def set_trunk(self, name_hash: int, act: int, priority: int, from_s: int = 0, until_s: int = 0) -> bool: ...
-    def clear_trunk(self, name_hash: int) -> None: ...
+    def clear(self, number: int, *, callee: bool = False) -> None:
+        """Takes away what is ordered of a caller or prefix, or of a callee."""
     def read(self, number: int, now_us: int, *, callee: bool = False) -> tuple[int, int, int] | None:
         """(act, priority, weight) of the longest match that is in force; weight: 2 * digits, + 1 for a whole number."""
-    def read_trunk(self, name_hash: int, now_us: int) -> tuple[int, int] | None:
-        """(act, priority)"""
     def flush(self) -> None:
         """Waits until all changes are on the disk; until then a crash of the machine costs a rebuild."""

@@ -2,14 +2,14 @@
 
     value   from 30 | until 30 | priority 2 | act 2
 
-Times are seconds since 2026-01-01, 0 = none; they end in 2060. The record of lengths has one bit a digit: numbers from
-bit 1, short codes from bit 17, trunks at bit 32. A bit that was set stays: a length without orders costs one look-up.
+Times are seconds since 2026-01-01, 0 = none; they end in 2060. A bit of the record of kinds that was set stays: a kind
+without orders costs one look-up.
 """
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from engine._cuckoo cimport Nest, nest_find, nest_of, nest_put, nest_remove
+from engine._cuckoo cimport Nest, nest_find, nest_of, nest_put, nest_remove, paired_key
 from engine._decision cimport KIND_NUMBER, KIND_PREFIX, KIND_SHORT
 from engine._numbers cimport KIND_SHIFT, number_block, number_digits, number_kind
 from engine._table cimport TABLE_ORDERS
@@ -28,19 +28,12 @@ cdef extern from *:
 cdef enum:
     TIME_MASK = (1 << 30) - 1
     SHORT_LENGTHS_AT = 16
-    TRUNKS_AT = 32
 
 
 cdef inline bint look(const TableView* view, uint64_t word, uint64_t role, uint64_t* value) noexcept nogil:
     cdef uint64_t key = paired_key(view, word, role)
     cdef Nest nest = nest_of(view, key)
     return nest_find(view, &nest, key, value)
-
-
-cdef inline uint64_t lengths_of(const TableView* view) noexcept nogil:
-    cdef uint64_t value = 0
-    look(view, 0, ORDER_LENGTHS, &value)
-    return value
 
 
 cdef bint heed(uint64_t value, int64_t now_us, int weight, Order* order) noexcept nogil:
@@ -55,29 +48,23 @@ cdef bint heed(uint64_t value, int64_t now_us, int weight, Order* order) noexcep
     return True
 
 
-cdef bint order_of_number(
-    const TableView* view, number_t number, uint64_t role, int64_t now_us, Order* order
+cdef bint order_of(
+    const TableView* view, uint64_t kinds, number_t number, uint64_t role, int64_t now_us, Order* order
 ) noexcept nogil:
     cdef bint short_code = number_kind(number) == KIND_SHORT
     cdef int digits = number_digits(number), length
-    cdef uint64_t value, lengths = lengths_of(view) >> (SHORT_LENGTHS_AT if short_code else 0)
+    cdef uint64_t value
     cdef number_t prefix
-    if look(view, number, role, &value) and heed(value, now_us, 2 * digits + 1, order):
+    if kinds & 1 and look(view, number, role, &value) and heed(value, now_us, 2 * digits + 1, order):
         return True
+    kinds >>= SHORT_LENGTHS_AT if short_code else 0
     for length in range(digits, 0, -1):
-        if not lengths >> length & 1:
+        if not kinds >> length & 1:
             continue
         prefix = number_block(number, digits - length) | (SHORT_PREFIX if short_code else 0)
         if look(view, prefix, role, &value) and heed(value, now_us, 2 * length, order):
             return True
     return False
-
-
-cdef bint order_of_trunk(const TableView* view, uint64_t name_hash, int64_t now_us, Order* order) noexcept nogil:
-    cdef uint64_t value
-    if not lengths_of(view) >> TRUNKS_AT & 1:
-        return False
-    return look(view, name_hash, ORDER_TRUNK, &value) and heed(value, now_us, 0, order)
 
 
 # --- Python -----------------------------------------------------------------------------------------------------------
@@ -97,18 +84,19 @@ cdef uint64_t order_word(object act, object priority, object from_s, object unti
     return time_word(from_s) << 34 | time_word(until_s) << 4 | <uint64_t>priority << 2 | <uint64_t>act
 
 
-cdef uint64_t length_bit(number_t number) except? 0:
-    """The bit that says that there are prefixes like this one, 0 for a whole number."""
+cdef uint64_t kind_bit(number_t number, uint64_t role) except 0:
+    """The bit that says that there are orders like this one."""
     cdef int kind = number_kind(number)
+    cdef uint64_t bit = 1
     if kind == KIND_PREFIX:
-        return 1ULL << number_digits(number & ~SHORT_PREFIX) << (SHORT_LENGTHS_AT if number & SHORT_PREFIX else 0)
-    if kind != KIND_NUMBER and kind != KIND_SHORT:
+        bit = 1ULL << number_digits(number & ~SHORT_PREFIX) << (SHORT_LENGTHS_AT if number & SHORT_PREFIX else 0)
+    elif kind != KIND_NUMBER and kind != KIND_SHORT:
         raise ValueError(f"number {number}: no number and no prefix")
-    return 0
+    return bit << 32 if role == ORDER_CALLEE else bit
 
 
-cdef inline uint64_t role_of(object act):
-    return ORDER_CALLEE if act == ORDER_NEVER_BLOCK else ORDER_CALLER
+cdef inline bint put(const TableView* view, uint64_t word, uint64_t role, uint64_t value) noexcept nogil:
+    return nest_put(view, paired_key(view, word, role), value)
 
 
 @cython.final
@@ -124,41 +112,25 @@ cdef class OrderTable:
 
     def set(self, number_t number, act, priority, from_s=0, until_s=0):
         cdef uint64_t word = order_word(act, priority, from_s, until_s)
-        return self._put(number, role_of(act), word, length_bit(number))
+        cdef uint64_t role = ORDER_CALLEE if act == ORDER_NEVER_BLOCK else ORDER_CALLER
+        cdef uint64_t bit = kind_bit(number, role), kinds = order_kinds(&self.table.view)
+        self.table.begin_changes()
+        # The kind first: from then on the order is looked for.
+        if bit & ~kinds and not put(&self.table.view, 0, ORDER_KINDS, kinds | bit):
+            return False
+        return bool(put(&self.table.view, number, role, word))
 
-    def clear(self, number_t number, act):
-        self._remove(number, role_of(act))
-
-    def set_trunk(self, uint64_t name_hash, act, priority, from_s=0, until_s=0):
-        return self._put(name_hash, ORDER_TRUNK, order_word(act, priority, from_s, until_s), 1ULL << TRUNKS_AT)
-
-    def clear_trunk(self, uint64_t name_hash):
-        self._remove(name_hash, ORDER_TRUNK)
+    def clear(self, number_t number, *, bint callee=False):
+        self.table.begin_changes()
+        nest_remove(&self.table.view, paired_key(&self.table.view, number, ORDER_CALLEE if callee else ORDER_CALLER))
 
     def read(self, number_t number, int64_t now_us, *, bint callee=False):
+        cdef uint64_t role = ORDER_CALLEE if callee else ORDER_CALLER
+        cdef uint64_t kinds = kinds_of(order_kinds(&self.table.view), role)
         cdef Order order
-        if not order_of_number(&self.table.view, number, ORDER_CALLEE if callee else ORDER_CALLER, now_us, &order):
+        if not order_of(&self.table.view, kinds, number, role, now_us, &order):
             return None
         return order.act, order.priority, order.weight
 
-    def read_trunk(self, uint64_t name_hash, int64_t now_us):
-        cdef Order order
-        if not order_of_trunk(&self.table.view, name_hash, now_us, &order):
-            return None
-        return order.act, order.priority
-
     def flush(self):
         self.table.end_changes()
-
-    def _put(self, uint64_t word, uint64_t role, uint64_t value, uint64_t bit):
-        """The length first: from then on the order is looked for."""
-        cdef TableView* view = &self.table.view
-        cdef uint64_t lengths = lengths_of(view)
-        self.table.begin_changes()
-        if bit & ~lengths and not nest_put(view, paired_key(view, 0, ORDER_LENGTHS), lengths | bit):
-            return False
-        return bool(nest_put(view, paired_key(view, word, role), value))
-
-    def _remove(self, uint64_t word, uint64_t role):
-        self.table.begin_changes()
-        nest_remove(&self.table.view, paired_key(&self.table.view, word, role))

@@ -161,6 +161,7 @@ cdef inline bint table_replace(
 cdef class Table:
     cdef TableView view
     cdef object mapping
+    cdef object identity     # device and inode: which file it is, whatever its path comes to name
     cdef Py_buffer pages     # pins the mapping for as long as `view` points into it
     cdef readonly str path
     cdef readonly uint64_t capacity

@@ -10,7 +10,7 @@ from engine.decision import Explanation, Reason, Verdict
 
 REDRESS_LENGTH = 13  # 64 bits at 5 a character
 
-# The same numbers as `Seen` in _fastpath.pxd.
+# The same numbers as `Seen` in _decision_notes.pxd.
 SEEN_REASON = 0
 SEEN_FORMS = {1: "limit {}", 2: "{}.points", 3: "{}.complaints"}
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import rules
-from engine._fastpath import Screener
 from engine._image import PolicyImage
+from engine._screener import Screener
 from engine.decision import Attempt, Verdict
 from engine.lint import MICROSECONDS, Finding, error
 from engine.tables import Tables

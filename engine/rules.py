@@ -237,7 +237,7 @@ class StatusByBasis(Struct, frozen=True, kw_only=True):
     anonymous: int = 433
 
 
-class TrunkPolicy(Struct, frozen=True, kw_only=True):
+class TrunkPolicy(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's."""
 
     name: str
@@ -266,8 +266,22 @@ class PolicyTest(Struct, frozen=True, kw_only=True):
     status: int | None = None
 
 
-class PolicySet(Struct, frozen=True, kw_only=True):
-    """Everything a policy image is compiled from."""
+class PolicySet(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "trunks": "trunk",
+        "policies": "policy",
+        "lists": "list",
+        "prefix_rules": "prefix_rule",
+        "limits": "limit",
+        "labels": "label",
+        "dial_plans": "dial_plan",
+        "tests": "test",
+    },
+):
+    """Everything a policy image is compiled from: what a policy file holds, trunks included, and what it includes."""
 
     trunks: tuple[TrunkPolicy, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -279,3 +293,4 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    tests: tuple[PolicyTest, ...] = ()  # run by `callsieve check`

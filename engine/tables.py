@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from engine._orders import OrderTable
 from engine._pairs import PairMemory
@@ -13,6 +14,19 @@ from engine._subscriber_lists import SubscriberLists
 from engine._subscribers import SubscriberTable
 
 _SMALL = 131_072
+_T = TypeVar("_T", ReputationCache, RateLimiter, PairMemory, SubscriberTable, SubscriberLists, OrderTable)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSizes:
+    """Records of 16 bytes that each table has room for, rounded up as `Table` says."""
+
+    reputation: int = 1_000_000
+    rate_limiter: int = 1_000_000
+    pairs: int = 262_144
+    subscribers: int = _SMALL
+    subscriber_lists: int = _SMALL
+    orders: int = _SMALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +79,16 @@ class Tables:
             SubscriberLists.attach(directory / "subscriber_lists.tbl"),
             OrderTable.attach(directory / "orders.tbl"),
         )
+
+    def reopened(self) -> Tables | None:
+        """The tables with each file that a bulk import has put in the place of an old one; None if there is none.
+
+        TableError or OSError if a new file cannot be used.
+        """
+        names = [each.name for each in fields(self) if getattr(self, each.name).table.replaced]
+        opened = {name: _opened_again(getattr(self, name)) for name in names}
+        return replace(self, **opened) if opened else None
+
+
+def _opened_again(table: _T) -> _T:
+    return type(table).attach(table.table.path)

@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 
 from engine import PolicyError, Tables, compile_policy
-from engine._fastpath import Screener
 from engine._image import ImageError, PolicyImage
+from engine._screener import Screener
 from engine._table import TableError
+from engine.config_errors import ConfigError, ConfigFinding
 from proxy.cli_output import ExitCode, Failure, ProgressBar
 from proxy.config import Configuration
-from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, policy_set, read_configuration
 from proxy.state_directory import StateDirectory
 

@@ -13,11 +13,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import packs
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
-from proxy.config_errors import ConfigFinding, error, warning
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from engine.config_errors import ConfigFinding, error
 from proxy.config import Configuration, Gateway
-from proxy.config_errors import ConfigFinding, error
 
 Findings = Iterator[ConfigFinding]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from proxy.call_limits import CallLimits
 from proxy.config import Capacity, Timers
 from proxy.counters import Counters

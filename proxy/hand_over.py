@@ -12,7 +12,7 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-_HEAD = struct.Struct("=BBIHB")  # kind, listener, flow, port, size of ip
+_HEAD = struct.Struct("=BBIHhB")  # kind, listener, flow, port, trunk, size of ip
 _MAX_BYTES = 65_536 + 64
 MAX_WORKERS = 256
 
@@ -24,7 +24,10 @@ class Kind(IntEnum):
 
 
 class Passed(NamedTuple):
-    """A message with its source, or with its destination if it is to be sent. flow: its connection, 0 = none."""
+    """A message with its source, or with its destination if it is to be sent.
+
+    flow: its connection, 0 = none. trunk: index of the one it came from, -1 = of none.
+    """
 
     kind: Kind
     listener: int
@@ -32,6 +35,7 @@ class Passed(NamedTuple):
     port: int
     flow: int
     data: bytes
+    trunk: int = -1
 
 
 class HandOver:
@@ -52,7 +56,7 @@ class HandOver:
     def send(self, worker: int, passed: Passed) -> bool:
         """False: that worker is gone, or its queue is full."""
         ip = passed.ip.encode("ascii")
-        head = _HEAD.pack(passed.kind, passed.listener, passed.flow, passed.port, len(ip))
+        head = _HEAD.pack(passed.kind, passed.listener, passed.flow, passed.port, passed.trunk, len(ip))
         try:
             self._socket.sendto(head + ip + passed.data, self._paths[worker])
         except OSError:
@@ -65,6 +69,7 @@ class HandOver:
             datagram = self._socket.recv(_MAX_BYTES)
         except (BlockingIOError, InterruptedError):
             return None
-        kind, listener, flow, port, size = _HEAD.unpack_from(datagram)
+        kind, listener, flow, port, trunk, size = _HEAD.unpack_from(datagram)
         end = _HEAD.size + size
-        return Passed(Kind(kind), listener, datagram[_HEAD.size : end].decode("ascii"), port, flow, datagram[end:])
+        ip = datagram[_HEAD.size : end].decode("ascii")
+        return Passed(Kind(kind), listener, ip, port, flow, datagram[end:], trunk)

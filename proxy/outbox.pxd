@@ -1,6 +1,6 @@
 # What the core wants sent: datagrams built in one arena, with their destinations, until the edge has sent them.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strlen
 
 from proxy.sip.address cimport Address
@@ -14,6 +14,7 @@ cdef struct OutMessage:
     uint64_t token           # client transaction << 32 | its generation, of a request that has one; 0 = nobody asks
     uint8_t listener
     uint8_t worker           # of a datagram handed over: whom to
+    int16_t trunk            # of a datagram handed over: where it came from, -1 = from none
     Address destination
 
 # Appends to a datagram under construction. Once it does not fit, `full` is set and nothing more is written.

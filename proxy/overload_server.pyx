@@ -14,6 +14,7 @@ cdef enum:
 cdef int64_t FORGOTTEN_US = 2_000_000     # a load measured so long ago says nothing
 cdef int64_t KEPT_US = 3_600_000_000
 
+cdef double USUAL_TARGET = 0.9           # of one processor
 cdef double QUEUE_TARGET = 0.5           # of the receive buffer
 cdef double LEAST_PART = 0.02            # so that what goes on can be measured
 cdef double STEEPEST_FALL = 0.5
@@ -29,7 +30,7 @@ cdef class OverloadServer:
     def __cinit__(self):
         self.load_part = self.room_part = 1.0
         self.first_share = USUAL_SHARE
-        self.busy_target = 1.0
+        self.busy_target = USUAL_TARGET
 
     def configure(self, overload):
         """overload: `config.Overload`."""

@@ -4,7 +4,8 @@ Repeats, ACK and CANCEL are answered from the server transaction of what they be
 and is part of a dialog, a call attempt, or forwarded as it is.
 """
 
-from engine._fastpath cimport OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_REFUSED
+from libc.stdint cimport int16_t
 from libc.string cimport memcpy, strlen
 from proxy.counters cimport (
     ACKS,
@@ -64,7 +65,9 @@ cdef class RequestProcessing(CallAttempts):
         if incoming.route.has_cookie:
             self.note_dialog(incoming)
         if incoming.route.worker != self.worker and 0 <= incoming.route.worker < self.workers:
-            self.hand_over(message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source)
+            self.hand_over(
+                message, <uint8_t>incoming.route.worker, incoming.listener, incoming.source, trunk_number(incoming)
+            )
             return
         if message.method == METHOD_ACK:
             self.on_ack(incoming)
@@ -232,6 +235,10 @@ cdef class RequestProcessing(CallAttempts):
             self.screening.observe(&call.event, call.policy_trunk, OUTCOME_REFUSED, incoming.now_us)
         # The call record goes only after the BYE has found its way by it.
         call.event.released_by = 1 if tag == call.caller_tag else 2
+
+
+cdef inline int16_t trunk_number(const Incoming* incoming) noexcept nogil:
+    return <int16_t>incoming.peer.index if incoming.peer.kind == PEER_TRUNK else -1
 
 
 # RFC 3261 section 20.40: Unsupported lists what Proxy-Require asked for.

@@ -1,6 +1,6 @@
 # What becomes of forwarded requests: responses passed on, targets tried in turn, calls that begin and end.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.calls cimport Call
 from proxy.outbox cimport OutMessage, Outbox
@@ -43,5 +43,5 @@ cdef class ResponseProcessing(ResponseContext):
     cdef void on_transport_failed(self, uint32_t client, int64_t now_us) noexcept nogil
     cdef void end_call(self, uint32_t index, uint16_t status, uint8_t released_by, int64_t now_us) noexcept nogil
     cdef void hand_over(
-        self, const Message* message, uint8_t worker, uint8_t listener, const Address* source
+        self, const Message* message, uint8_t worker, uint8_t listener, const Address* source, int16_t trunk
     ) noexcept nogil

@@ -4,7 +4,7 @@ One target is tried after the other. One that stays silent is left for the next 
 branches may be open at once; the best response is chosen when the last of them has ended.
 """
 
-from engine._fastpath cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
 from libc.string cimport memcmp, memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport (
@@ -84,7 +84,7 @@ cdef class ResponseProcessing(ResponseContext):
         cdef ClientTransaction* c
         self.count(RESPONSES)
         if worker != self.worker and 0 <= worker < self.workers:
-            self.hand_over(message, <uint8_t>worker, 0, &self.router.listeners[0].bound)
+            self.hand_over(message, <uint8_t>worker, 0, &self.router.listeners[0].bound, -1)
             return
         client = self.transactions.find_client(branch, message.via.branch.size) if worker >= 0 else 0
         if client == 0 or not self.router.is_own_via(message):
@@ -428,9 +428,10 @@ cdef class ResponseProcessing(ResponseContext):
 
     # For the worker whose transaction or call it belongs to; the edge carries it there.
     cdef void hand_over(
-        self, const Message* message, uint8_t worker, uint8_t listener, const Address* source
+        self, const Message* message, uint8_t worker, uint8_t listener, const Address* source, int16_t trunk
     ) noexcept nogil:
         self.count(HANDED_OVER)
         cdef OutMessage* handed = self.handed_over.copy(message.data, message.size, listener, source)
         if handed != NULL:
             handed.worker = worker
+            handed.trunk = trunk

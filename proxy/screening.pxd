@@ -3,14 +3,14 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport Verdict
-from engine._fastpath cimport Screener
+from engine._fastpath cimport FastPath
 from proxy.events cimport Event
 from proxy.routing_table cimport TrunkEntry
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
 cdef class Screening:
-    cdef Screener screener
+    cdef FastPath screener
     cdef Event* ring
     cdef uint32_t ring_size
     cdef uint32_t first

@@ -14,8 +14,8 @@ from engine._decision cimport (
     NO_RULE,
     number_t,
 )
-from engine._fastpath cimport CallOutcome
 from engine._numbers cimport KIND_SHIFT, normalize, number_kind
+from engine._outcomes cimport CallOutcome, observe_outcome
 from proxy.events cimport EVENT_CALL_ID, EVENT_SCREENED, EVENT_TEXT
 from proxy.sip.diversion cimport DIVERSION_NONE, Diverter, last_diverter
 from proxy.sip.grammar cimport Slice
@@ -102,7 +102,7 @@ cdef class Screening:
         outcome.released_by = event.released_by
         outcome.ring_ms = event.ring_ms
         outcome.talk_ms = event.talk_ms
-        self.screener.observe_outcome(&outcome, now_us)
+        observe_outcome(self.screener, &outcome, now_us)
 
 
 cdef inline number_t number_of(const Message* message, const TrunkEntry* trunk, Slice user) noexcept nogil:

@@ -282,7 +282,7 @@ cdef class UdpEdge:
             return
         self.streams.send(
             message.listener, address_text(&message.destination), message.destination.port, message.destination.flow,
-            message.token, (<const char*>message.data)[: message.size]
+            message.token, (<const char*>message.data)[: message.size], message.trunk
         )
 
     # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire; if it is a
@@ -376,7 +376,6 @@ cdef class UdpEdge:
 
     def take_over(self):
         """Receives what other workers hand over."""
-        cdef Address source
         cdef int i
         self.core.out = self.out
         for i in range(BATCH):
@@ -387,10 +386,9 @@ cdef class UdpEdge:
                 payload = passed.data
                 self.core.datagram_lost(payload, <uint32_t>len(payload), self.now())
             elif passed.kind == Kind.RECEIVED:
-                address_from_python(passed.ip, passed.port, &source)
-                source.flow = passed.flow
-                payload = passed.data
-                self.core.receive(payload, <uint32_t>len(payload), passed.listener, &source, self.now())
+                self.core.receive_stream(
+                    passed.data, (passed.ip, passed.port), passed.listener, passed.flow, self.now(), self.out, passed.trunk
+                )
             elif self.streams is not None:
                 self.streams.send(passed.listener, passed.ip, passed.port, passed.flow, 0, passed.data)
         self.flush()

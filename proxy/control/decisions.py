@@ -124,6 +124,10 @@ class DecisionTable:
             )
         )
 
+    def standing(self, limit: int) -> list[Decision]:
+        """Those that are not withdrawn, newest first."""
+        return list(self._read(f"{_SELECT} WHERE NOT tomb ORDER BY hlc DESC LIMIT ?", (limit,)))
+
     def all(self) -> Iterator[Decision]:
         return self._read(_SELECT, ())
 

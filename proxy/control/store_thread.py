@@ -6,6 +6,7 @@ A slow disk holds up those who ask and nobody else. What the disk does not take 
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from proxy.control.store import Store
+from proxy.control.store_schema import StoreFault
 from proxy.logs import Log
 
 Result = TypeVar("Result")
@@ -38,11 +40,12 @@ class _Work:
 
 
 class StoreThread:
-    """waiting: work that was asked for and is not done. failing: whether the last batch could not be stored."""
+    """open_store: called in the thread, again and again until it succeeds. failing: the last batch was not stored."""
 
-    def __init__(self, store: Store, log: Log) -> None:
-        self._store = store
-        self._log = log.bind(file=str(store.path))
+    def __init__(self, open_store: Callable[[], Store], log: Log) -> None:
+        self._open = open_store
+        self._store: Store | None = None
+        self._log = log
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="store", daemon=True)
         self.batches = 0
@@ -80,45 +83,50 @@ class StoreThread:
             self._do(batch)
             if ended:
                 break
-        self._store.close()
+        if self._store is not None:
+            self._store.close()
 
     def _do(self, batch: list[_Work]) -> None:
-        outcomes: list[tuple[Any, Exception | None]] = []
         try:
-            with self._store.batch():
-                for work in batch:
-                    outcomes.append(self._part(work))
-        except sqlite3.Error as why:
+            if self._store is None:
+                self._store = self._open()
+            outcomes = self._parts(self._store, batch)
+        except (sqlite3.Error, StoreFault, OSError) as why:
             self._refuse(batch, why)
             return
         self._stored()
         for work, (result, error) in zip(batch, outcomes, strict=True):
             _settle(work.done, result, error)
 
-    def _part(self, work: _Work) -> tuple[Any, Exception | None]:
-        """What one of a batch came to. A fault of the disk ends the whole batch, any other only that part."""
-        try:
-            with self._store.part():
-                return work.run(self._store), None
-        except sqlite3.Error:
-            raise
-        except Exception as error:
-            return None, error
+    def _parts(self, store: Store, batch: list[_Work]) -> list[tuple[Any, Exception | None]]:
+        with store.batch():
+            return [_part(store, work) for work in batch]
 
     def _stored(self) -> None:
         self.batches += 1
         if self.failing:
-            self._log.info("stored again", refused=self.refused)
+            self._log.info("the store is written again", refused=self.refused)
         self.failing = False
 
-    def _refuse(self, batch: list[_Work], why: sqlite3.Error) -> None:
-        full = why.sqlite_errorcode == sqlite3.SQLITE_FULL if hasattr(why, "sqlite_errorcode") else False
+    def _refuse(self, batch: list[_Work], why: Exception) -> None:
+        full = getattr(why, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL or getattr(why, "errno", 0) == errno.ENOSPC
         self.refused += len(batch)
         if not self.failing:
-            self._log.error("cannot be written, decisions and complaints are refused", why=str(why))
+            self._log.error("the store cannot be written, decisions and complaints are refused", why=str(why))
         self.failing = True
         for work in batch:
-            _settle(work.done, None, StoreUnavailable(f"{self._store.path} cannot be written: {why}", full=full))
+            _settle(work.done, None, StoreUnavailable(f"the store cannot be written: {why}", full=full))
+
+
+def _part(store: Store, work: _Work) -> tuple[Any, Exception | None]:
+    """What one of a batch came to. A fault of the disk ends the whole batch, any other only that part."""
+    try:
+        with store.part():
+            return work.run(store), None
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        return None, error
 
 
 def _settle(done: Future[Any], result: Any, error: Exception | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from tests.abuse import torture
-from tests.abuse.torture import RFC4475, RFC5118, ROWS, STREAM, TRUSTED, message
+from tests.abuse.torture import OPENED, RFC4475, RFC5118, ROWS, STREAM, TRUSTED, message
 from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request
 
 FORWARDED = [name for name, outcome in ROWS.items() if outcome == "forward"]
@@ -35,9 +35,9 @@ def test_p1_every_message_of_the_archives_has_its_row() -> None:
     assert (len(RFC4475), len(RFC5118)) == (50, 12)
 
 
-@pytest.mark.parametrize("name", FORWARDED)
+@pytest.mark.parametrize("name", sorted({*FORWARDED, *CLOSED_METHOD} - {"mpart01"}))
 def test_p1_forwarded_with_every_foreign_byte_as_it_came(name: str) -> None:
-    _, (sent,) = play_of(name)
+    _, (sent,) = play_of(name, OPENED)
     received, forwarded = SipMessage(message(name)), SipMessage(sent.data)
     assert (forwarded.status, forwarded.body) == (0, received.body)
     assert (forwarded.method, forwarded.request_uri) == (received.method, received.request_uri)
@@ -65,7 +65,7 @@ def test_p1_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLOSED_METHOD)
-def test_p1_closed_method(name: str) -> None:
+def test_p1_closed_method_of_a_trunk_that_does_not_open_it(name: str) -> None:
     _, (sent,) = play_of(name)
     assert sent.first_line == "SIP/2.0 403 Forbidden"
 
@@ -149,6 +149,16 @@ def test_p1_wsinv_does_not_pass_the_screening_by_its_to_tag() -> None:
     assert ([reply.status for reply in sent], play.counters["screened"]) == ([403], 1)
     play, sent = play_of("wsinv", CONFIGURATION)
     assert ([reply.status for reply in sent], play.counters["screened"]) == ([481], 0)
+
+
+def test_p1_mpart01_goes_to_its_route_which_is_a_strict_router() -> None:
+    """RFC 3261 section 16.6 step 6: what was the Request-URI becomes the last Route."""
+    _, (sent,) = play_of("mpart01", OPENED)
+    assert (sent.to, sent.uri) == (("127.0.0.1", 5080), "sip:127.0.0.1:5080")
+    assert sent.all("Route") == ["<sip:kumiko@example.org>"]
+    received, forwarded = SipMessage(message("mpart01")), SipMessage(sent.data)
+    assert forwarded.body == received.body
+    assert foreign_headers(forwarded)[1:] == foreign_headers(received)[1:]
 
 
 def test_p1_dblreq_what_stands_behind_an_empty_body_is_not_seen() -> None:

@@ -23,6 +23,7 @@ address = "203.0.113.5:5060"
 transport = "tcp"
 """
 TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true\nscreen = false') + LISTENERS
+OPENED = TRUSTED.replace("trusted = true", 'trusted = true\nmethods_allowed = ["REGISTER", "MESSAGE"]')
 
 # A status, or: passed on; passed on from a trunk that opens its method; not answered at all.
 Outcome = int | Literal["forward", "open", "drop"]

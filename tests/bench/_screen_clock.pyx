@@ -6,11 +6,11 @@ from cpython cimport array as c_array
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from engine._decision cimport Attempt, Verdict
-from engine._fastpath cimport Screener
+from engine._fastpath cimport FastPath
 from tests.bench._clock cimport monotonic_ns
 
 
-def decision_ns(Screener screener, const uint8_t[::1] attempts, int64_t now_us):
+def decision_ns(FastPath screener, const uint8_t[::1] attempts, int64_t now_us):
     """Nanoseconds of each decision on an array of C attempts, the clock's own time included."""
     cdef Py_ssize_t count = attempts.shape[0] // <Py_ssize_t>sizeof(Attempt), i
     cdef c_array.array taken = array("I", bytes(4 * count))

@@ -30,7 +30,9 @@ def test_a_number_is_blocked_and_free_again(orders: OrderTable) -> None:
     assert orders.set(number, BLOCK, 2)
     assert orders.read(number, NOW_US) == (BLOCK, 2, 27)
     assert orders.read(number, NOW_US, callee=True) is None
-    orders.clear(number, ALLOW)
+    orders.clear(number, callee=True)
+    assert orders.read(number, NOW_US) == (BLOCK, 2, 27)
+    orders.clear(number)
     assert orders.read(number, NOW_US) is None
 
 
@@ -62,14 +64,6 @@ def test_prefixes_of_numbers_hold_no_short_codes(orders: OrderTable) -> None:
     orders.set(word("CN:955*"), ALLOW, 3)
     assert orders.read(word("CN:95588"), NOW_US) == (ALLOW, 3, 10)
     assert orders.read(word("+8695588"), NOW_US) == (BLOCK, 2, 4)
-
-
-def test_a_trunk_is_known_by_its_name(orders: OrderTable) -> None:
-    assert orders.read_trunk(77, NOW_US) is None
-    orders.set_trunk(77, BLOCK, 3)
-    assert orders.read_trunk(77, NOW_US) == (BLOCK, 3)
-    orders.clear_trunk(77)
-    assert orders.read_trunk(77, NOW_US) is None
 
 
 @pytest.mark.parametrize("act, priority, until", [(0, 2, 0), (4, 2, 0), (1, 0, 0), (1, 4, 0), (1, 2, ORDER_LAST_S + 1)])
@@ -108,7 +102,7 @@ def test_the_longest_match_wins(
     for text, act in given_orders.items():
         orders.set(word(text), act, 2)
     for text in withdrawn:
-        orders.clear(word(text), BLOCK)
+        orders.clear(word(text))
     caller = data.draw(st.builds(lambda sign, text: sign + text, st.sampled_from(["+86", "CN:"]), digits))
     standing = {text: act for text, act in given_orders.items() if text not in withdrawn}
     spelled = number_text(parse_entry(caller)[0])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import rules
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.decision import Action, Attempt
 from engine.packs import PACKS
 from engine.policy import compile_policy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import packs, rules
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.decision import Action, Attempt, Basis
 from engine.packs import NumberClass, expand
 from engine.policy import compile_policy

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import uvloop
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.policy import compile_policy
 from engine.tables import Tables
 from proxy.config import Capacity, Configuration, Timers

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine._fastpath import Screener
+from engine._screener import Screener
 from engine.policy import compile_policy
 from engine.tables import Tables
 from proxy.config import Capacity, Configuration, Listener, Timers

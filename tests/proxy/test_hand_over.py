@@ -14,7 +14,7 @@ from proxy.hand_over import HandOver, Passed
     [
         Passed(False, 0, "192.0.2.1", 5060, 0, b"INVITE"),
         Passed(True, 3, "2001:db8::1", 65535, 255 << 24 | 7, b""),
-        Passed(False, 15, "::", 1, 1, bytes(range(256)) * 255),
+        Passed(False, 15, "::", 1, 1, bytes(range(256)) * 255, 4095),
     ],
 )
 def test_everything_arrives_as_it_was(tmp_path: Path, passed: Passed) -> None:

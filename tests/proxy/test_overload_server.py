@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from proxy.config import Overload
 from proxy.overload_server import OverloadServer
 
 NOW = 1_790_000_000_000_000
@@ -75,3 +76,13 @@ def test_a_client_under_rate_control_gets_its_share() -> None:
     server.note(100, clients=4)
     server.load(1.0, 1.0, NOW + 10 * WINDOW_US)
     assert server.told("rate")[:2] == (125, 1000)
+
+
+def test_a_processor_target_of_one_never_refuses_by_the_processor() -> None:
+    server = OverloadServer()
+    server.configure(Overload(processor_target=1.0))
+    for i in range(20):
+        server.load(1.0, 0.1, NOW + i * WINDOW_US)
+    assert refused_part(server) == 0
+    server.load(1.0, 1.0, NOW + 20 * WINDOW_US)
+    assert refused_part(server) > 0

@@ -224,7 +224,7 @@ def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
 
 @contextmanager
 def running(store: Store) -> Iterator[StoreThread]:
-    thread = StoreThread(store, LOG)
+    thread = StoreThread(lambda: store, LOG)
     try:
         yield thread
     finally:
@@ -277,6 +277,16 @@ def test_d3_a_full_disk_refuses_in_words_and_is_written_again_when_there_is_room
         asyncio.run(thread.do(lambda store: store._connection.execute("PRAGMA max_page_count = 100000") and None))
         assert len(asyncio.run(thread.do(lambda store: store.decisions.merge(many)))) == len(many)
         assert not thread.failing
+
+
+def test_d3_a_store_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    place = tmp_path / "later"
+    thread = StoreThread(lambda: Store(place / "store.db"), LOG)
+    with pytest.raises(StoreUnavailable, match=r"store\.db cannot be opened: unable to open"):
+        asyncio.run(thread.do(lambda store: len(store.decisions)))
+    place.mkdir()
+    assert asyncio.run(thread.do(lambda store: len(store.decisions))) == 0
+    thread.close()
 
 
 def test_d3_writes_that_the_system_refuses_are_refused_in_words(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+# The step that counts the attempt against every limit of its trunk, and the keys under which limits count.
+
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+from engine._decision cimport BASIS_ANALYTICS, Attempt, number_t
+from engine._decision_notes cimport SEEN_LIMIT, Decision, act, trace
+from engine._image cimport (
+    LIMIT_BLOCK_10,
+    LIMIT_BLOCK_100,
+    LIMIT_BLOCK_1000,
+    LIMIT_CALLEE,
+    LIMIT_CALLER,
+    LIMIT_PAIR,
+    LIMIT_TRUNK,
+    ImageRule,
+    ImageView,
+)
+from engine._numbers cimport has_digits, number_block_of
+from engine._rate_limiter cimport limiter_conforms, limiter_prefetch
+from engine._siphash cimport SipKey, siphash
+from engine._table cimport Table
+
+
+cdef inline uint64_t pair_subject(const SipKey* key, const Decision* d) noexcept nogil:
+    """Caller and callee as one word that nobody outside can make another pair collide with."""
+    cdef uint64_t words[2]
+    words[0] = d.attempt.caller
+    words[1] = d.attempt.callee
+    return siphash(key, words, 2) | 1
+
+
+cdef inline uint64_t limit_subject(const SipKey* key, uint8_t limit_key, const Decision* d) noexcept nogil:
+    """Whose attempts a limit counts together, as one word; 0 if the attempt has no such subject."""
+    cdef const Attempt* attempt = d.attempt
+    if limit_key == LIMIT_CALLER:
+        return attempt.caller if d.numbered else 0
+    if limit_key == LIMIT_CALLEE:
+        return attempt.callee if has_digits(attempt.callee) else 0
+    if limit_key == LIMIT_PAIR:
+        return pair_subject(key, d) if d.numbered and has_digits(attempt.callee) else 0
+    if limit_key == LIMIT_TRUNK:
+        return d.trunk.name_hash
+    if limit_key == LIMIT_BLOCK_10:
+        return number_block_of(attempt.caller, 1)
+    if limit_key == LIMIT_BLOCK_100:
+        return number_block_of(attempt.caller, 2)
+    if limit_key == LIMIT_BLOCK_1000:
+        return number_block_of(attempt.caller, 3)
+    return attempt.source
+
+
+cdef inline uint64_t table_key(const SipKey* key, const ImageRule* limit, const Decision* d) noexcept nogil:
+    """The subject under its rule: under one rule no two subjects meet, and the table hashes the rest away."""
+    cdef uint64_t subject = limit_subject(key, limit.limit_key, d)
+    # The odd factor keeps words apart.
+    cdef uint64_t word = limit.name_hash ^ subject * <uint64_t>0x9E3779B97F4A7C15
+    if subject == 0:
+        return 0
+    return word if word else 1
+
+
+cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) noexcept nogil:
+    """Every limit of the trunk counts the attempt, also behind one that rejects it: they limit attempts."""
+    cdef const uint16_t* rules = &policy.limits[d.trunk.limits_start]
+    cdef const ImageRule* limit
+    cdef bint conforms
+    cdef int i
+    for i in range(d.trunk.limits_count):
+        if d.limit_keys[i] == 0:
+            continue
+        limit = &policy.rules[rules[i]]
+        conforms = limiter_conforms(
+            limiter, d.limit_keys[i], d.now_us, limit.increment_us, limit.tolerance_us, d.count
+        )
+        trace(d, rules[i], SEEN_LIMIT, conforms)
+        if not conforms:
+            act(policy, d, rules[i], limit.outcome, BASIS_ANALYTICS)
+    return d.settled
+
+
+cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const SipKey* key, Table limiter) noexcept nogil:
+    cdef const uint16_t* limits = &policy.limits[d.trunk.limits_start]
+    cdef int i
+    for i in range(d.trunk.limits_count):
+        d.limit_keys[i] = table_key(key, &policy.rules[limits[i]], d)
+        if d.limit_keys[i]:
+            limiter_prefetch(&limiter.view, d.limit_keys[i])

@@ -1,0 +1,113 @@
+# The steps that ask the operator's lists and prefix rules.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from engine._decision cimport ACTION_REJECT, ATTEMPT_EMERGENCY, BASIS_POLICY, KIND_SHORT, number_t
+from engine._decision_notes cimport Decision, act, add_reason, in_force, settle
+from engine._image cimport (
+    LEVEL_ALLOW,
+    LEVEL_DENY,
+    LEVEL_NEVER_BLOCK,
+    LEVEL_ORDER,
+    LEVEL_PROTECTED,
+    OUTCOME_REJECT,
+    RULE_EMERGENCY,
+    ImageHit,
+    ImageRecord,
+    ImageView,
+)
+from engine._numbers cimport has_digits, number_is_emergency, number_kind
+from engine._prefix_trie cimport TrieView, trie_match
+
+cdef inline const TrieView* callers_of(const ImageView* policy, number_t number) noexcept nogil:
+    return &policy.callers_short if number_kind(number) == KIND_SHORT else &policy.callers
+
+
+cdef inline const TrieView* callees_of(const ImageView* policy, number_t number) noexcept nogil:
+    return &policy.callees_short if number_kind(number) == KIND_SHORT else &policy.callees
+
+
+cdef inline const ImageRecord* record_of(const ImageView* policy, const TrieView* trie, number_t number) noexcept nogil:
+    cdef int length
+    cdef uint32_t index = trie_match(trie, number, &length) if has_digits(number) else 0
+    return &policy.records[index if index < policy.records_count else 0]
+
+
+cdef inline const ImageHit* strongest(
+    const ImageView* policy, const Decision* d, const ImageRecord* record, uint8_t level
+) noexcept nogil:
+    """The longest match of a level among the rules that are in force and act; NULL if there is none."""
+    cdef const ImageHit* hit = &policy.hits[record.start]
+    cdef uint32_t i
+    for i in range(record.count):
+        if hit[i].level == level and in_force(policy, d, hit[i].rule) and not policy.rules[hit[i].rule].observe:
+            return &hit[i]
+    return NULL
+
+
+cdef inline void note_observers(
+    const ImageView* policy, Decision* d, uint8_t level, uint8_t basis, const ImageHit* winner
+) noexcept nogil:
+    """What rules in observe mode would have done at a level: those that match longer than the one that acts."""
+    cdef const ImageHit* hit = &policy.hits[d.caller.start]
+    cdef uint32_t i
+    for i in range(d.caller.count):
+        if hit[i].level != level or not policy.rules[hit[i].rule].observe or not in_force(policy, d, hit[i].rule):
+            continue
+        if winner is NULL or hit[i].weight > winner.weight:
+            act(policy, d, hit[i].rule, policy.rules[hit[i].rule].outcome, basis)
+
+
+cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept nogil:
+    """The callee is an emergency service or on a never-block list: the call goes on, whatever else holds."""
+    cdef const ImageHit* hit
+    cdef uint16_t rule = RULE_EMERGENCY
+    if not d.attempt.flags & ATTEMPT_EMERGENCY and not number_is_emergency(d.attempt.callee):
+        hit = strongest(policy, d, d.callee, LEVEL_NEVER_BLOCK)
+        if hit is NULL:
+            return False
+        rule = hit.rule
+    add_reason(d, rule, 0)
+    d.verdict.rule = rule
+    return True
+
+
+cdef inline void note_protection(const ImageView* policy, Decision* d) noexcept nogil:
+    cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_PROTECTED)
+    if hit is not NULL:
+        add_reason(d, hit.rule, 0)
+        d.protected_caller = True
+
+
+cdef inline bint ordered(const ImageView* policy, Decision* d) noexcept nogil:
+    """A stop list of a regulator or the operator: it spares not even protected callers."""
+    cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_ORDER)
+    note_observers(policy, d, LEVEL_ORDER, BASIS_POLICY, hit)
+    if hit is NULL:
+        return False
+    add_reason(d, hit.rule, 0)
+    settle(d, ACTION_REJECT, BASIS_POLICY, hit.rule, policy.rules[hit.rule].label)
+    d.settled = True
+    return True
+
+
+cdef inline bint denied(const ImageView* policy, Decision* d) noexcept nogil:
+    """The operator's allow and deny lists: the longest match wins, allow on equality."""
+    cdef const ImageHit* allow = strongest(policy, d, d.caller, LEVEL_ALLOW)
+    cdef const ImageHit* deny = strongest(policy, d, d.caller, LEVEL_DENY)
+    cdef bint allows = allow is not NULL and (deny is NULL or allow.weight >= deny.weight)
+    note_observers(policy, d, LEVEL_DENY, BASIS_POLICY, allow if allows else deny)
+    if not allows:
+        return deny is not NULL and act(policy, d, deny.rule, OUTCOME_REJECT, BASIS_POLICY)
+    add_reason(d, allow.rule, 0)
+    if not d.allowed:
+        d.verdict.rule = allow.rule
+    d.allowed = True
+    return False
+
+
+cdef inline bint listed(const ImageView* policy, Decision* d, uint8_t level, uint8_t basis) noexcept nogil:
+    """The longest match of a level of lists or prefix rules does what its rule says."""
+    cdef const ImageHit* hit = strongest(policy, d, d.caller, level)
+    note_observers(policy, d, level, basis, hit)
+    return hit is not NULL and act(policy, d, hit.rule, policy.rules[hit.rule].outcome, basis)

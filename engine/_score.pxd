@@ -1,0 +1,85 @@
+# The step that adds up what is known of the caller and holds it against the thresholds.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, ACTION_TAG, BASIS_ANALYTICS, NO_LABEL, number_t
+from engine._decision_notes cimport (
+    SEEN_COMPLAINTS,
+    SEEN_POINTS,
+    Decision,
+    act,
+    add_points,
+    in_force,
+    observe,
+    settle,
+    trace,
+)
+from engine._image cimport (
+    LEVEL_SCORE,
+    OUTCOME_SCORE,
+    RULE_BLOCK_REPUTATION,
+    RULE_REPUTATION,
+    RULE_SCORE,
+    ImageHit,
+    ImageView,
+)
+from engine._numbers cimport number_block_of
+from engine._reputation cimport ReputationEntry, reputation_prefetch, reputation_read
+from engine._table cimport Table
+
+cdef enum:
+    MAX_SCORE = 1000
+    BLOCK_DIGITS = 2         # reputation is kept of a number and of its block of 100
+
+
+cdef inline void weigh_reputation(Decision* d, Table reputation, number_t key, uint16_t rule) noexcept nogil:
+    cdef ReputationEntry entry
+    if key == 0 or not reputation_read(reputation, key, d.now_us, &entry):
+        return
+    trace(d, rule, SEEN_POINTS, entry.points)
+    trace(d, rule, SEEN_COMPLAINTS, entry.complaints)
+    if entry.points:
+        add_points(d, rule, <int>min(entry.points, <uint32_t>MAX_SCORE))
+
+
+cdef inline void weigh_prefixes(const ImageView* policy, Decision* d) noexcept nogil:
+    cdef const ImageHit* hit = &policy.hits[d.caller.start]
+    cdef uint32_t i
+    for i in range(d.caller.count):
+        if hit[i].level == LEVEL_SCORE and in_force(policy, d, hit[i].rule):
+            act(policy, d, hit[i].rule, OUTCOME_SCORE, BASIS_ANALYTICS)
+
+
+cdef inline int clamped(int score) noexcept nogil:
+    return 0 if score < 0 else MAX_SCORE if score > MAX_SCORE else score
+
+
+cdef inline uint8_t band(const Decision* d, int score) noexcept nogil:
+    """The action of the highest threshold reached."""
+    if score >= d.trunk.reject_from and not d.protected_caller:
+        return ACTION_REJECT
+    return ACTION_TAG if score >= d.trunk.tag_from else ACTION_ACCEPT
+
+
+cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) noexcept nogil:
+    cdef uint8_t action
+    if d.numbered:
+        weigh_reputation(d, reputation, d.attempt.caller, RULE_REPUTATION)
+        weigh_reputation(d, reputation, d.block, RULE_BLOCK_REPUTATION)
+    weigh_prefixes(policy, d)
+    d.verdict.score = <uint16_t>clamped(d.score)
+    action = band(d, d.verdict.score)
+    if d.observed_score != d.score and band(d, clamped(d.observed_score)) > action:
+        observe(d, RULE_SCORE, band(d, clamped(d.observed_score)))
+    if action == ACTION_ACCEPT or d.allowed:
+        return False
+    settle(d, action, BASIS_ANALYTICS, RULE_SCORE, NO_LABEL)
+    d.settled = action == ACTION_REJECT
+    return d.settled
+
+
+cdef inline void prefetch_reputation(Decision* d, Table reputation) noexcept nogil:
+    reputation_prefetch(&reputation.view, d.attempt.caller)
+    d.block = number_block_of(d.attempt.caller, BLOCK_DIGITS)
+    if d.block:
+        reputation_prefetch(&reputation.view, d.block)

@@ -1,0 +1,56 @@
+# The beginning and the end of a verdict: empty, then with the status, label and redress id that follow.
+
+from libc.stdint cimport uint16_t, uint64_t
+from libc.string cimport memset
+
+from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, BASIS_NONE, NO_LABEL, NO_RULE, Verdict
+from engine._decision_notes cimport Decision, observe
+from engine._image cimport NO_CLASS, RULE_ANONYMOUS, RULE_SUBSCRIBER_ANONYMOUS
+from engine._siphash cimport SipKey, siphash
+
+cdef inline uint64_t redress_id(const SipKey* key, const Decision* d, uint64_t generation, uint64_t sequence) noexcept nogil:
+    """Unguessable without the node's key; differs between the workers that share it by what they were asked and when."""
+    cdef uint64_t words[6]
+    cdef uint64_t hashed
+    words[0] = generation
+    words[1] = sequence
+    words[2] = <uint64_t>d.now_us
+    words[3] = d.attempt.caller
+    words[4] = d.attempt.callee
+    words[5] = d.attempt.source
+    hashed = siphash(key, words, 6)
+    return hashed if hashed else 1
+
+
+cdef inline void clear_verdict(Verdict* verdict) noexcept nogil:
+    memset(verdict, 0, sizeof(Verdict))
+    verdict.label = NO_LABEL
+    verdict.rule = NO_RULE
+    verdict.number_class = NO_CLASS
+
+
+cdef inline bint is_anonymity(uint16_t rule) noexcept nogil:
+    return rule == RULE_ANONYMOUS or rule == RULE_SUBSCRIBER_ANONYMOUS
+
+
+cdef inline void withdraw(Decision* d) noexcept nogil:
+    """A policy in observe mode: what it decided is only noted."""
+    observe(d, d.verdict.rule, d.verdict.action)
+    d.verdict.action = ACTION_ACCEPT
+
+
+cdef inline void finish(Decision* d) noexcept nogil:
+    """Status and label follow from what was settled."""
+    cdef Verdict* verdict = d.verdict
+    if d.trunk.observe and verdict.action != ACTION_ACCEPT:
+        withdraw(d)
+    if verdict.action == ACTION_ACCEPT:
+        verdict.basis = BASIS_NONE
+        verdict.label = NO_LABEL
+        if verdict.observed != ACTION_ACCEPT and not d.allowed:
+            verdict.rule = d.observed_rule
+        return
+    if verdict.label == NO_LABEL:
+        verdict.label = d.trunk.label
+    if verdict.action == ACTION_REJECT:
+        verdict.status = d.trunk.anonymous_status if is_anonymity(verdict.rule) else d.trunk.status[verdict.basis]
