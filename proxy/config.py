@@ -28,6 +28,7 @@ from engine.rules import (
     Struct,
     Subscribers,
 )
+from proxy.config_fleet import Fleet
 
 
 class InternalErrorAction(StrEnum):
@@ -380,6 +381,7 @@ class Configuration(
     redress: Redress = Redress()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    fleet: Fleet = Fleet()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
     trunks: tuple[Trunk, ...] = ()

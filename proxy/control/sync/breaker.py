@@ -62,6 +62,7 @@ class Breaker(Generic[Change]):
         self._callers = callers
         self._hit = hit
         self._held: list[Change] = []
+        self._by_hand = False
         self.lost = 0
 
     @property
@@ -71,15 +72,25 @@ class Breaker(Generic[Change]):
     def admit(self, changes: list[Change], now_ms: int, is_block: Callable[[Change], bool]) -> list[Change]:
         """Those that may be applied now."""
         blocking = [change for change in changes if is_block(change)]
-        if not blocking or not (self._held or self._is_too_much(blocking, now_ms)):
+        holds = self._by_hand or self._held
+        if not blocking or not (holds or self._is_too_much(blocking, now_ms)):
             return changes
         room = MAX_HELD - len(self._held)
         self._held += blocking[:room]
         self.lost += max(len(blocking) - room, 0)
         return [change for change in changes if not is_block(change)]
 
+    @property
+    def holds(self) -> bool:
+        return self._by_hand or bool(self._held)
+
+    def hold(self) -> None:
+        """From now on everything that blocks, until `release`."""
+        self._by_hand = True
+
     def release(self) -> list[Change]:
         """An operator has looked at it: all that was held, in the order in which it came."""
+        self._by_hand = False
         released, self._held = self._held, []
         return released
 

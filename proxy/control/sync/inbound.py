@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Meta
 
 from proxy.control.decisions import Decision
-from proxy.control.hybrid_clock import HybridClock
+from proxy.control.hybrid_clock import MAX_AHEAD_MS, HybridClock, milliseconds_of
 from proxy.control.sync.frames import Frame, open_frame
 from proxy.control.sync.records import (
     Callees,
@@ -208,6 +208,8 @@ class Inbound:
         decisions = read_decisions(frame.records, frame.origin, self._now_ms // 1000)
         if namespace is not None and any(decision.ns != namespace for decision in decisions):
             raise Refused("owner")
+        if any(milliseconds_of(decision.hlc) > self._now_ms + MAX_AHEAD_MS for decision in decisions):
+            raise Refused("ahead")
         won = self._replica.decisions.merge(decisions, frame.raw)
         if won:
             self._on_decisions(won)

@@ -47,7 +47,7 @@ BAD_WEIGHTS = {
     slot_of(Metric.SHORT_ANSWERED): 10,
     slot_of(Metric.UNANSWERED): 5,
 }
-GOOD_WEIGHTS = {slot_of(Metric.LONG_ANSWERED): 25, slot_of(Metric.CALL_BACKS): 100}
+GOOD_WEIGHTS = {slot_of(Metric.LONG_ANSWERED): 10, slot_of(Metric.CALL_BACKS): 100, slot_of(Metric.CALLS): 1}
 
 SIGNIFICANT_RISE = STEPS // 8  # an eighth of a doubling
 VANISHING = 655  # a hundredth of an event in units of 1/65,536: a slot worth less may be dropped by anyone

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from proxy.control.decisions import Decision
+from proxy.control.evidence_slots import Slot
 from proxy.control.hybrid_clock import HybridClock, stamp_of
 from proxy.control.sync.decay import DAY_MS, UNIT
 from proxy.control.sync.frames import Signer
@@ -120,6 +121,7 @@ class Node:
         )
         self._new_decisions: list[Decision] = []
         self._new_trust = False
+        self._unsaved: set[int] = set()
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
@@ -155,12 +157,40 @@ class Node:
         if not self.member.has(Role.AUTHORITY) or self.must_catch_up:
             self.counts["decisions not told"] += len(mine)
             return []
-        for message in self.outbound.sealer.decisions(mine, self._clock.tick(now_ms), self.trust.version):
+        hlc = self._clock.tick(now_ms)
+        for message, signed in self.outbound.sealer.signed_decisions(mine, hlc, self.trust.version):
             self.outbound.say([message])
-            self.replica.decisions.merge(
-                [decision for decision in mine if message.topic.endswith(f"/{decision.ns}")], message.payload
-            )
+            self.replica.decisions.merge(signed, message.payload)
         return mine
+
+    def take_back(self, decisions: Iterable[Decision], slots: Iterable[Slot]) -> None:
+        """What the store knows, after a restart. The node's own decisions are signed anew, and told when asked for."""
+        sealer, hlc = self.outbound.sealer, self._clock.tick(self._now_ms)
+        mine: list[Decision] = []
+        for decision in decisions:
+            if decision.signer == self.member.origin and self.member.has(Role.AUTHORITY):
+                mine.append(decision)
+            else:
+                self.replica.decisions.merge([decision], b"")
+        for message, signed in sealer.signed_decisions(mine, hlc, self.trust.version):
+            self.replica.decisions.merge(signed, message.payload)
+        for key, origin, epoch, gen, metric, q in slots:
+            self.replica.evidence.raise_generation(key, gen)
+            self.replica.merge_evidence(origin, epoch, [(key, gen, [metric, q])])
+
+    def take_unsaved(self) -> list[Slot]:
+        """Own slots that have grown since the last time, to be kept for a restart."""
+        keys, self._unsaved = self._unsaved, set()
+        return [
+            (key, origin, epoch, self.replica.evidence.generation(key), metric, q)
+            for key in keys
+            for origin, epoch, metric, q in self.replica.evidence.read(key)
+            if origin == self.member.origin and epoch == self.epoch
+        ]
+
+    def keep_unsaved(self, slots: Iterable[Slot]) -> None:
+        """They could not be kept."""
+        self._unsaved.update(key for key, *_ in slots)
 
     def forgive(self, keys: Iterable[int], now_ms: int, namespace: str = "operator") -> None:
         """Voids all evidence on these keys, fleet-wide; an authority's word."""
@@ -246,6 +276,7 @@ class Node:
             gen = self.replica.evidence.generation(key)
             self.replica.merge_evidence(self.member.origin, self.epoch, [(key, gen, self._own.pairs(key))])
             self.outbound.dirty.mark(key, urgency)
+            self._unsaved.add(key)
 
     def _judge(self, now_ms: int) -> None:
         if self.replica.untouched:

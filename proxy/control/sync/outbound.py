@@ -51,7 +51,7 @@ class Outbound:
     def has_anything(self, now_ms: int) -> bool:
         pending = self._urgent or self._answers or self._complainants or self.dirty.has(_COMPLAINTS)
         later = len(self.dirty) or self.dirty.marked_shards
-        return bool(pending or later and self._window_is_over(now_ms))
+        return bool(pending or (later and self._window_is_over(now_ms)))
 
     def _tell_marked_shards(self) -> None:
         while (shard := self.dirty.next_marked_shard()) is not None:

@@ -79,14 +79,17 @@ class Sealer:
             frame = self._signer.seal(RecordType.LEASE, write_keyed(some), hlc, trust)
             yield Outgoing(self._topics.hot(group), frame, qos=0, expiry_s=10)
 
-    def decisions(self, decisions: Iterable[Decision], hlc: int, trust: int) -> Iterator[Outgoing]:
+    def signed_decisions(
+        self, decisions: Iterable[Decision], hlc: int, trust: int
+    ) -> Iterator[tuple[Outgoing, list[Decision]]]:
+        """Messages, each with the decisions in it."""
         by_namespace: dict[str, list[Decision]] = {}
         for decision in decisions:
             by_namespace.setdefault(decision.ns, []).append(decision)
         for namespace, of_one in by_namespace.items():
             for part in _split(of_one, DECISIONS_A_FRAME):
                 frame = self._signer.seal(RecordType.DECISION, write_decisions(part), hlc, trust)
-                yield Outgoing(self._topics.decisions(namespace), frame)
+                yield Outgoing(self._topics.decisions(namespace), frame), part
 
     def generations(self, namespace: str, records: Sequence[Generation], hlc: int, trust: int) -> Iterator[Outgoing]:
         for part in _split(records):
