@@ -18,6 +18,8 @@ from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, TagHeaders, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
+from proxy.config_complaints import check_complaints
+from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
@@ -56,6 +58,7 @@ def _names(configuration: Configuration) -> Findings:
         "limit": configuration.limits,
         "label": configuration.labels,
         "dial_plan": configuration.dial_plans,
+        "complaint_source": configuration.complaint_sources,
     }
     names = [(f"{kind}[{row.name}].name", row.name) for kind, rows in tables.items() for row in rows]
     for key, name in [("node.name", configuration.node.name), *names]:
@@ -89,7 +92,7 @@ def _unused(configuration: Configuration) -> Findings:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
     for plan in configuration.dial_plans:
-        if plan.name in packs.BUILTIN_DIAL_PLANS:
+        if plan.name in packs.PACKS:
             yield warning(f"dial_plan[{plan.name}]", "replaces the built-in dial plan of that name")
 
 
@@ -381,6 +384,8 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     check_routes,
     _redress,
     _statuses,
+    check_fleet,
     check_identities,
     check_redirects,
+    check_complaints,
 )
