@@ -18,6 +18,7 @@ from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
+from proxy.config_complaints import check_complaints
 from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
@@ -57,6 +58,7 @@ def _names(configuration: Configuration) -> Findings:
         "limit": configuration.limits,
         "label": configuration.labels,
         "dial_plan": configuration.dial_plans,
+        "complaint_source": configuration.complaint_sources,
     }
     names = [(f"{kind}[{row.name}].name", row.name) for kind, rows in tables.items() for row in rows]
     for key, name in [("node.name", configuration.node.name), *names]:
@@ -378,4 +380,5 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     check_fleet,
     check_identities,
     check_redirects,
+    check_complaints,
 )

@@ -21,6 +21,7 @@ from proxy.config import Configuration
 from proxy.config_address import parse_host_port
 from proxy.config_fleet import Fleet as Settings
 from proxy.config_fleet import FleetMode, node_name
+from proxy.control.complaints import Counted
 from proxy.control.decisions import Decision
 from proxy.control.durable import Durable
 from proxy.control.evidence_slots import Slot
@@ -30,6 +31,7 @@ from proxy.control.fleet_routes import FleetRoutes
 from proxy.control.hybrid_clock import HybridClock
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.sync.decay import UNIT
 from proxy.control.sync.mqtt import BrokerAddress
 from proxy.control.sync.node import Identity, Node
 from proxy.control.sync.records import Refused
@@ -83,6 +85,13 @@ class FleetAtWork:
         """This node's operator has ordered it, and it is durable."""
         self.node.decide(decisions, self.now_ms())
         self.session.hurry()
+
+    def on_counted(self, complaint: Counted) -> None:
+        """A complaint that counts here is told at once."""
+        events = round(complaint.weight * UNIT)
+        if events:
+            self.node.complain(complaint.caller, f"{complaint.complainant:x}", self.now_ms(), events)
+            self.session.hurry()
 
     def take_bundle(self, raw: bytes) -> None:
         """A newer bundle, handed over by `callsieve fleet`. Refused if the root has not signed it."""
@@ -216,6 +225,7 @@ class Fleet(Collector):
         await self._take_back(node)
         at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), thread, clock, self._log)
         orders.on_local(at_work.on_local)
+        self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
 
     async def _newest_trust(self) -> tuple[Trust, bytes]:
