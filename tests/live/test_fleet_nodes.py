@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ class Company:
 
     def everyone_sees_everyone(self) -> None:
         for name, node in self.nodes.items():
-            wait_until(lambda node=node: members_up(node) == len(NAMES), f"{name} to see all", PATIENCE_S)
+            wait_until(partial(sees_all, node), f"{name} to see all", PATIENCE_S)
 
     def kill(self, name: str) -> None:
         """Everything of a node at once, as when the power goes."""
@@ -71,6 +72,12 @@ class Company:
     def rejects(self, name: str, number: str) -> bool:
         answer = self.nodes[name].command("explain", "--from", number, "--to", CALLEE, "--trunk", "carrier")
         return answer.returncode == 1
+
+    def accepts(self, name: str, number: str) -> bool:
+        return not self.rejects(name, number)
+
+    def has_orders(self, name: str, given: set[str]) -> bool:
+        return self.orders(name) == given
 
     def orders(self, name: str) -> set[str]:
         """The numbers that were ordered of, by the node's own store."""
@@ -103,6 +110,10 @@ def found(directory: Path) -> str:
     return root
 
 
+def sees_all(node: Node) -> bool:
+    return members_up(node) == len(NAMES)
+
+
 def members_up(node: Node) -> int:
     answer = node.command("fleet", "status", "--json")
     try:
@@ -132,18 +143,18 @@ def test_m13_an_order_and_a_complaint_reach_every_node(company: Company, capsys:
     assert not company.rejects("gamma", "+862012340001")
     assert company.nodes["alpha"].command("block", "+862012340001", "--reason", "test").returncode == 0
     order_s = [
-        seconds_until(lambda name=name: company.rejects(name, "+862012340001"), f"the order at {name}")
+        seconds_until(partial(company.rejects, name, "+862012340001"), f"the order at {name}")
         for name in NAMES
     ]
     complained = company.nodes["beta"].command("complain", "+862012340002", "--reporter", "somebody")
     assert complained.returncode == 0, complained.stderr
     complaint_s = [
-        seconds_until(lambda name=name: company.rejects(name, "+862012340002"), f"the complaint at {name}")
+        seconds_until(partial(company.rejects, name, "+862012340002"), f"the complaint at {name}")
         for name in ("gamma", "alpha")
     ]
     assert company.nodes["gamma"].command("unblock", "+862012340001").returncode == 0
     for name in NAMES:
-        wait_until(lambda name=name: not company.rejects(name, "+862012340001"), f"the withdrawal at {name}")
+        wait_until(partial(company.accepts, name, "+862012340001"), f"the withdrawal at {name}")
     with capsys.disabled():
         print(f"\norder on every node: {sum(order_s):.1f} s; complaint: {sum(complaint_s):.1f} s (asking included)")
 
@@ -173,5 +184,5 @@ def test_r2_whoever_is_killed_no_acknowledged_order_is_lost(company: Company) ->
     company.everyone_sees_everyone()
     assert len(given) == 5
     for name in NAMES:
-        wait_until(lambda name=name: company.orders(name) == given, f"every order at {name}", PATIENCE_S)
+        wait_until(partial(company.has_orders, name, given), f"every order at {name}", PATIENCE_S)
         assert company.rejects(name, min(given))

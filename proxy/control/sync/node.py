@@ -205,7 +205,7 @@ class Node:
     def subscriptions(self) -> list[tuple[str, int, bool]]:
         """(filter, QoS, no-local)."""
         topics, mesh, member = self.topics, self.identity.mesh, self.member
-        wanted = [topics.decisions("+"), topics.summary("+"), topics.status("+"), topics.trust, topics.hot("+")]
+        wanted = [topics.decisions("+"), topics.trust, topics.hot("+"), *self._heads_wanted()]
         wanted += [topics.up("+", "+", "+")] if mesh else [topics.down("+")]
         wanted += [topics.up(member.region, "+", "+")] if self.replica.reduces else []
         wanted += [topics.region("+", "+")] if not mesh and member.has(Role.TOP) else []
@@ -269,6 +269,19 @@ class Node:
         return others and now_ms - max(self.inbound.summaries_ms.values(), default=0) > STALE_MS
 
     # --- Inside -------------------------------------------------------------------------------------------------------
+
+    def _heads_wanted(self) -> list[str]:
+        """In a tree only those that this node acts on: a thousand times a thousand heads would be all the traffic."""
+        topics = self.topics
+        if self.identity.mesh:
+            return [topics.summary("+"), topics.status("+")]
+        near = [
+            member.name
+            for member in self.trust.members
+            if member.has(Role.TOP) or (member.has(Role.REDUCER) and member.region == self.member.region)
+        ]
+        everybody = [topics.status("+")] if self.member.has(Role.TOP) else [topics.status(name) for name in near]
+        return [topics.summary(name) for name in near] + everybody
 
     def _merge_own(self, due: list[tuple[int, int]]) -> None:
         """What is worth telling counts here too, from the moment that it is to be told."""
