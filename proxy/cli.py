@@ -101,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     _lookup_command(commands)
     _list_command(commands)
     _order_commands(commands)
-    _fleet_command(commands)
     _complaint_commands(commands)
     _store_command(commands)
+    _fleet_command(commands)
     _subscriber_command(commands)
     _load_command(commands)
     return parser

@@ -96,8 +96,8 @@ class Control:
         self._names.learn(batch)
         batch.tally(self._tally)
         self._call_log.add(batch)
-        self._fleet.take(batch)
         self._durable.watch(batch)
+        self._fleet.take(batch)
 
     async def _flush_now_and_then(self) -> None:
         while True:

@@ -134,17 +134,24 @@ class FleetAtWork:
             await self.flush()
 
     async def flush(self) -> None:
-        slots, trust = self.node.take_unsaved(), self.node.take_trust()
+        gone, slots, trust = self.node.take_gone(), self.node.take_unsaved(), self.node.take_trust()
         generations = self.node.replica.evidence.generations()
         seen_ms = self.now_ms() if self.session.connected else 0
         try:
-            await self._thread.do(lambda store: self._flush(store, slots, trust, generations, seen_ms))
+            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms))
         except StoreUnavailable:
             self.node.keep_unsaved(slots)
 
     def _flush(
-        self, store: Store, slots: list[Slot], trust: bytes | None, generations: list[tuple[int, int]], seen_ms: int
+        self,
+        store: Store,
+        gone: list[int],
+        slots: list[Slot],
+        trust: bytes | None,
+        generations: list[tuple[int, int]],
+        seen_ms: int,
     ) -> None:
+        store.evidence.forget(gone)
         store.evidence.save(slots)
         for key, gen in generations:
             store.evidence.set_generation(key, gen)

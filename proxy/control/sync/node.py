@@ -122,6 +122,7 @@ class Node:
         self._new_decisions: list[Decision] = []
         self._new_trust = False
         self._unsaved: set[int] = set()
+        self._gone: list[int] = []
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
@@ -187,6 +188,11 @@ class Node:
             for origin, epoch, metric, q in self.replica.evidence.read(key)
             if origin == self.member.origin and epoch == self.epoch
         ]
+
+    def take_gone(self) -> list[int]:
+        """Keys that have decayed, so that nothing of them need be kept."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def keep_unsaved(self, slots: Iterable[Slot]) -> None:
         """They could not be kept."""
@@ -304,6 +310,7 @@ class Node:
     def _on_grid(self, now_ms: int) -> None:
         for key in self.replica.sweep(self._grid, now_ms):
             self._own.forget(key)
+            self._gone.append(key)
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
         self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:
