@@ -8,7 +8,7 @@ order of decision.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from engine._entries import EntrySet, RecordSet
 from engine._image import ImageError, PolicyImage
 from engine._numbers import DialPlan
 from engine._prefix_trie import PrefixTrie
+from engine.country_rules import decisive
 from engine.lint import (
     Finding,
     RuleOfAny,
@@ -30,11 +31,12 @@ from engine.lint import (
     key_of,
     limit_times_us,
 )
-from engine.lint_entries import Content, check_shadows, check_wide_prefixes
+from engine.lint_entries import check_shadows, check_wide_prefixes
 from engine.lint_origin import check_origin
 from engine.lint_subscribers import check_subscribers, high_frequency_times_us
-from engine.origin import PackRule, origin_cells, pack_of, pack_rules
-from engine.packs import BUILTIN_DIAL_PLANS, PACKS
+from engine.origin import origin_cells, pack_of, rules_of
+from engine.pack_rules import PackRule
+from engine.packs import BUILTIN_DIAL_PLANS, HOME
 from engine.policy_names import BUILTIN_RULES, Names
 from engine.segments import class_segments
 from engine.time_zones import offsets
@@ -125,7 +127,7 @@ class Draft:
         self.policies = {each.name: each for each in policy.policies}
         self.plans = dict(BUILTIN_DIAL_PLANS) | {plan.name: plan for plan in policy.dial_plans}
         packs = {self._pack_of(trunk) for trunk in policy.trunks if trunk.dial_plan in self.plans}
-        self.pack_rules = pack_rules(sorted(pack for pack in packs if pack in PACKS))
+        self.pack_rules = rules_of([pack for pack in packs if pack in HOME])
         self.labels = {label.name: index for index, label in enumerate(policy.labels)}
         self.records = RecordSet()
         self._progress = progress
@@ -312,7 +314,7 @@ class Draft:
         for trunk in self.policy.trunks:
             active = [i for i, rule in enumerate(self.rules, FIRST_RULE) if in_force(rule, trunk, self.policies)]
             pack = self._pack_of(trunk)
-            packed = [i for i, rule in enumerate(self.pack_rules, self.first_pack_rule) if rule.pack == pack]
+            packed = [i for i, rule in enumerate(self.pack_rules, self.first_pack_rule) if rule.speaks_on(pack)]
             bits += sum(1 << index for index in (*active, *packed)).to_bytes(8 * self._rule_words, "little")
             counted = [index for index in active if isinstance(self._rule_at(index), rules.Limit)]
             trunks += self._trunk_row(trunk, len(limits) // 2, len(counted))
@@ -343,12 +345,13 @@ class Draft:
     def _record_sections(self) -> tuple[bytes, bytes]:
         records, hits = bytearray(), bytearray()
         for content in self.records.contents:
-            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(content))
-            for index, weight in self._in_order(content):
+            counting = decisive(content, self._pack_rule_at)
+            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(counting))
+            for index, weight in self._in_order(counting):
                 hits += _image.HIT_ROW.pack(index, self._level(index), weight)
         return bytes(records), bytes(hits)
 
-    def _in_order(self, content: Content) -> list[tuple[int, int]]:
+    def _in_order(self, content: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """By level, then the longest match first; of equal prefix rules the milder."""
         return sorted(content, key=lambda hit: (self._level(hit[0]), -hit[1], -self._mildness(hit[0]), hit[0]))
 
@@ -357,6 +360,9 @@ class Draft:
             return 0
         rule = self._rule_at(index)
         return OUTCOME[rule.outcome] if isinstance(rule, rules.PrefixRule) else 0
+
+    def _pack_rule_at(self, index: int) -> PackRule | None:
+        return None if index < self.first_pack_rule else self.pack_rules[index - self.first_pack_rule]
 
     def _level(self, index: int) -> int:
         if index >= self.first_pack_rule:

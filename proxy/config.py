@@ -29,6 +29,7 @@ from engine.rules import (
     Subscribers,
 )
 from proxy.config_complaints import Complaints, ComplaintSource
+from proxy.config_fleet import Fleet
 
 
 class InternalErrorAction(StrEnum):
@@ -328,6 +329,12 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     call_info_url: str = "https://labels.invalid/"
 
 
+class PluginStyle(Struct, frozen=True, kw_only=True):
+    """What other SIP servers that screen with this node do with its verdicts."""
+
+    tags: TagHeaders = TagHeaders()
+
+
 class Gateway(Struct, frozen=True, kw_only=True):
     """A group of targets that calls are sent to. listener: which one to send from (default: the first).
 
@@ -380,9 +387,11 @@ class Configuration(
     flood: Flood = Flood()
     overload: Overload = Overload()
     redress: Redress = Redress()
+    plugin: PluginStyle = PluginStyle()
     complaints: Complaints = Complaints()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    fleet: Fleet = Fleet()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
     complaint_sources: tuple[ComplaintSource, ...] = ()

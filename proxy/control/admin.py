@@ -170,6 +170,10 @@ def status_of(
             }
             for link in intake.workers
         ],
+        "plugins": [
+            {"program": link.program, "worker": link.worker, "pid": link.pid, "generation": link.generation}
+            for link in intake.plugins
+        ],
     }
 
 

@@ -112,8 +112,9 @@ CHINA = [
     ("12321", "public"),
     ("12345", "public"),
     ("12381", "public"),
-    ("+12025550123", "foreign"),
-    ("0085212345678", "foreign"),
+    ("+12025551234", "foreign"),
+    ("+12025550123", "invalid"),  # of fiction (numbering.md section 3)
+    ("0085221234567", "foreign"),
     ("+8613800138", "invalid"),
 ]
 
@@ -124,10 +125,10 @@ def test_class_of_chinese_numbers(screeners: dict[str, Screener], caller: str, n
 
 
 AMERICA = [
-    ("+12025551234", "fixed"),
+    ("+12025551234", "fixed-or-mobile"),
     ("+12125550100", "invalid"),  # 555-0100 to 555-0199 are for fiction
     ("+12125550199", "invalid"),
-    ("+12125550200", "fixed"),
+    ("+12125550200", "fixed-or-mobile"),
     ("+18005551212", "svc800"),
     ("+18332345678", "svc800"),
     ("+19002345678", "premium"),
