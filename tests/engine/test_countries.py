@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import rules
-from engine._screener import Screener
 from engine._numbers import DialPlan, number_text
 from engine._prefix_trie import PrefixTrie
+from engine._screener import Screener
 from engine.decision import Action, Attempt
 from engine.packs import BUILTIN_DIAL_PLANS, COUNTRIES, GENERIC, HOME, PACKS, NumberClass
 from engine.packs.compile_countries import CallingCode, merged, words
