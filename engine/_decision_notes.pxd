@@ -5,9 +5,13 @@
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 
+from engine._cuckoo cimport Nest
 from engine._decision cimport ACTION_REJECT, ACTION_TAG, MAX_REASONS, NO_LABEL, Attempt, Verdict, number_t
 from engine._image cimport MAX_LIMITS, OUTCOME_REJECT, OUTCOME_SCORE, ImageRecord, ImageRule, ImageTrunk, ImageView
 from engine._orders cimport Order
+from engine._prefix_trie cimport TrieSearch
+from engine._subscriber_will cimport CalleePlaces
+from engine._table cimport Record
 
 cdef enum:
     MAX_TRACE = 64           # things one explanation can show
@@ -37,13 +41,11 @@ cdef struct Decision:
     Verdict* verdict
     Trace* trace                     # NULL unless explaining
     int64_t now_us
-    uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
     number_t block
     int score
     int observed_score               # with the points of rules that only observe
     uint16_t observed_rule
     uint16_t class_rule              # that names the class of the caller's number
-    uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
     uint64_t order_kinds             # which orders there are
     Order order                      # of the caller
     bint count
@@ -52,6 +54,14 @@ cdef struct Decision:
     bint allowed
     bint consented                   # the callee has agreed to calls of this caller
     bint settled
+    # From here on nothing is cleared beforehand.
+    uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
+    Record* limit_places[MAX_LIMITS]
+    Nest caller_place                # of its reputation
+    Nest block_place
+    CalleePlaces callee_places
+    TrieSearch caller_search
+    TrieSearch callee_search
 
 
 cdef enum:

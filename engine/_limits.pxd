@@ -16,7 +16,7 @@ from engine._image cimport (
     ImageView,
 )
 from engine._numbers cimport has_digits, number_block_of
-from engine._rate_limiter cimport limiter_conforms, limiter_prefetch
+from engine._rate_limiter cimport limiter_conforms_at, limiter_prefetch
 from engine._siphash cimport SipKey, siphash
 from engine._table cimport Table
 
@@ -69,8 +69,8 @@ cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) no
         if d.limit_keys[i] == 0:
             continue
         limit = &policy.rules[rules[i]]
-        conforms = limiter_conforms(
-            limiter, d.limit_keys[i], d.now_us, limit.increment_us, limit.tolerance_us, d.count
+        conforms = limiter_conforms_at(
+            limiter, d.limit_places[i], d.limit_keys[i], d.now_us, limit.increment_us, limit.tolerance_us, d.count
         )
         trace(d, rules[i], SEEN_LIMIT, conforms)
         if not conforms:
@@ -84,4 +84,4 @@ cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const Sip
     for i in range(d.trunk.limits_count):
         d.limit_keys[i] = table_key(key, &policy.rules[limits[i]], d)
         if d.limit_keys[i]:
-            limiter_prefetch(&limiter.view, d.limit_keys[i])
+            d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from engine._cuckoo cimport Nest
 from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, ACTION_TAG, BASIS_ANALYTICS, NO_LABEL, number_t
 from engine._decision_notes cimport (
     SEEN_COMPLAINTS,
@@ -24,7 +25,7 @@ from engine._image cimport (
     ImageView,
 )
 from engine._numbers cimport number_block_of
-from engine._reputation cimport ReputationEntry, reputation_prefetch, reputation_read
+from engine._reputation cimport ReputationEntry, reputation_at, reputation_prefetch
 from engine._table cimport Table
 
 cdef enum:
@@ -32,9 +33,11 @@ cdef enum:
     BLOCK_DIGITS = 2         # reputation is kept of a number and of its block of 100
 
 
-cdef inline void weigh_reputation(Decision* d, Table reputation, number_t key, uint16_t rule) noexcept nogil:
+cdef inline void weigh_reputation(
+    Decision* d, Table reputation, const Nest* place, number_t key, uint16_t rule
+) noexcept nogil:
     cdef ReputationEntry entry
-    if key == 0 or not reputation_read(reputation, key, d.now_us, &entry):
+    if not reputation_at(reputation, place, key, d.now_us, &entry):
         return
     trace(d, rule, SEEN_POINTS, entry.points)
     trace(d, rule, SEEN_COMPLAINTS, entry.complaints)
@@ -64,8 +67,8 @@ cdef inline uint8_t band(const Decision* d, int score) noexcept nogil:
 cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) noexcept nogil:
     cdef uint8_t action
     if d.numbered:
-        weigh_reputation(d, reputation, d.attempt.caller, RULE_REPUTATION)
-        weigh_reputation(d, reputation, d.block, RULE_BLOCK_REPUTATION)
+        weigh_reputation(d, reputation, &d.caller_place, d.attempt.caller, RULE_REPUTATION)
+        weigh_reputation(d, reputation, &d.block_place, d.block, RULE_BLOCK_REPUTATION)
     weigh_prefixes(policy, d)
     d.verdict.score = <uint16_t>clamped(d.score)
     action = band(d, d.verdict.score)
@@ -79,7 +82,7 @@ cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) 
 
 
 cdef inline void prefetch_reputation(Decision* d, Table reputation) noexcept nogil:
-    reputation_prefetch(&reputation.view, d.attempt.caller)
+    d.caller_place = reputation_prefetch(&reputation.view, d.attempt.caller)
     d.block = number_block_of(d.attempt.caller, BLOCK_DIGITS)
     if d.block:
-        reputation_prefetch(&reputation.view, d.block)
+        d.block_place = reputation_prefetch(&reputation.view, d.block)

@@ -15,7 +15,7 @@ from engine._decision cimport (
     Verdict,
 )
 from engine._decision_notes cimport Decision, Trace
-from engine._fastpath cimport decide, prepare
+from engine._fastpath cimport decide, narrow, prepare
 from engine._image cimport NO_CLASS, PolicyImage
 from engine._numbers cimport DialPlan
 from engine._outcomes cimport CallOutcome, observe_outcome
@@ -54,6 +54,7 @@ cdef class Screener(FastPath):
         read_attempt(self, attempt, &native)
         seen.count = 0
         prepare(self, &decision, &native, now_us, &verdict)
+        narrow(self, &decision)
         decision.count = False
         decision.trace = &seen
         decide(self, &decision)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from engine.config_errors import ConfigError
-from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_orders, cli_subscribers
+from proxy import (
+    cli_complaints,
+    cli_explain,
+    cli_lists,
+    cli_lookup,
+    cli_node,
+    cli_orders,
+    cli_store,
+    cli_subscribers,
+)
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
 
 _DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
@@ -91,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     _lookup_command(commands)
     _list_command(commands)
     _order_commands(commands)
+    _complaint_commands(commands)
+    _store_command(commands)
     _subscriber_command(commands)
     _load_command(commands)
     return parser
@@ -208,6 +219,43 @@ def _order_commands(commands: _Commands) -> None:
     _examples(never, "callsieve never-block +862088880110 --reason hospital")
     _examples(unblock, "callsieve unblock +862066660000", "callsieve unblock '+86170*' --namespace regulator")
     _examples(show, "callsieve decisions", "callsieve decisions +862066660000 --json")
+
+
+def _complaint_commands(commands: _Commands) -> None:
+    complain = _command(commands, "complain", "report an unwanted call", cli_complaints.complain)
+    complain.add_argument("number", metavar="NUMBER", help="who called: +8613800138000 or CN:95588")
+    complain.add_argument("--category", default="other", metavar="WORD", help="fraud, sales, loan, debt, estate ...")
+    complain.add_argument("--call-id", default="", metavar="ID", help="Call-ID; a call that is known counts fully")
+    complain.add_argument("--reporter", default="", metavar="TEXT", help="who reports; kept as a keyed hash")
+    complain.add_argument("--time", type=float, metavar="SECONDS", help="of the call, Unix time; default: now")
+    _examples(complain, "callsieve complain +862066660000 --category loan --reporter desk-4711")
+    parser = commands.add_parser("case", help="cases of numbers that are complained of", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    listed = _command(actions, "list", "cases that are open, and when they are due", cli_complaints.list_)
+    listed.add_argument("--all", action="store_true", help="closed ones too")
+    show = _command(actions, "show", "a case and its complaints", cli_complaints.show)
+    forward = _command(actions, "forward", "note that a case was forwarded: its answer is due", cli_complaints.forward)
+    close = _command(actions, "close", "close a case", cli_complaints.close)
+    for action in (show, forward, close):
+        action.add_argument("id", type=int, metavar="CASE")
+    export = _command(actions, "export", "evidence: one row a complaint, with its case", cli_complaints.export)
+    export.add_argument("id", type=int, nargs="?", metavar="CASE", help="default: all")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    export.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    _examples(export, "callsieve case export --format csv --output evidence.csv", "callsieve case export 17")
+    _examples(parser, "callsieve case list", "callsieve case show 17", "callsieve case forward 17")
+
+
+def _store_command(commands: _Commands) -> None:
+    parser = commands.add_parser("store", help="check, copy or restore what must not be lost", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    check = _command(actions, "check", "read all of the store and tell what is wrong", cli_store.check)
+    check.add_argument("file", nargs="?", type=Path, help="default: that of the node")
+    backup = _command(actions, "backup", "copy the store while the proxy runs", cli_store.backup)
+    restore = _command(actions, "restore", "put a copy in the store's place; the proxy must be down", cli_store.restore)
+    for action in (backup, restore):
+        action.add_argument("file", type=Path, metavar="FILE")
+    _examples(parser, "callsieve store check", "callsieve store backup /backup/callsieve.db")
 
 
 def _subscriber_command(commands: _Commands) -> None:

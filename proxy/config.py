@@ -1,7 +1,7 @@
 """The configuration as an operator writes it, in three lifetimes.
 
-*Process* (sealed at start): node, listeners, admin, capacity, timers. *Reload* (swapped whole): trunks, gateways,
-redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
+*Process* (sealed at start): node, listeners, admin, capacity, timers, complaints. *Reload* (swapped whole): trunks,
+gateways, redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
 
 Ranges stand beside the type and are enforced where a file is read; what one key says of another is checked in
 `proxy.config_checks`. conf/ documents every key for the operator. A path is relative to the file it stands in.
@@ -28,6 +28,7 @@ from engine.rules import (
     Struct,
     Subscribers,
 )
+from proxy.config_complaints import Complaints, ComplaintSource
 
 
 class InternalErrorAction(StrEnum):
@@ -327,6 +328,12 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     call_info_url: str = "https://labels.invalid/"
 
 
+class PluginStyle(Struct, frozen=True, kw_only=True):
+    """What other SIP servers that screen with this node do with its verdicts."""
+
+    tags: TagHeaders = TagHeaders()
+
+
 class Gateway(Struct, frozen=True, kw_only=True):
     """A group of targets that calls are sent to. listener: which one to send from (default: the first).
 
@@ -363,6 +370,7 @@ class Configuration(
         "labels": "label",
         "dial_plans": "dial_plan",
         "tests": "test",
+        "complaint_sources": "complaint_source",
     },
 ):
     """callsieve.toml with everything it includes. Arrays of tables are singular in TOML: [[listener]], [[trunk]] ..."""
@@ -378,10 +386,13 @@ class Configuration(
     flood: Flood = Flood()
     overload: Overload = Overload()
     redress: Redress = Redress()
+    plugin: PluginStyle = PluginStyle()
+    complaints: Complaints = Complaints()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
+    complaint_sources: tuple[ComplaintSource, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     routes: tuple[Route, ...] = ()

@@ -10,6 +10,7 @@ import msgspec
 from engine import config_files, policy_file
 from engine.config_files import Draft
 from proxy.config import Admin, Configuration, DecisionLog, Node, Tls
+from proxy.config_complaints import ComplaintSource
 
 
 def read_files(path: Path) -> Draft[Configuration]:
@@ -23,6 +24,8 @@ def _placed(table: msgspec.Struct, folder: Path) -> msgspec.Struct:
         case Node(state_dir=name):
             return msgspec.structs.replace(table, state_dir=os.path.normpath(folder / name))
         case Admin(token_file=str(name)):
+            return msgspec.structs.replace(table, token_file=os.path.normpath(folder / name))
+        case ComplaintSource(token_file=name):
             return msgspec.structs.replace(table, token_file=os.path.normpath(folder / name))
         case DecisionLog(path=str(name)):
             return msgspec.structs.replace(table, path=os.path.normpath(folder / name))

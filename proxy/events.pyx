@@ -85,6 +85,7 @@ class EventRecord(NamedTuple):
     redress: int = 0
     diverter: int = 0
     diversion: int = 0
+    unwanted: bool = False
     reasons: tuple = ()
 
     def pack(self) -> bytes:
@@ -99,7 +100,7 @@ class EventRecord(NamedTuple):
         event.verdict.action, event.verdict.basis, event.verdict.status = self.action, self.basis, self.verdict_status
         event.verdict.rule, event.verdict.score, event.verdict.label = self.rule, self.score, self.label
         event.verdict.observed, event.verdict.redress = self.observed, self.redress
-        event.diverter, event.diversion = self.diverter, self.diversion
+        event.diverter, event.diversion, event.unwanted = self.diverter, self.diversion, self.unwanted
         event.verdict.reasons_count = min(len(self.reasons), MAX_REASONS)
         for i, (name, points) in enumerate(self.reasons[:MAX_REASONS]):
             event.verdict.reasons[i].name, event.verdict.reasons[i].points = name, points
@@ -242,6 +243,14 @@ cdef class EventBatch:
                 found.add(last)
         return found
 
+    def forwarded(self):
+        cdef const Event* event
+        for i in range(self.count):
+            event = &self.events[i]
+            if (event.type == EVENT_SCREENED and event.status == 0) or (event.type == EVENT_ENDED and event.unwanted):
+                call_id = event.call_id[:min(event.call_id_length, EVENT_CALL_ID)]
+                yield call_id, event.caller, event.callee, event.time_us, event.type == EVENT_ENDED
+
     def tally(self, VerdictTally tally not None):
         for i in range(self.count):
             tally.count(&self.events[i])
@@ -319,6 +328,7 @@ cdef object _record(const Event* event):
         redress=event.verdict.redress,
         diverter=event.diverter,
         diversion=event.diversion,
+        unwanted=bool(event.unwanted),
         reasons=tuple(
             (event.verdict.reasons[i].name, event.verdict.reasons[i].points)
             for i in range(min(event.verdict.reasons_count, MAX_REASONS))

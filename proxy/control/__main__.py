@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from proxy.admin_token import read_token
 from proxy.config import Admin, Configuration
+from proxy.config_complaints import ComplaintSource
 from proxy.control.access import Access
 from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
@@ -64,8 +65,9 @@ class Control:
         self._call_log = CallLog(names, self._logs["decisions"], self._logs["calls"], self._recent)
         self._intake = EventIntake(state.events_socket, log, self._take, current)
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
-        self._durable = Durable(configuration, state, log)
-        self._admin = self._admin_server(configuration)
+        access = _access(configuration.admin, configuration.complaint_sources)
+        self._durable = Durable(configuration, state, access, log)
+        self._admin = self._admin_server(configuration, access)
 
     async def run(self, lifeline: int | None) -> None:
         stop = asyncio.Event()
@@ -90,13 +92,14 @@ class Control:
         self._names.learn(batch)
         batch.tally(self._tally)
         self._call_log.add(batch)
+        self._durable.watch(batch)
 
     async def _flush_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_S)
             self._call_log.flush()
 
-    def _admin_server(self, configuration: Configuration) -> AdminServer:
+    def _admin_server(self, configuration: Configuration, access: Access) -> AdminServer:
         registry = CollectorRegistry()
         node, started_s = configuration.node.name, time.time()
         worker_counters = _counters_reader(self._state, self._workers)
@@ -119,18 +122,26 @@ class Control:
             status=lambda: status_of(node, _version(), started_s, self._intake, self._reloader, self._workers),
             counters=lambda: counters_of(self._tally, worker_counters()),
             recent=self._recent,
-            access=_access(configuration.admin),
+            access=access,
             reading=self._durable.reading(),
             commands=self._durable.commands(),
+            reports=self._durable.reports(),
         )
 
 
-def _access(admin: Admin) -> Access:
+def _access(admin: Admin, sources: tuple[ComplaintSource, ...]) -> Access:
     try:
         token = None if admin.token_file is None else read_token(admin.token_file)
     except ValueError as why:
         raise SystemExit(f"admin.token_file: {why}") from None
-    return Access(token, frozenset(name.lower() for name in admin.hosts))
+    return Access(token, frozenset(name.lower() for name in admin.hosts), _source_tokens(sources))
+
+
+def _source_tokens(sources: tuple[ComplaintSource, ...]) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple((source.name, read_token(source.token_file)) for source in sources)
+    except ValueError as why:
+        raise SystemExit(f"complaint_source.token_file: {why}") from None
 
 
 def _open_logs(configuration: Configuration, state: StateDirectory, log: Log) -> dict[str, LineLog]:
