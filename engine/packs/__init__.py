@@ -107,7 +107,10 @@ class PackPlan(Struct, frozen=True, kw_only=True):
 
 
 class Pack(
-    Struct, frozen=True, kw_only=True, rename={"classes": "class", "plan": "dial_plan", "contact_limits": "contact_limit"}
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"classes": "class", "plan": "dial_plan", "contact_limits": "contact_limit"},
 ):
     """What is known of one country's numbers. as_of: ISO date of the newest source."""
 

@@ -2,7 +2,8 @@
 
 A row: the caller as a trunk shows it, who that is, its class, and what becomes of its call on trunks of the classes
 subscriber, enterprise, carrier, transit, intl and callcentre. Sections are those of the numbering plans' digest,
-numbering.md; the matrix is its section 5. A number is accepted on an `own` trunk only if it is listed there; here none is.
+numbering.md; the matrix is its section 5. A number is accepted on an `own` trunk only if that lists it;
+here none does.
 """
 
 from __future__ import annotations
@@ -249,7 +250,8 @@ ROWS = [(pack, *row) for pack, rows in TABLES.items() for row in rows]
 
 
 @pytest.mark.parametrize(
-    ("pack", "caller", "number_class", "actions"), [(pack, caller, found, acts) for pack, caller, _, found, acts in ROWS]
+    ("pack", "caller", "number_class", "actions"),
+    [(pack, caller, number_class, actions) for pack, caller, _, number_class, actions in ROWS],
 )
 def test_class_and_action(
     screeners: dict[str, Screener], pack: str, caller: str, number_class: str | None, actions: str
