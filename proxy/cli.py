@@ -13,6 +13,7 @@ from engine.config_errors import ConfigError
 from proxy import (
     cli_complaints,
     cli_explain,
+    cli_fleet,
     cli_lists,
     cli_lookup,
     cli_node,
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _order_commands(commands)
     _complaint_commands(commands)
     _store_command(commands)
+    _fleet_command(commands)
     _subscriber_command(commands)
     _load_command(commands)
     return parser
@@ -283,6 +285,38 @@ def _subscriber_command(commands: _Commands) -> None:
     import_.add_argument("--replace", action="store_true", help="a new table of these alone, for the next start")
     _examples(import_, "callsieve subscriber import wishes.csv", "callsieve subscriber import --replace country.csv")
     _examples(parser, "callsieve subscriber show +8613800138000", "callsieve subscriber import wishes.csv")
+
+
+def _fleet_command(commands: _Commands) -> None:
+    parser = commands.add_parser("fleet", help="who belongs to the fleet, and how it is", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    init = _command(actions, "init", "begin a fleet, with this node as its first member", cli_fleet.init)
+    join = _command(actions, "join", "ask to be let in, or take up an invitation", cli_fleet.join)
+    invite = _command(actions, "invite", "let a node in", cli_fleet.invite)
+    revoke = _command(actions, "revoke", "put a node out, and void what it has said", cli_fleet.revoke)
+    _command(actions, "status", "how the fleet is, as this node sees it", cli_fleet.status)
+    _command(actions, "digest", "the digests of what this node knows, to be compared", cli_fleet.digest)
+    _command(actions, "hold", "take over no more blocks from the fleet", cli_fleet.hold)
+    _command(actions, "release", "take over what was held", cli_fleet.release)
+    for action in (init, join, revoke):
+        action.add_argument("name", metavar="NODE", help="1 to 32 of a-z, 0-9 and -")
+    for action in (init, join, invite, revoke):
+        place = "where the keys and the trust bundle lie (default: fleet)"
+        action.add_argument("--directory", type=Path, default=Path("fleet"), metavar="DIR", help=place)
+    init.add_argument("--liars", type=int, default=3, choices=range(9), help="members that may lie in vain (3)")
+    init.add_argument("--origins", type=int, default=0, help="members that must have seen a caller (liars + 3)")
+    init.add_argument("--block", type=int, default=600, help="score from which the fleet blocks, 1 to 1000 (600)")
+    join.add_argument("--invitation", type=Path, metavar="FILE", help="the trust bundle that `invite` wrote")
+    join.add_argument("--root", metavar="KEY", help="the fleet's public root key, told by another way than the bundle")
+    invite.add_argument("request", metavar="NODE:KEY", help="what `join` printed on that node")
+    invite.add_argument("--region", default="one", help="of up to 32 nodes (default: one)")
+    invite.add_argument("--role", action="append", choices=("proxy", "reducer", "top", "authority"), help="may repeat")
+    _examples(init, "callsieve fleet init head-office --directory /etc/callsieve/fleet")
+    invited = "callsieve fleet join branch-1 --invitation new.bundle --root 5f3c…"
+    _examples(join, "callsieve fleet join branch-1", invited)
+    _examples(invite, "callsieve fleet invite branch-1:91ab… --role proxy --role authority")
+    _examples(revoke, "callsieve fleet revoke branch-1")
+    _examples(parser, "callsieve fleet status", "callsieve fleet release")
 
 
 def _load_command(commands: _Commands) -> None:

@@ -29,6 +29,7 @@ from engine.rules import (
     Subscribers,
 )
 from proxy.config_complaints import Complaints, ComplaintSource
+from proxy.config_fleet import Fleet
 
 
 class InternalErrorAction(StrEnum):
@@ -390,6 +391,7 @@ class Configuration(
     complaints: Complaints = Complaints()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    fleet: Fleet = Fleet()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
     complaint_sources: tuple[ComplaintSource, ...] = ()

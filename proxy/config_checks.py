@@ -19,6 +19,7 @@ from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, TagHead
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
 from proxy.config_complaints import check_complaints
+from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
@@ -383,6 +384,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     check_routes,
     _redress,
     _statuses,
+    check_fleet,
     check_identities,
     check_redirects,
     check_complaints,

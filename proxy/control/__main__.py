@@ -28,6 +28,7 @@ from proxy.control.access import Access
 from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
 from proxy.control.durable import Durable
+from proxy.control.fleet import Fleet
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
 from proxy.control.names import GenerationNames
@@ -67,6 +68,7 @@ class Control:
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
         access = _access(configuration.admin, configuration.complaint_sources)
         self._durable = Durable(configuration, state, access, log)
+        self._fleet = Fleet(configuration, self._durable, state, log)
         self._admin = self._admin_server(configuration, access)
 
     async def run(self, lifeline: int | None) -> None:
@@ -78,6 +80,7 @@ class Control:
         self._intake.open()
         await self._admin.open(self._admin_socket, self._state.control_socket)
         self._durable.start()
+        self._fleet.start()
         flushing = asyncio.create_task(self._flush_now_and_then())
         self._log.info("control is up", generation=self._intake.current)
         await stop.wait()
@@ -85,6 +88,7 @@ class Control:
         flushing.cancel()
         self._intake.close()
         await self._admin.close()
+        self._fleet.close()
         self._durable.close()
         self._call_log.close()
 
@@ -93,6 +97,7 @@ class Control:
         batch.tally(self._tally)
         self._call_log.add(batch)
         self._durable.watch(batch)
+        self._fleet.take(batch)
 
     async def _flush_now_and_then(self) -> None:
         while True:
@@ -114,6 +119,7 @@ class Control:
         )
         registry.register(metrics)
         registry.register(self._durable)
+        registry.register(self._fleet)
         return AdminServer(
             registry,
             self._intake,
@@ -123,8 +129,8 @@ class Control:
             counters=lambda: counters_of(self._tally, worker_counters()),
             recent=self._recent,
             access=access,
-            reading=self._durable.reading(),
-            commands=self._durable.commands(),
+            reading=[*self._durable.reading(), *self._fleet.reading()],
+            commands=[*self._durable.commands(), *self._fleet.commands()],
             reports=self._durable.reports(),
         )
 
