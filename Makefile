@@ -8,7 +8,8 @@ ASAN   := .cache/asan
 TSAN   := .cache/tsan
 FUZZ   := .cache/fuzz
 PYTEST := $(PYTHON) -m pytest
-ASAN_TESTS := tests/sip tests/engine tests/fuzz $(addprefix tests/abuse/test_,torture.py bad_input.py differential.py) \
+ASAN_TESTS := tests/sip tests/engine tests/fuzz \
+    $(addprefix tests/abuse/test_,torture.py bad_input.py differential.py tables.py never_rejected.py) \
     $(wildcard tests/proxy/test_core*.py tests/proxy/test_stream*.py) tests/proxy/test_events.py tests/proxy/test_websocket.py
 
 .DEFAULT_GOAL := help
