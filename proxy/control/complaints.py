@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import blake2b
+from pathlib import Path
 
 from engine._numbers import block_of
 from engine._reputation import ReputationCache
@@ -35,6 +36,8 @@ _CALLERS_IN_FULL = 5  # of one reporter in that span; of n callers each counts 5
 _CALL_ID_BYTES = 96  # that events keep of a Call-ID
 _HALF_LIVES_REPLAYED = 6
 _BLOCK_DIGITS = 2
+_CONSTANT_BYTES = 128  # of a table's header, before what changes
+_TABLE = "reputation-table"  # which one has all that the store knows
 OPERATOR = "operator"
 IN_BAND = "sip-607"
 
@@ -159,12 +162,16 @@ class Complaints:
             self.lost += 1
 
     async def replay(self) -> int:
-        """Gives the reputation table, made anew, what complaints are still worth; how many there were."""
+        """Gives a reputation table that never had them what complaints are still worth; how many there were."""
+        identity = table_identity(Path(self._reputation.table.path))
+        if await self._thread.do(lambda store: store.node.cursor(_TABLE)) == identity:
+            return 0
         span_us = int(self._points.half_life_days * DAY_US * _HALF_LIVES_REPLAYED)
         since_us = int(self._now_s() * 1_000_000) - span_us
         known = await self._thread.do(lambda store: list(store.complaints.since(since_us)))
         for one in known:
             self._add_points(one, points=True)
+        await self._thread.do(lambda store: store.node.set_cursor(_TABLE, identity))
         return len(known)
 
     async def _count(self, draft: StoredComplaint, *, points: bool) -> Receipt:
@@ -197,6 +204,12 @@ class Complaints:
     def _hash(self, text: str) -> int:
         (hashed,) = struct.unpack("<Q", blake2b(text.encode(), digest_size=8, key=self._key).digest())
         return int(hashed)
+
+
+def table_identity(path: Path) -> int:
+    """Of a table's file: its header holds a secret made with it."""
+    with path.open("rb") as file:
+        return int.from_bytes(blake2b(file.read(_CONSTANT_BYTES), digest_size=7).digest(), "big")
 
 
 def _store(store: Store, draft: StoredComplaint, quota: int) -> tuple[Taken, StoredComplaint]:

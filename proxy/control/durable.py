@@ -40,13 +40,13 @@ class Durable(Collector):
         points, key = configuration.reputation, state.node_key()
         table = OrderTable(state.tables / "orders.tbl", capacity.orders)
         calls = CallIndex(state.path / "calls.idx", settings.remembered_calls, key)
-        self._reputation = ReputationCache(state.tables / "reputation.tbl", capacity.reputation, points.half_life_days)
+        reputation = ReputationCache(state.tables / "reputation.tbl", capacity.reputation, points.half_life_days)
         self._path = state.path / FILE_NAME
         self.thread = StoreThread(lambda: open_or_recover(self._path, log), log)
         self._log = log
         self.orders = Orders(self.thread, table, time.time, log)
         sources = configuration.complaint_sources
-        self.complaints = Complaints(self.thread, self._reputation, calls, settings, points, sources, key, time.time)
+        self.complaints = Complaints(self.thread, reputation, calls, settings, points, sources, key, time.time)
         clock = CaseClock.of(settings.forward_days, settings.answer_days, settings.holidays)
         self._order_routes = OrderRoutes(self.orders, self.thread, time.time)
         self._complaint_routes = ComplaintRoutes(self.complaints, self.thread, clock, access, time.time)
@@ -56,8 +56,7 @@ class Durable(Collector):
     def start(self) -> None:
         self._background(self.orders.run())
         self._background(self._copy_now_and_then())
-        if self._reputation.table.fresh:
-            self._background(self._replay())
+        self._background(self._replay())
 
     def close(self) -> None:
         for task in self._tasks:
@@ -97,7 +96,7 @@ class Durable(Collector):
             self.complaints.lost += 1
 
     async def _replay(self) -> None:
-        """The reputation table was made anew: what complaints are still worth goes into it, once the store opens."""
+        """What complaints are still worth goes into a reputation table that was made anew, once the store opens."""
         while True:
             try:
                 await self.complaints.replay()

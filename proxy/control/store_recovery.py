@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 
 from proxy.control.store import Store
-from proxy.control.store_schema import StoreFault
+from proxy.control.store_schema import APPLICATION_ID, StoreFault
 from proxy.logs import Log
 
 _COPY_PAGES = 256  # copied before writers have their turn
 _COMPANIONS = ("-wal", "-shm")
+_MAGIC = b"SQLite format 3\0"
+_HEADER = struct.Struct(">16s2xBB40xi4xi28x")  # magic, write and read version, user_version, application_id
 
 
 def last_good(path: Path) -> Path:
@@ -35,7 +38,8 @@ def open_or_recover(path: Path, log: Log) -> Store:
     partial = path.with_name(f".{path.name}.partial")
     _remove(partial)
     _join(partial, [source for source in (last_good(path), path) if source.exists()])
-    _move(path, damaged)
+    if path.exists():
+        _move(path, damaged)
     _move(partial, path)
     log.warning("the store is in use again", damaged=str(damaged))
     return Store(path)
@@ -85,21 +89,36 @@ def restore(copy: Path, path: Path) -> Path | None:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with the file; None for one that is whole, not there, or only not to be read by us."""
-    if not path.exists():
-        return None
+    """What is wrong with the file; None for one that is whole, or that only we may not read."""
+    if not path.exists() or path.stat().st_size == 0:
+        return "it is gone" if last_good(path).exists() else None
+    why = _header_fault(path)
+    if why is not None:
+        return why
     try:
-        faults = faults_of(path)
-    except StoreFault as why:
-        return str(why) if _is_damaged(path) else None
-    return "; ".join(faults) or None
+        return "; ".join(faults_of(path)) or None
+    except StoreFault as fault:
+        return str(fault) if _finds_fault(path) else None
 
 
-def _is_damaged(path: Path) -> bool:
+def _header_fault(path: Path) -> str | None:
+    """Of what SQLite believes without asking (its file format, section 1.3)."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return "its header is cut off"
+    magic, writes, reads, version, application = _HEADER.unpack(header)
+    if magic != _MAGIC or not 1 <= writes <= 2 or not 1 <= reads <= 2:
+        return "its header is none of SQLite's"
+    if application != (APPLICATION_ID | version if version else 0):
+        return f"its header says version {version} and {application:#x}"
+    return None
+
+
+def _finds_fault(path: Path) -> bool:
     """Whether SQLite finds fault with what is written, not with the permission or the version."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            connection.execute("PRAGMA user_version").fetchone()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.OperationalError:
         return False

@@ -71,6 +71,9 @@ _Row = TypeVar("_Row")
 MIGRATIONS: tuple[str, ...] = (_DECISIONS, _FLEET, _COMPLAINTS)
 
 
+APPLICATION_ID = 0x43535300  # with the version in its last byte: a header that says two versions was damaged
+
+
 class StoreFault(Exception):
     """The store cannot be used as it is; the text says why and what to do."""
 
@@ -84,8 +87,9 @@ def migrate(connection: sqlite3.Connection, path: Path) -> int:
     if found == len(MIGRATIONS):
         return 0
     steps = "".join(MIGRATIONS[found:])
+    marks = f"PRAGMA user_version = {len(MIGRATIONS)};PRAGMA application_id = {APPLICATION_ID | len(MIGRATIONS)};"
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;{steps}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{steps}{marks}COMMIT;")
     except sqlite3.Error:
         connection.rollback()
         raise

@@ -220,6 +220,7 @@ def test_a_reputation_made_anew_gets_what_complaints_are_still_worth(tmp_path: P
         assert desk.known() is None
         assert await desk.complaints.replay() == 2
         assert desk.known() == (pytest.approx(150 + 18, abs=2), 2)
+        assert await desk.complaints.replay() == 0, "once"
         found = desk.reputation.read(word(CALLER), int(desk.now_s * 1e6))
         assert found is not None and found.category in (Category.LOAN, Category.OTHER)
 
