@@ -92,6 +92,7 @@ cdef class Screener(FastPath):
         native.kind = outcome.kind
         native.status = outcome.status
         native.released_by = outcome.released_by
+        native.category = outcome.category
         native.ring_ms = outcome.ring_ms
         native.talk_ms = outcome.talk_ms
         observe_outcome(self, &native, now_us)

@@ -170,7 +170,7 @@ def _lookup_command(commands: _Commands) -> None:
         parser,
         "callsieve lookup +862066660000",
         "callsieve lookup 95588 --trunk carrier",
-        note="Reads the lists and the live tables, and works while the proxy is down.",
+        note="Shows the number's class, where it may call from, lists and live tables. Works while the proxy is down.",
     )
 
 

@@ -84,6 +84,16 @@ class ClassForm(Struct, frozen=True, kw_only=True):
             yield from expand(prefix)
 
 
+class ContactLimit(Struct, frozen=True, kw_only=True):
+    """How often one organisation may call one number: at most `calls` in `days`; a limit by pair says the same."""
+
+    about: str
+    calls: Annotated[int, msgspec.Meta(ge=0)]
+    days: Annotated[int, msgspec.Meta(ge=1)]
+    clause: str
+    unverified: bool = False
+
+
 class PackPlan(Struct, frozen=True, kw_only=True):
     """A dial plan as a pack has it; its name is the pack's."""
 
@@ -96,7 +106,12 @@ class PackPlan(Struct, frozen=True, kw_only=True):
     short_codes: tuple[ShortCode, ...] = ()
 
 
-class Pack(Struct, frozen=True, kw_only=True, rename={"classes": "class", "plan": "dial_plan"}):
+class Pack(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"classes": "class", "plan": "dial_plan", "contact_limits": "contact_limit"},
+):
     """What is known of one country's numbers. as_of: ISO date of the newest source."""
 
     title: str
@@ -108,6 +123,7 @@ class Pack(Struct, frozen=True, kw_only=True, rename={"classes": "class", "plan"
     plan: PackPlan
     classes: tuple[ClassForm, ...] = ()
     origin: tuple[OriginRow, ...] = ()
+    contact_limits: tuple[ContactLimit, ...] = ()
 
     def dial_plan(self, name: str) -> DialPlan:
         return DialPlan(name=name, **msgspec.structs.asdict(self.plan))
@@ -170,6 +186,7 @@ __all__ = [
     "PACKS",
     "PACK_BY_CALLING_CODE",
     "ClassForm",
+    "ContactLimit",
     "Country",
     "NumberClass",
     "OriginAction",

@@ -21,6 +21,7 @@ from proxy.config import Configuration
 from proxy.config_address import parse_host_port
 from proxy.config_fleet import Fleet as Settings
 from proxy.config_fleet import FleetMode, node_name
+from proxy.control.complaints import Counted
 from proxy.control.decisions import Decision
 from proxy.control.durable import Durable
 from proxy.control.evidence_slots import Slot
@@ -30,6 +31,7 @@ from proxy.control.fleet_routes import FleetRoutes
 from proxy.control.hybrid_clock import HybridClock
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.sync.decay import UNIT
 from proxy.control.sync.mqtt import BrokerAddress
 from proxy.control.sync.node import Identity, Node
 from proxy.control.sync.records import Refused
@@ -84,6 +86,13 @@ class FleetAtWork:
         self.node.decide(decisions, self.now_ms())
         self.session.hurry()
 
+    def on_counted(self, complaint: Counted) -> None:
+        """A complaint that counts here is told at once."""
+        events = round(complaint.weight * UNIT)
+        if events:
+            self.node.complain(complaint.caller, f"{complaint.complainant:x}", self.now_ms(), events)
+            self.session.hurry()
+
     def take_bundle(self, raw: bytes) -> None:
         """A newer bundle, handed over by `callsieve fleet`. Refused if the root has not signed it."""
         self.node.inbound.take_bundle(raw)
@@ -125,17 +134,24 @@ class FleetAtWork:
             await self.flush()
 
     async def flush(self) -> None:
-        slots, trust = self.node.take_unsaved(), self.node.take_trust()
+        gone, slots, trust = self.node.take_gone(), self.node.take_unsaved(), self.node.take_trust()
         generations = self.node.replica.evidence.generations()
         seen_ms = self.now_ms() if self.session.connected else 0
         try:
-            await self._thread.do(lambda store: self._flush(store, slots, trust, generations, seen_ms))
+            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms))
         except StoreUnavailable:
             self.node.keep_unsaved(slots)
 
     def _flush(
-        self, store: Store, slots: list[Slot], trust: bytes | None, generations: list[tuple[int, int]], seen_ms: int
+        self,
+        store: Store,
+        gone: list[int],
+        slots: list[Slot],
+        trust: bytes | None,
+        generations: list[tuple[int, int]],
+        seen_ms: int,
     ) -> None:
+        store.evidence.forget(gone)
         store.evidence.save(slots)
         for key, gen in generations:
             store.evidence.set_generation(key, gen)
@@ -216,6 +232,7 @@ class Fleet(Collector):
         await self._take_back(node)
         at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), thread, clock, self._log)
         orders.on_local(at_work.on_local)
+        self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
 
     async def _newest_trust(self) -> tuple[Trust, bytes]:

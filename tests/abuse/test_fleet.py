@@ -396,3 +396,47 @@ def test_m5_an_empty_node_joins() -> None:
     assert len(node.replica.verdicts) == count
 
 
+
+
+def test_m13_many_nodes_hear_of_an_order_and_a_complaint_in_time() -> None:
+    fleet = tree(size(4, 31), size(10, 30))
+    fleet.run(5)
+    key = number(8613900000000)
+    order = block(number(1), fleet.hlc())
+    fleet.decide("office", order)
+    others = [name for name in fleet.nodes if name != "office"]
+    order_s = waits(fleet, lambda name: bool(fleet.applied[name]), others)
+    fleet.nodes["r0-5"].complain(key, "somebody", fleet.now_ms)
+    complaint_s = waits(fleet, lambda name: fleet.bands[name].get(key) == Band.BLOCK, others)
+    assert order_s[len(order_s) * 99 // 100] <= 2.0
+    assert complaint_s[len(complaint_s) * 99 // 100] <= 10.0
+
+
+def waits(fleet: Fleet, has_heard: Callable[[str], bool], names: list[str]) -> list[float]:
+    """Seconds until each of these has heard, sorted; those that did not within a minute count as one."""
+    begun, heard = fleet.now_ms, dict.fromkeys(names, 60.0)
+    for _ in range(240):
+        fleet.step()
+        for name in names:
+            if heard[name] == 60.0 and has_heard(name):
+                heard[name] = (fleet.now_ms - begun) / 1000
+        if max(heard.values()) < 60.0:
+            break
+    return sorted(heard.values())
+
+
+def test_m13_what_evidence_costs_on_the_wire() -> None:
+    """Half of 1,000 INVITEs in five seconds significant: 1.3 KB/s a proxy, the design says, with one slot a record."""
+    fleet = mesh_of(2)
+    fleet.run(10)
+    before = fleet.broker.by_topic.get("up", 0)
+    rng = random.Random(7)
+    seconds = size(20, 300)
+    for _ in range(4 * seconds):
+        for _ in range(25):
+            caller = number(8613000000000 + rng.randrange(10**9))
+            for _ in range(2):
+                fleet.nodes["node-1"].observe(caller, Metric.CALLS, fleet.now_ms)
+        fleet.step()
+    fleet.run(10)
+    assert (fleet.broker.by_topic["up"] - before) / seconds <= 2 * 1300  # two slots, short and long half-life

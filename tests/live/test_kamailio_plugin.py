@@ -245,6 +245,14 @@ def test_a_reload_is_taken_up_by_every_process(beside: Beside, sipp: SippFactory
     assert [decision["generation"] for decision in beside.node.decisions(10)] == [1] * 5 + [2] * 5
 
 
+def test_an_order_given_to_control_counts_with_the_next_call(beside: Beside, sipp: SippFactory) -> None:
+    blocked = beside.node.command("block", CALLER)
+    assert blocked.returncode == 0, blocked.stdout + blocked.stderr
+    caller = sipp.caller(beside.server.port, "rejected", status=403, calls=4)
+    assert caller.wait() == 0, caller.tail() + beside.server.tail()
+    assert {decision["action"] for decision in beside.node.decisions(4)} == {"reject"}
+
+
 def test_kamailio_goes_on_screening_while_control_is_away(beside: Beside, sipp: SippFactory) -> None:
     beside.node.send_signal(signal.SIGTERM)
     beside.node.wait()

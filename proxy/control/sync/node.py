@@ -122,6 +122,7 @@ class Node:
         self._new_decisions: list[Decision] = []
         self._new_trust = False
         self._unsaved: set[int] = set()
+        self._gone: list[int] = []
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
@@ -188,6 +189,11 @@ class Node:
             if origin == self.member.origin and epoch == self.epoch
         ]
 
+    def take_gone(self) -> list[int]:
+        """Keys that have decayed, so that nothing of them need be kept."""
+        gone, self._gone = self._gone, []
+        return gone
+
     def keep_unsaved(self, slots: Iterable[Slot]) -> None:
         """They could not be kept."""
         self._unsaved.update(key for key, *_ in slots)
@@ -205,7 +211,7 @@ class Node:
     def subscriptions(self) -> list[tuple[str, int, bool]]:
         """(filter, QoS, no-local)."""
         topics, mesh, member = self.topics, self.identity.mesh, self.member
-        wanted = [topics.decisions("+"), topics.summary("+"), topics.status("+"), topics.trust, topics.hot("+")]
+        wanted = [topics.decisions("+"), topics.trust, topics.hot("+"), *self._heads_wanted()]
         wanted += [topics.up("+", "+", "+")] if mesh else [topics.down("+")]
         wanted += [topics.up(member.region, "+", "+")] if self.replica.reduces else []
         wanted += [topics.region("+", "+")] if not mesh and member.has(Role.TOP) else []
@@ -270,6 +276,19 @@ class Node:
 
     # --- Inside -------------------------------------------------------------------------------------------------------
 
+    def _heads_wanted(self) -> list[str]:
+        """In a tree only those that this node acts on: a thousand times a thousand heads would be all the traffic."""
+        topics = self.topics
+        if self.identity.mesh:
+            return [topics.summary("+"), topics.status("+")]
+        near = [
+            member.name
+            for member in self.trust.members
+            if member.has(Role.TOP) or (member.has(Role.REDUCER) and member.region == self.member.region)
+        ]
+        everybody = [topics.status("+")] if self.member.has(Role.TOP) else [topics.status(name) for name in near]
+        return [topics.summary(name) for name in near] + everybody
+
     def _merge_own(self, due: list[tuple[int, int]]) -> None:
         """What is worth telling counts here too, from the moment that it is to be told."""
         for key, urgency in due:
@@ -291,6 +310,7 @@ class Node:
     def _on_grid(self, now_ms: int) -> None:
         for key in self.replica.sweep(self._grid, now_ms):
             self._own.forget(key)
+            self._gone.append(key)
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
         self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:

@@ -42,6 +42,7 @@ class Session:
         self._connection: BrokerConnection | None = None
         self._publishing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._subscribed: list[tuple[str, int, bool]] = []
 
     def hurry(self) -> None:
         """Something is to be told at once."""
@@ -59,12 +60,24 @@ class Session:
             now_ms = self._now_ms()
             for message in self.node.on_tick(now_ms):
                 self._publish(message)
+            await self._follow_trust()
             self._on_tick(now_ms)
             try:
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _follow_trust(self) -> None:
+        """A new bundle may bring members whose heads this node listens to."""
+        wanted, connection = self.node.subscriptions(), self._connection
+        more = [each for each in wanted if each not in self._subscribed]
+        if more and connection is not None:
+            self._subscribed = wanted
+            try:
+                await connection.subscribe(more)
+            except BrokerLost:
+                self._subscribed = []
 
     async def _connect_for_ever(self) -> None:
         backoff_s = FIRST_BACKOFF_S
@@ -79,7 +92,8 @@ class Session:
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
 
     async def _serve(self, connection: BrokerConnection) -> None:
-        await connection.subscribe(self.node.subscriptions())
+        self._subscribed = self.node.subscriptions()
+        await connection.subscribe(self._subscribed)
         self._connection = connection
         self.connected = True
         self.node.on_connected(self._now_ms())

@@ -124,6 +124,7 @@ class Fleet:
         self._identity = identity
         self._subscriptions: dict[str, list[tuple[str, bool]]] = {}
         self._counter = 0
+        self._routes: dict[str, tuple[list[tuple[str, bool]], list[str]]] = {}
         for each in members:
             self.start(each.name)
 
@@ -170,6 +171,7 @@ class Fleet:
         node = self.nodes[name]
         self.away.discard(name)
         self.wills[name] = node.on_connecting(self.now_ms)
+        self._routes.clear()
         self._subscriptions[name] = [(topic, no_local) for topic, _, no_local in node.subscriptions()]
         node.on_connected(self.now_ms)
         for topic, payload in list(self.broker.retained.items()):
@@ -202,19 +204,25 @@ class Fleet:
         broker.by_topic[branch] = broker.by_topic.get(branch, 0) + len(message.payload)
         if message.retain:
             broker.retained[message.topic] = message.payload
-        shared = []
-        for name, patterns in self._subscriptions.items():
-            if name in self.away:
-                continue
-            for pattern, no_local in patterns:
-                if pattern.startswith("$share/sync/"):
-                    if matches(pattern.removeprefix("$share/sync/"), message.topic):
-                        shared.append(name)
-                elif matches(pattern, message.topic) and not (no_local and name == sender):
-                    self._send(name, message)
-                    break
-        if shared:
-            self._send(self.rng.choice(shared), message)
+        direct, shared = self._route(message.topic)
+        for name, no_local in direct:
+            if name not in self.away and not (no_local and name == sender):
+                self._send(name, message)
+        there = [name for name in shared if name not in self.away]
+        if there:
+            self._send(self.rng.choice(there), message)
+
+    def _route(self, topic: str) -> tuple[list[tuple[str, bool]], list[str]]:
+        """Who listens to a topic: each for itself, with no-local; and those of whom one gets it."""
+        if topic not in self._routes:
+            share = "$share/sync/"
+            direct, shared = [], []
+            for name, patterns in self._subscriptions.items():
+                hits = [(name, no_local) for pattern, no_local in patterns if matches(pattern, topic)]
+                direct += hits[:1]
+                shared += [name for p, _ in patterns if p.startswith(share) and matches(p.removeprefix(share), topic)]
+            self._routes[topic] = direct, shared
+        return self._routes[topic]
 
     def _send(self, name: str, message: Outgoing) -> None:
         weather = self.broker.weather
