@@ -23,7 +23,7 @@ cdef extern from *:
     #define CALLSIEVE_SHORT_PREFIX (1ULL << 59)
     """
     const int64_t EPOCH_US "CALLSIEVE_ORDER_EPOCH_US"
-    const uint64_t SHORT_PREFIX "CALLSIEVE_SHORT_PREFIX"    # above all digits; the same as in engine.subscribers
+    const uint64_t SHORT_PREFIX "CALLSIEVE_SHORT_PREFIX"    # above all digits; the same as in engine.number_words
 
 cdef enum:
     TIME_MASK = (1 << 30) - 1

@@ -27,14 +27,18 @@ cdef inline void sip_round(uint64_t* v) noexcept nogil:
     v[2] = rotate(v[2], 32)
 
 
+cdef inline void sip_begin(uint64_t* v, uint64_t low, uint64_t high) noexcept nogil:
+    v[0] = low ^ 0x736F6D6570736575ULL
+    v[1] = high ^ 0x646F72616E646F6DULL
+    v[2] = low ^ 0x6C7967656E657261ULL
+    v[3] = high ^ 0x7465646279746573ULL
+
+
 cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count) noexcept nogil:
     cdef uint64_t v[4]
     cdef uint64_t length = <uint64_t>(count * 8) << 56
     cdef int i
-    v[0] = key.low ^ 0x736f6d6570736575ULL
-    v[1] = key.high ^ 0x646f72616e646f6dULL
-    v[2] = key.low ^ 0x6c7967656e657261ULL
-    v[3] = key.high ^ 0x7465646279746573ULL
+    sip_begin(v, key.low, key.high)
     for i in range(count):
         v[3] ^= words[i]
         sip_round(v)
@@ -61,10 +65,8 @@ cdef inline uint64_t sip_end(uint64_t* v) noexcept nogil:
 # SipHash-1-3 of one word. Every input has the same length, so the final block that carries the length is left out.
 cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t word) noexcept nogil:
     cdef uint64_t v[4]
-    v[0] = secret0 ^ 0x736F6D6570736575ULL
-    v[1] = secret1 ^ 0x646F72616E646F6DULL
-    v[2] = secret0 ^ 0x6C7967656E657261ULL
-    v[3] = secret1 ^ 0x7465646279746573ULL ^ word
+    sip_begin(v, secret0, secret1)
+    v[3] ^= word
     sip_round(v)
     v[0] ^= word
     return sip_end(v)
@@ -73,10 +75,8 @@ cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t w
 # Likewise of two words; other than that of any one.
 cdef inline uint64_t siphash_pair(uint64_t secret0, uint64_t secret1, uint64_t one, uint64_t other) noexcept nogil:
     cdef uint64_t v[4]
-    v[0] = secret0 ^ 0x736F6D6570736575ULL
-    v[1] = secret1 ^ 0x646F72616E646F6DULL
-    v[2] = secret0 ^ 0x6C7967656E657261ULL
-    v[3] = secret1 ^ 0x7465646279746573ULL ^ one
+    sip_begin(v, secret0, secret1)
+    v[3] ^= one
     sip_round(v)
     v[0] ^= one
     v[3] ^= other

@@ -33,7 +33,8 @@ _LOG_TIMEOUT_S = 10.0
 _TALK_S = 0.2
 _CALLEE = "+862088886666"
 _BURST = 8
-_WIDE_COLUMNS = 100
+_WIDE_COLUMNS = 100  # from here on there is room for the redress id
+_PIPE_COLUMNS = 120
 _STYLES = {"accept": "green", "tag": "yellow", "reject": "red", "drop": "red", "divert": "cyan"}
 
 _SDP = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 8\r\n"
@@ -261,7 +262,7 @@ async def demonstrate(configuration: Configuration, decision_log: Path, console:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _WIDE_COLUMNS)
+    return Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
 def main() -> int:
