@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine import rules
+from engine.hours import ZONES
 from engine.packs import CLASSES, COMMON_ORIGIN, PACK_BY_CALLING_CODE, PACKS, ClassForm, NumberClass
 
 MOST_DIGITS = 15  # E.164
@@ -21,6 +22,7 @@ OUTCOME = {
     rules.OriginAction.TAG: 1,
     rules.OriginAction.ACCEPT: 3,
     rules.OriginAction.OWN: 4,
+    rules.OriginAction.DIVERT: 5,
 }
 BASIS = {"dno": 2, "invalid": 3}  # the same numbers as `Basis` in _decision.pxd
 NEVER_REJECTED = (NumberClass.EMERGENCY, NumberClass.PUBLIC)
@@ -30,7 +32,7 @@ NEVER_REJECTED = (NumberClass.EMERGENCY, NumberClass.PUBLIC)
 class PackRule:
     """A rule that comes from a pack. least, most: digits, country code included, that a number of the class has.
 
-    callee: it is a service that calls are never blocked to.
+    callee: it is a service that calls are never blocked to. zone: the time zone of callees, instead of a class.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PackRule:
     most: int
     entries: tuple[str, ...]
     callee: bool = False
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,13 @@ def pack_of(trunk: rules.TrunkPolicy, plan: rules.DialPlan) -> str | None:
 def pack_rules(names: Iterable[str]) -> tuple[PackRule, ...]:
     """The rules of packs, in the order of their indices in an image."""
     return tuple(rule for name in names for rule in _rules_of(name))
+
+
+def zone_rules() -> Iterator[PackRule]:
+    """Rules that place callees in time zones, on every trunk."""
+    for zone in ZONES:
+        entries = tuple(f"+{prefix}*" for prefix in zone.prefixes)
+        yield PackRule(f"zone:{zone.time_zone}", "", 0, 0, MOST_DIGITS, entries, callee=True, zone=zone.time_zone)
 
 
 def _rules_of(name: str) -> Iterator[PackRule]:
