@@ -1,23 +1,32 @@
 """Call screening, embeddable by itself: no SIP, no I/O, no clock inside.
 
-    image = compile_policy(rules, base_dir=Path("conf"), generation=1)
-    tables = Tables.open(Path("state"), reputation=1_000_000, rate_limiter=1_000_000, half_life_days=14)
-    screener = Screener(image, tables, node_key)
-    verdict = screener.screen(Attempt("+8613800138000", "02088886666", "carrier"), now_us)
+    with Engine.open("screening.toml", "/var/lib/callsieve") as engine:
+        verdict = engine.screen(Attempt("+8613800138000", "02088886666", "carrier"), now_us)
+
+docs/embedding.md has a whole program.
 """
 
 from engine._numbers import DialPlan, number_text, parse_entry
 from engine._screener import Screener
-from engine.decision import Action, Attempt, Basis, Explanation, Outcome, OutcomeKind, Reason, Verdict
+from engine._subscribers import Preferences
+from engine.config_errors import ConfigError, ConfigFinding
+from engine.decision import Action, Attempt, Basis, Category, Explanation, Outcome, OutcomeKind, Reason, Verdict
 from engine.explain import redress_text
+from engine.facade import Engine
 from engine.policy import Finding, ImageError, PolicyError, PolicyImage, compile_policy, lint_policy
-from engine.tables import Tables
+from engine.subscribers import Subscribers
+from engine.tables import Tables, TableSizes
+from engine.updates import Update
 
 __all__ = [
     "Action",
     "Attempt",
     "Basis",
+    "Category",
+    "ConfigError",
+    "ConfigFinding",
     "DialPlan",
+    "Engine",
     "Explanation",
     "Finding",
     "ImageError",
@@ -25,9 +34,13 @@ __all__ = [
     "OutcomeKind",
     "PolicyError",
     "PolicyImage",
+    "Preferences",
     "Reason",
     "Screener",
+    "Subscribers",
+    "TableSizes",
     "Tables",
+    "Update",
     "Verdict",
     "compile_policy",
     "lint_policy",

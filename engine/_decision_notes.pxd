@@ -30,6 +30,7 @@ from engine._image cimport (
     ImageTrunk,
     ImageView,
 )
+from engine._orders cimport Order
 
 cdef enum:
     MAX_TRACE = 64           # things one explanation can show
@@ -66,6 +67,8 @@ cdef struct Decision:
     int observed_score               # with the points of rules that only observe
     uint16_t class_rule              # that names the class of the caller's number
     uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
+    uint64_t order_kinds             # which orders there are
+    Order order                      # of the caller
     uint8_t callee_class             # CLASS_NOT_ASKED until a rule wants to know
     bint count
     bint numbered                    # the caller has a number to know it by

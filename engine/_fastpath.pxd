@@ -15,6 +15,7 @@ cdef class FastPath:
     cdef ImageView policy
     cdef Table reputation
     cdef Table limiter
+    cdef Table orders
     cdef SubscriberWill wills
     cdef SipKey key
     cdef uint64_t sequence

@@ -29,6 +29,8 @@ from engine._lists cimport (
     record_of,
 )
 from engine._numbers cimport has_digits
+from engine._obedience cimport commanded, obeyed, prefetch_orders, spared
+from engine._orders cimport OrderTable
 from engine._origin cimport classify, misplaced
 from engine._prefix_trie cimport trie_prefetch
 from engine._rate_limiter cimport RateLimiter
@@ -50,6 +52,7 @@ cdef class FastPath:
     def __init__(self, PolicyImage image, tables, bytes node_key):
         cdef ReputationCache reputation = tables.reputation
         cdef RateLimiter rate_limiter = tables.rate_limiter
+        cdef OrderTable orders = tables.orders
         if len(node_key) != NODE_KEY.size:
             raise ValueError(f"node_key: {len(node_key)} bytes, expected {NODE_KEY.size}")
         self.image = image
@@ -57,6 +60,7 @@ cdef class FastPath:
         self.policy = image.view
         self.reputation = reputation.table
         self.limiter = rate_limiter.table
+        self.orders = orders.table
         self.wills = SubscriberWill(tables)
         self.key.low, self.key.high = NODE_KEY.unpack(node_key)
 
@@ -97,6 +101,7 @@ cdef void prepare(
     if d.numbered:
         prefetch_reputation(d, path.reputation)
     prefetch_limits(policy, d, &path.key, path.limiter)
+    prefetch_orders(d, path.orders)
     if d.trunk.subscribers != MODE_OFF and has_digits(attempt.callee):
         d.pair = path.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee)
     # Last, because a trie has to read a little before it knows what to fetch.
@@ -112,7 +117,7 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
     if d.trunk is NULL:
         return
     d.callee = record_of(policy, callees_of(policy, d.attempt.callee), d.attempt.callee)
-    if never_blocked(policy, d):
+    if never_blocked(policy, d) or spared(d, path.orders):
         return
     d.caller = record_of(policy, callers_of(policy, d.attempt.caller), d.attempt.caller)
     classify(policy, d)
@@ -120,7 +125,9 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
     note_hygiene(d)
     if not (
         ordered(policy, d)
+        or commanded(d, path.orders)
         or refused(policy, d, path.wills)
+        or obeyed(policy, d)
         or denied(policy, d)
         or withheld(d)
         or invalid(d)

@@ -100,7 +100,11 @@ cdef enum BuiltinRule:
     RULE_SUBSCRIBER_QUIET_HOURS = 16
     RULE_SUBSCRIBER_HIGH_FREQUENCY = 17
     RULE_SUBSCRIBER_PAIR = 18
-    BUILTIN_RULES = 19
+    RULE_REGULATOR_ORDER = 19
+    RULE_BLOCK_ORDER = 20
+    RULE_ALLOW_ORDER = 21
+    RULE_NEVER_BLOCK_ORDER = 22
+    BUILTIN_RULES = 23
 
 # Classes that no form names; the others are numbered in engine.packs.
 cdef enum NumberClass:

@@ -59,7 +59,7 @@ from engine._subscribers cimport (
     wants_no_sales,
 )
 
-cdef uint64_t SHORT_CODES = 1ULL << 59        # above all digits; the same as in engine.subscribers
+cdef uint64_t SHORT_CODES = 1ULL << 59        # above all digits; the same as in engine.number_words
 cdef uint64_t SPREAD = 0x9E3779B97F4A7C15     # odd, so that multiplying by it keeps words apart
 
 

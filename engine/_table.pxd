@@ -81,6 +81,7 @@ cdef enum TableKind:
     TABLE_PAIRS = 3
     TABLE_SUBSCRIBERS = 4
     TABLE_SUBSCRIBER_LISTS = 5
+    TABLE_ORDERS = 6
 
 cdef enum:
     BUCKET_RECORDS = 4
@@ -160,6 +161,7 @@ cdef inline bint table_replace(
 cdef class Table:
     cdef TableView view
     cdef object mapping
+    cdef object identity     # device and inode: which file it is, whatever its path comes to name
     cdef Py_buffer pages     # pins the mapping for as long as `view` points into it
     cdef readonly str path
     cdef readonly uint64_t capacity

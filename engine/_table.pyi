@@ -35,6 +35,9 @@ class Table:
     @classmethod
     def attach(cls, path: str | PathLike[str], kind: int, whole: bool = False) -> Table:
         """Opens an existing file with the sizes it has, never replaces it; TableError or OSError if that fails."""
+    @property
+    def replaced(self) -> bool:
+        """Whether another file has taken the place of this one since it was opened; costs a look at the directory."""
     def begin_changes(self) -> None:
         """Marks the file as not whole, on the disk, before a change; a call that finds the mark costs nothing."""
     def end_changes(self) -> None:

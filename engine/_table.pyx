@@ -65,12 +65,13 @@ cdef class Table:
                 raise TableError(f"{path}: another kind of table ({header[2]})")
             if whole:
                 _check_whole(file)
-            mapping = mmap.mmap(file.fileno(), 0)
-        table._map(path, mapping, "")
+            mapped = _mapped(file)
+        table._map(path, mapped, "")
         return table
 
-    def _map(self, path, mapping, reason):
+    def _map(self, path, mapped, reason):
         cdef uint8_t* base
+        mapping, self.identity = mapped
         self.path = str(path)
         self.reason = reason
         self.fresh = bool(reason)
@@ -89,6 +90,13 @@ cdef class Table:
         self.view.moves = <uint64_t*>(base + <Py_ssize_t>MOVES_AT)
         for i in range(TABLE_PARAMETERS):
             self.view.parameters[i] = parameters[i]
+
+    @property
+    def replaced(self):
+        try:
+            return _identity(os.stat(self.path)) != self.identity
+        except FileNotFoundError:
+            return False
 
     def begin_changes(self):
         if self.mapping[MARK_AT : MARK_AT + MARK_SIZE] != _boot():
@@ -160,7 +168,7 @@ def _header(kind, capacity, parameters, secret):
 
 
 def _open_or_create(path, wanted, whole):
-    """The mapping of the file, and why it had to be made ("" if it was there)."""
+    """The file as `_mapped` gives it, and why it had to be made ("" if it was there)."""
     with _locked(path.parent):
         try:
             with path.open("r+b") as file:
@@ -168,7 +176,7 @@ def _open_or_create(path, wanted, whole):
                 if not reason:
                     if whole:
                         _check_whole(file)
-                    return mmap.mmap(file.fileno(), 0), ""
+                    return _mapped(file), ""
         except FileNotFoundError:
             reason = "created"
         except TableError as error:
@@ -193,9 +201,18 @@ def _create(path, header):
         packed = HEADER.pack(*header)
         file.write(packed + CHECK.pack(zlib.crc32(packed)))
         file.flush()
-        mapping = mmap.mmap(file.fileno(), 0)
+        mapped = _mapped(file)
     os.rename(beside, path)
-    return mapping
+    return mapped
+
+
+def _mapped(file):
+    """The mapping of a file, and which file it is."""
+    return mmap.mmap(file.fileno(), 0), _identity(os.fstat(file.fileno()))
+
+
+def _identity(status):
+    return status.st_dev, status.st_ino
 
 
 def _read_header(file):

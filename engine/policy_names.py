@@ -26,6 +26,10 @@ BUILTIN_RULES: tuple[str, ...] = (
     "subscriber-quiet-hours",
     "subscriber-high-frequency",
     "subscriber-pair",
+    "regulator-order",
+    "block-order",
+    "allow-order",
+    "never-block-order",
 )
 """Names of what is no operator's rule, in the order of `BuiltinRule` in _image.pxd."""
 

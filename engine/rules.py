@@ -227,15 +227,18 @@ class Hours(Struct, frozen=True, kw_only=True):
 
 
 class Divert(Struct, frozen=True, kw_only=True):
-    """Where a diverted call goes: by the gateways of `route`, in this order, to `uri` (None = the number it called)."""
+    """Where a diverted call goes: by the gateways of `route`, in this order, to `uri` (None = the number it called).
+
+    The engine names it in its verdicts; where it is is the proxy's to know.
+    """
 
     name: str
-    route: str | tuple[str, ...]
+    route: str | tuple[str, ...] | None = None
     uri: str | None = None
 
     @property
     def gateways(self) -> tuple[str, ...]:
-        return (self.route,) if isinstance(self.route, str) else self.route
+        return (self.route,) if isinstance(self.route, str) else self.route or ()
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
@@ -319,7 +322,7 @@ class StatusByBasis(Struct, frozen=True, kw_only=True):
     anonymous: int = 433
 
 
-class TrunkPolicy(Struct, frozen=True, kw_only=True):
+class TrunkPolicy(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's.
 
     thresholds: None = those of its policy.
@@ -352,8 +355,24 @@ class PolicyTest(Struct, frozen=True, kw_only=True):
     status: int | None = None
 
 
-class PolicySet(Struct, frozen=True, kw_only=True):
-    """Everything a policy image is compiled from."""
+class PolicySet(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "trunks": "trunk",
+        "policies": "policy",
+        "lists": "list",
+        "prefix_rules": "prefix_rule",
+        "rules": "rule",
+        "limits": "limit",
+        "diverts": "divert",
+        "labels": "label",
+        "dial_plans": "dial_plan",
+        "tests": "test",
+    },
+):
+    """Everything a policy image is compiled from: what a policy file holds, trunks included, and what it includes."""
 
     trunks: tuple[TrunkPolicy, ...] = ()
     policies: tuple[Policy, ...] = ()
@@ -368,3 +387,4 @@ class PolicySet(Struct, frozen=True, kw_only=True):
     origin: tuple[OriginRow, ...] = ()  # before those of the packs
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    tests: tuple[PolicyTest, ...] = ()  # run by `callsieve check`

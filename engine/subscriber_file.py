@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from engine._subscribers import Preferences
 from engine.decision import Category
+from engine.number_words import number
 from engine.segments import Segment
-from engine.subscribers import number
 
 HEADER = b"number,refuse,quiet,bursts"
 CHUNK_BYTES = 16_000_000

@@ -6,24 +6,19 @@ sees it with the next call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
 
-from engine._numbers import kind_of, parse_entry
 from engine._subscriber_lists import ListEntry
 from engine._subscribers import Preferences
+from engine.decision import Category
+from engine.number_words import caller_word, number
+from engine.subscriber_import import Imported, NoRoom, Progress, add_file, replace_by_file
 from engine.tables import Tables
 
-KIND_SHIFT = 60
-KIND_PREFIX = 2
-KIND_SHORT = 3
-SHORT_CODES = 1 << 59  # marks prefixes of short codes: +86* does not hold CN:95588
-MOST_PREFIX_DIGITS = 14
-OWN_ENTRIES = Preferences(own_lists=True, own_prefix_lengths=0x7FFE).pack()  # bits that say what own entries there are
-
-
-class NoRoom(Exception):
-    """The table holds as many subscribers as it can: `[capacity]` has to grow."""
-
+EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Subscribers:
@@ -31,13 +26,13 @@ class Subscribers:
 
     tables: Tables
 
-    def show(self, callee: str) -> Preferences:
+    def get(self, callee: str) -> Preferences:
         """ValueError for what is no number."""
         return Preferences.unpack(self.tables.subscribers.read(number(callee)))
 
     def set(self, callee: str, preferences: Preferences) -> None:
         """Replaces the preferences; that there are own entries stays known. ValueError, NoRoom."""
-        old = self.show(callee)
+        old = self.get(callee)
         self._put(
             callee,
             replace(preferences, own_lists=old.own_lists, own_prefix_lengths=old.own_prefix_lengths),
@@ -52,9 +47,39 @@ class Subscribers:
         word, prefix_digits = caller_word(caller)
         if not self.tables.subscriber_lists.set(number(callee), word, entry):
             raise NoRoom("subscriber_lists")
-        old = self.show(callee)
+        old = self.get(callee)
         lengths = old.own_prefix_lengths | (1 << prefix_digits if prefix_digits else 0)
         self._put(callee, replace(old, own_lists=True, own_prefix_lengths=lengths))
+
+    def allow(self, callee: str, caller: str, until: date | None = None) -> None:
+        """The callee wants the calls of a caller or a block; until: the last day (UTC), None = without end."""
+        self.set_entry(callee, caller, ListEntry(allow=True, last_day=_day(until)))
+
+    def deny(self, callee: str, caller: str, until: date | None = None) -> None:
+        self.set_entry(callee, caller, ListEntry(deny=True, last_day=_day(until)))
+
+    def consent(
+        self, callee: str, caller: str, until: date | None = None, categories: Iterable[Category] = ()
+    ) -> None:
+        """The callee has agreed to be called by a named caller; categories: about what, none = about anything."""
+        covered = sum(1 << category for category in set(categories))
+        entry = ListEntry(consent=True, consent_categories=covered, consent_last_day=_day(until))
+        self.set_entry(callee, caller, entry)
+
+    def forget(self, callee: str, caller: str) -> None:
+        """Takes the callee's own entry for a caller away, consent included."""
+        self.set_entry(callee, caller, ListEntry())
+
+    def import_file(self, path: Path, *, replace: bool = False, progress: Progress | None = None) -> Imported:
+        """Preferences from a file (`engine.subscriber_file` has its form), hundreds of millions of rows if need be.
+
+        replace: they take the place of all that there are, in a table built beside this one; who screens goes over to
+        it within a second. progress is told (done, in all). OSError, NoRoom, TableError.
+        """
+        table = self.tables.subscribers
+        if replace:
+            return replace_by_file(Path(table.table.path), table.table.capacity, path, progress)
+        return add_file(table, path, progress)
 
     def flush(self) -> None:
         """Waits until all of it is on the disk."""
@@ -66,22 +91,5 @@ class Subscribers:
             raise NoRoom("subscribers")
 
 
-def number(text: str) -> int:
-    """The word of one number, written "+8613800138000" or "CN:95588"; ValueError for anything else."""
-    word, exact = parse_entry(text)
-    if not exact:
-        raise ValueError(f"{text!r}: expected one number, not a prefix")
-    return word
-
-
-def caller_word(text: str) -> tuple[int, int]:
-    """(word, digits) of an entry for a caller; digits are 0 for one number, else those of the prefix."""
-    word, exact = parse_entry(text)
-    if exact:
-        return word, 0
-    decimal = word & ((1 << KIND_SHIFT) - 1)
-    digits = len(str(decimal)) - 1
-    if digits > MOST_PREFIX_DIGITS:
-        raise ValueError(f"{text!r}: a prefix has at most {MOST_PREFIX_DIGITS} digits")
-    short_codes = SHORT_CODES if kind_of(word) == KIND_SHORT else 0
-    return KIND_PREFIX << KIND_SHIFT | short_codes | decimal, digits
+def _day(last: date | None) -> int:
+    return (last - EPOCH).days if last else 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
+from engine._orders import OrderTable
 from engine._pairs import PairMemory
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
@@ -12,13 +14,27 @@ from engine._subscriber_lists import SubscriberLists
 from engine._subscribers import SubscriberTable
 
 _SMALL = 131_072
+_T = TypeVar("_T", ReputationCache, RateLimiter, PairMemory, SubscriberTable, SubscriberLists, OrderTable)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSizes:
+    """Records of 16 bytes that each table has room for, rounded up as `Table` says."""
+
+    reputation: int = 1_000_000
+    rate_limiter: int = 1_000_000
+    pairs: int = 262_144
+    subscribers: int = _SMALL
+    subscriber_lists: int = _SMALL
+    orders: int = _SMALL
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
     """reputation: what is known of numbers. rate_limiter: how often each has called. pairs: whom a callee has refused.
 
-    subscribers, subscriber_lists: what callees want refused, in general and of whom. One process writes these two.
+    subscribers, subscriber_lists: what callees want refused, in general and of whom. orders: whom the operator has
+    blocked or allowed meanwhile. One process writes these three.
     """
 
     reputation: ReputationCache
@@ -26,6 +42,7 @@ class Tables:
     pairs: PairMemory
     subscribers: SubscriberTable
     subscriber_lists: SubscriberLists
+    orders: OrderTable
 
     @classmethod
     def open(
@@ -38,6 +55,7 @@ class Tables:
         pairs: int = _SMALL,
         subscribers: int = _SMALL,
         subscriber_lists: int = _SMALL,
+        orders: int = _SMALL,
     ) -> Tables:
         """Opens the tables in a directory, made where none fit. Sizes in records; OSError if there is no space."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -47,6 +65,7 @@ class Tables:
             PairMemory(directory / "pairs.tbl", pairs),
             SubscriberTable(directory / "subscribers.tbl", subscribers),
             SubscriberLists(directory / "subscriber_lists.tbl", subscriber_lists),
+            OrderTable(directory / "orders.tbl", orders),
         )
 
     @classmethod
@@ -58,4 +77,18 @@ class Tables:
             PairMemory.attach(directory / "pairs.tbl"),
             SubscriberTable.attach(directory / "subscribers.tbl"),
             SubscriberLists.attach(directory / "subscriber_lists.tbl"),
+            OrderTable.attach(directory / "orders.tbl"),
         )
+
+    def reopened(self) -> Tables | None:
+        """The tables with each file that a bulk import has put in the place of an old one; None if there is none.
+
+        TableError or OSError if a new file cannot be used.
+        """
+        names = [each.name for each in fields(self) if getattr(self, each.name).table.replaced]
+        opened = {name: _opened_again(getattr(self, name)) for name in names}
+        return replace(self, **opened) if opened else None
+
+
+def _opened_again(table: _T) -> _T:
+    return type(table).attach(table.table.path)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_subscribers
+from engine.config_errors import ConfigError
+from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_orders, cli_subscribers
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
-from proxy.config_errors import ConfigError
 
 _DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
 
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _explain_command(commands)
     _lookup_command(commands)
     _list_command(commands)
+    _order_commands(commands)
     _subscriber_command(commands)
     _load_command(commands)
     return parser
@@ -179,6 +180,34 @@ def _list_command(commands: _Commands) -> None:
         "callsieve list add deny +862066660000",
         "callsieve list remove deny CN:95588",
     )
+
+
+def _order_commands(commands: _Commands) -> None:
+    block = _command(commands, "block", "reject the calls of numbers from now on", cli_orders.block)
+    allow = _command(commands, "allow", "let the calls of numbers through for a while", cli_orders.allow)
+    never = _command(commands, "never-block", "let every call to called numbers through", cli_orders.never_block)
+    unblock = _command(commands, "unblock", "withdraw what was ordered of numbers", cli_orders.unblock)
+    show = _command(commands, "decisions", "what was ordered, by whom and until when", cli_orders.decisions)
+    for command, count in ((block, "+"), (allow, "+"), (never, "+"), (unblock, "+"), (show, "*")):
+        command.add_argument("numbers", metavar="NUMBER", nargs=count, help="+8613800138000, +86170* or CN:95588")
+    for command in (block, allow, never, unblock):
+        namespaces = ("tenant", "operator", "regulator")
+        command.add_argument("--namespace", choices=namespaces, default="operator", help="whose order it is")
+    for command in (block, allow, never):
+        command.add_argument("--reason", default="", help="kept with the order")
+        command.add_argument("--owner", default="", help="who answers for it; an allowance needs one")
+        command.add_argument("--from", dest="begin", metavar="TIME", help="2027-06-30 or 2027-06-30T18:00, in UTC")
+        command.add_argument("--until", metavar="TIME", help="likewise; a day counts to its end")
+    _examples(
+        block,
+        'callsieve block +862066660000 --reason "robot calls" --owner li --until 2027-06-30',
+        "callsieve block '+86170*' --until 2026-12-01T18:00",
+        note="Every worker heeds it with the next call; it outlives restarts and reloads.",
+    )
+    _examples(allow, "callsieve allow +862066660000 --owner li --until 2027-06-30")
+    _examples(never, "callsieve never-block +862088880110 --reason hospital")
+    _examples(unblock, "callsieve unblock +862066660000", "callsieve unblock '+86170*' --namespace regulator")
+    _examples(show, "callsieve decisions", "callsieve decisions +862066660000 --json")
 
 
 def _subscriber_command(commands: _Commands) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from proxy.cli_output import ExitCode, Failure
 
 _STATUS_TIMEOUT_S = 5.0
+_COMMAND_TIMEOUT_S = 15.0
 # A reload compiles every list before it answers.
 _RELOAD_TIMEOUT_S = 600.0
 
@@ -50,10 +51,16 @@ class ControlClient:
             raise self._unexpected(http_status)
         return http_status == 200, answer
 
-    def _ask(self, method: str, path: str, timeout_s: float) -> tuple[int, dict[str, Any]]:
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, answer) of a route of the API."""
+        return self._ask(method, path, _COMMAND_TIMEOUT_S, None if body is None else json.dumps(body))
+
+    def _ask(
+        self, method: str, path: str, timeout_s: float, body: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
         connection = _UnixConnection(self._socket, timeout_s)
         try:
-            connection.request(method, path)
+            connection.request(method, path, body)
             response = connection.getresponse()
             return response.status, json.loads(response.read() or b"{}")
         except (FileNotFoundError, ConnectionRefusedError):

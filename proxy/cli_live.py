@@ -16,9 +16,9 @@ from engine import PolicyError, Tables, compile_policy
 from engine._image import ImageError, PolicyImage
 from engine._screener import Screener
 from engine._table import TableError
+from engine.config_errors import ConfigError, ConfigFinding
 from proxy.cli_output import ExitCode, Failure, ProgressBar
 from proxy.config import Configuration
-from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, policy_set, read_configuration
 from proxy.state_directory import StateDirectory
 
@@ -75,6 +75,7 @@ def live_tables(state: StateDirectory) -> Iterator[Tables]:
             pairs=_EMPTY_TABLE_RECORDS,
             subscribers=_EMPTY_TABLE_RECORDS,
             subscriber_lists=_EMPTY_TABLE_RECORDS,
+            orders=_EMPTY_TABLE_RECORDS,
         )
 
 

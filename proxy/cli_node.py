@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from engine.config_errors import ConfigError, ConfigFinding
 from proxy.cli_client import ControlClient
 from proxy.cli_output import ExitCode, Failure, Output, findings_document, progress_bar
-from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, read_configuration
 from proxy.policy_tests import failed_tests
 from proxy.state_directory import StateDirectory

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from proxy.config_errors import ConfigFinding
+from engine.config_errors import ConfigFinding
 
 _SHOWN_AFTER_S = 1.0
 _FRAMED_ROWS = 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 from argparse import Namespace
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,25 +12,24 @@ from pathlib import Path
 
 from engine import Tables
 from engine._subscriber_lists import ListEntry
-from engine._subscribers import SubscriberTable
-from engine.subscriber_file import SubscriberReader, preferences_of, texts_of
-from engine.subscribers import OWN_ENTRIES, NoRoom, Subscribers
+from engine.subscriber_file import preferences_of, texts_of
+from engine.subscriber_import import Imported, NoRoom, add_file, replace_by_file
+from engine.subscribers import Subscribers
 from proxy.cli_live import live_tables, now_us
 from proxy.cli_output import ExitCode, Failure, Output, ProgressBar, progress_bar
-from proxy.config import Configuration
 from proxy.config_load import read_configuration
 from proxy.state_directory import StateDirectory
+from proxy.worker_tables import open_tables
 
 _LOCK = "subscribers.lock"
 _EPOCH = date(1970, 1, 1)
-_LEAST_ROW_BYTES = 16  # of a line, to guess how many there are
 
 
 def show(options: Namespace, output: Output) -> int:
     configuration = read_configuration(options.config)
     with live_tables(StateDirectory(Path(configuration.node.state_dir))) as tables, _told():
         subscribers = Subscribers(tables)
-        refuse, quiet, bursts = texts_of(subscribers.show(options.number))
+        refuse, quiet, bursts = texts_of(subscribers.get(options.number))
         own = {entry: asdict(subscribers.entry(options.number, entry, now_us())) for entry in options.callers}
     facts = {"refuse": refuse or None, "quiet": quiet or None, "bursts": bursts or None}
     output.document({"number": options.number, **facts, "own": own})
@@ -60,7 +58,7 @@ def set_(options: Namespace, output: Output) -> int:
     }
     with _writable(options) as tables, _told():
         subscribers = Subscribers(tables)
-        refuse, quiet, bursts = texts_of(subscribers.show(options.number))
+        refuse, quiet, bursts = texts_of(subscribers.get(options.number))
         wanted = preferences_of(
             refuse if options.refuse is None else options.refuse,
             quiet if options.quiet is None else options.quiet,
@@ -76,69 +74,43 @@ def set_(options: Namespace, output: Output) -> int:
 
 
 def import_(options: Namespace, output: Output) -> int:
-    with options.file.open("rb") as file, progress_bar("reading subscribers") as progress, _told():
-        reader = SubscriberReader(file)
-        size = options.file.stat().st_size
-        rows = _replace(options, reader, size, progress) if options.replace else _add(options, reader, size, progress)
-    output.document({"file": str(options.file), "subscribers": rows, "faulty": reader.faulty, "faults": reader.faults})
-    output.line(f"{rows} subscribers, {reader.faulty} lines that could not be read")
-    for fault in reader.faults:
+    with progress_bar("reading subscribers") as progress, _told():
+        done = _replace(options, progress) if options.replace else _add(options, progress)
+    output.document({"file": str(options.file), "subscribers": done.rows, "faulty": done.faulty, "faults": done.faults})
+    output.line(f"{done.rows} subscribers, {done.faulty} lines that could not be read")
+    for fault in done.faults:
         output.line(fault)
     if options.replace:
-        output.line("the new table counts from the next start; own entries must be set again")
-    return ExitCode.NO if reader.faulty else ExitCode.OK
+        output.line("the new table counts within a second; own entries must be set again")
+    return ExitCode.NO if done.faulty else ExitCode.OK
 
 
-def _add(options: Namespace, reader: SubscriberReader, size: int, progress: ProgressBar) -> int:
-    """Changes the table in place, in chunks; who calls meanwhile meets old or new preferences."""
-    rows = 0
+def _add(options: Namespace, progress: ProgressBar) -> Imported:
     with _writable(options) as tables:
-        for callees, words in reader.chunks():
-            kept = tables.subscribers.read_many(callees)
-            changed = array("Q", (word | old & OWN_ENTRIES for word, old in zip(words, kept, strict=True)))
-            refused = tables.subscribers.set_many(callees, changed)
-            if refused:
-                raise NoRoom(f"subscribers: {len(refused)} of a chunk found no room")
-            rows += len(callees)
-            progress(reader.read_bytes, size)
-        tables.subscribers.flush()
-    return rows
+        return add_file(tables.subscribers, options.file, progress)
 
 
-def _replace(options: Namespace, reader: SubscriberReader, size: int, progress: ProgressBar) -> int:
+def _replace(options: Namespace, progress: ProgressBar) -> Imported:
     """Builds a table of the configured size and puts it in place of the old one."""
     configuration = read_configuration(options.config)
     with _writable(options):
         path = StateDirectory(Path(configuration.node.state_dir)).tables / "subscribers.tbl"
-        capacity = configuration.capacity.subscribers
-        return SubscriberTable.build(path, capacity, reader.chunks(), size // _LEAST_ROW_BYTES, progress)
+        return replace_by_file(path, configuration.capacity.subscribers, options.file, progress)
 
 
 @contextmanager
 def _writable(options: Namespace) -> Iterator[Tables]:
     """The node's tables, made where there are none; one command at a time changes them."""
     configuration = read_configuration(options.config)
-    directory = StateDirectory(Path(configuration.node.state_dir)).tables
+    state = StateDirectory(Path(configuration.node.state_dir))
+    directory = state.tables
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / _LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failure("another command changes the subscribers", ExitCode.SYSTEM) from None
-        yield Tables.attach(directory) if any(directory.glob("*.tbl")) else _made(directory, configuration)
-
-
-def _made(directory: Path, configuration: Configuration) -> Tables:
-    capacity = configuration.capacity
-    return Tables.open(
-        directory,
-        reputation=capacity.reputation,
-        rate_limiter=capacity.rate_limiter,
-        half_life_days=configuration.reputation.half_life_days,
-        pairs=capacity.pairs,
-        subscribers=capacity.subscribers,
-        subscriber_lists=capacity.subscriber_lists,
-    )
+        yield Tables.attach(directory) if any(directory.glob("*.tbl")) else open_tables(state, configuration)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from msgspec import Meta
 
 from engine.rules import (
     DialPlan,
+    Divert,
+    Hours,
     Label,
     Limit,
     NumberList,
@@ -24,9 +26,11 @@ from engine.rules import (
     PolicyTest,
     PrefixRule,
     Reputation,
+    Rule,
     StatusByBasis,
     Struct,
     Subscribers,
+    Thresholds,
 )
 
 
@@ -172,6 +176,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     pairs: TableRecords = 262_144  # (callee, block of callers) pairs, 16 bytes each
     subscribers: TableRecords = 131_072  # callees with preferences, 16 bytes each; nine tenths of it are room
     subscriber_lists: TableRecords = 131_072  # callees' own entries for a caller, 16 bytes each; likewise
+    orders: TableRecords = 131_072  # numbers that an operator has blocked or allowed, 16 bytes each; likewise
     transactions: WorkerRecords = 262_144  # per worker
     calls: WorkerRecords = 262_144  # answered calls in progress, per worker
     transaction_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 1 << 30  # per worker, messages kept
@@ -267,6 +272,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     listeners: tuple[str, ...] = ()
     calls_per_s: CallsPerSecond = 0
     concurrent_calls: ConcurrentCalls = 0
+    thresholds: Thresholds | None = None  # none = those of its policy
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     methods_denied: tuple[str, ...] = ()
@@ -358,6 +364,8 @@ class Configuration(
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
+        "rules": "rule",
+        "diverts": "divert",
         "limits": "limit",
         "labels": "label",
         "dial_plans": "dial_plan",
@@ -387,6 +395,9 @@ class Configuration(
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    hours: tuple[Hours, ...] = ()
+    diverts: tuple[Divert, ...] = ()
     limits: tuple[Limit, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()

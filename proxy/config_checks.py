@@ -13,11 +13,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from engine import packs
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.admin_token import read_token
 from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
-from proxy.config_errors import ConfigFinding, error, warning
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
@@ -53,6 +53,9 @@ def _names(configuration: Configuration) -> Findings:
         "policy": configuration.policies,
         "list": configuration.lists,
         "prefix_rule": configuration.prefix_rules,
+        "rule": configuration.rules,
+        "hours": configuration.hours,
+        "divert": configuration.diverts,
         "limit": configuration.limits,
         "label": configuration.labels,
         "dial_plan": configuration.dial_plans,
@@ -85,6 +88,7 @@ def _reference(key: str, name: str, known: set[str], table: str) -> Findings:
 def _unused(configuration: Configuration) -> Findings:
     routes = {name for trunk in configuration.trunks for name in trunk.gateways}
     routes |= {name for route in configuration.routes for name in route.gateways}
+    routes |= {name for divert in configuration.diverts for name in divert.gateways}
     for gateway in configuration.gateways:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")

@@ -1,152 +1,23 @@
-"""From TOML files to one `Configuration`: includes, joining of tables, and every wrong key named with its file."""
+"""The files of a configuration, read with what they include."""
 
 from __future__ import annotations
 
-import glob
 import os
-import re
-import tomllib
-import typing
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import msgspec
 
-from engine.rules import NumberList
+from engine import config_files, policy_file
+from engine.config_files import Draft
 from proxy.config import Admin, Configuration, DecisionLog, Node, Tls
-from proxy.config_errors import ConfigFinding
-from proxy.config_mistakes import decode_finding, unknown_key
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 
-@dataclass(slots=True)
-class Draft:
-    """What the files hold, before one table is checked against another."""
-
-    tables: dict[str, list[msgspec.Struct]] = field(default_factory=dict)  # by field name of Configuration
-    origins: dict[str, Path] = field(default_factory=dict)  # 'trunk[carrier]' or 'node' -> file
-    files: list[Path] = field(default_factory=list)
-    findings: list[ConfigFinding] = field(default_factory=list)
-
-    def configuration(self) -> Configuration:
-        values: dict[str, Any] = {
-            spec.name: tuple(self.tables.get(spec.name, ())) if _row_type(spec) else self.tables[spec.name][0]
-            for spec in _TABLES.values()
-            if _row_type(spec) or spec.name in self.tables
-        }
-        return Configuration(**values)
-
-    def file_of(self, key: str) -> str:
-        """The file a key like 'trunk[carrier].sources[0]' stands in; the main file if no table has that name."""
-        table = re.match(r"[^.\[]*(\[[^\]]*\])?", key)
-        return str(self.origins.get(table.group() if table else "", self.files[0] if self.files else ""))
+def read_files(path: Path) -> Draft[Configuration]:
+    """OSError only for `path` itself; the rest are findings."""
+    return config_files.read_files(path, Configuration, _placed)
 
 
-def read_files(path: Path) -> Draft:
-    """Reads a configuration and what it includes. OSError only for `path` itself; the rest are findings."""
-    draft = Draft()
-    _read_file(Path(os.path.abspath(path)), draft)
-    return draft
-
-
-def _read_file(path: Path, draft: Draft) -> None:
-    draft.files.append(path)
-    try:
-        document = tomllib.loads(path.read_bytes().decode())
-    except tomllib.TOMLDecodeError as why:
-        draft.findings.append(ConfigFinding(str(path), "", f"not TOML: {why}"))
-        return
-    except UnicodeDecodeError as why:
-        draft.findings.append(ConfigFinding(str(path), "", f"not UTF-8 text: {why}"))
-        return
-    for key, value in document.items():
-        if key == "include":
-            continue
-        if key not in _TABLES:
-            draft.findings.append(ConfigFinding(str(path), key, unknown_key(key, [*_TABLES, "include"])))
-        else:
-            _read_table(path, key, value, draft)
-    _read_includes(path, document.get("include", []), draft)
-
-
-def _read_includes(path: Path, patterns: object, draft: Draft) -> None:
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        draft.findings.append(ConfigFinding(str(path), "include", "expected an array of file names"))
-        return
-    for pattern in patterns:
-        matches = sorted(glob.glob(pattern, root_dir=path.parent))
-        if not matches:
-            severity: Any = "warning" if glob.has_magic(pattern) else "error"
-            draft.findings.append(ConfigFinding(str(path), "include", f"no file matches {pattern!r}", severity))
-        for match in matches:
-            _include(path, path.parent / match, draft)
-
-
-def _include(path: Path, included: Path, draft: Draft) -> None:
-    included = Path(os.path.abspath(included))
-    if included in draft.files:
-        why = f"{included} is read twice"
-        draft.findings.append(ConfigFinding(str(path), "include", why))
-        return
-    try:
-        _read_file(included, draft)
-    except OSError as why_not:
-        draft.findings.append(ConfigFinding(str(path), "include", f"{included}: {why_not.strerror}"))
-
-
-def _read_table(path: Path, key: str, value: object, draft: Draft) -> None:
-    spec = _TABLES[key]
-    row_type = _row_type(spec)
-    if row_type is None:
-        _read_single(path, key, value, draft)
-    elif isinstance(value, list):
-        for row in value:
-            _read_row(path, key, row, row_type, draft)
-    else:
-        draft.findings.append(ConfigFinding(str(path), key, f"there may be several: write [[{key}]]"))
-
-
-def _read_single(path: Path, key: str, value: object, draft: Draft) -> None:
-    spec = _TABLES[key]
-    if key in draft.origins:
-        why = f"[{key}] stands in {draft.origins[key]} too; it may stand once"
-        draft.findings.append(ConfigFinding(str(path), key, why))
-        return
-    if isinstance(value, list):
-        draft.findings.append(ConfigFinding(str(path), key, f"there is one: write [{key}]"))
-        return
-    draft.origins[key] = path
-    table = _convert(path, key, value, spec.type, draft)
-    if table is not None:
-        draft.tables[spec.name] = [_absolute(table, path.parent)]
-
-
-def _read_row(path: Path, key: str, row: object, row_type: type[msgspec.Struct], draft: Draft) -> None:
-    name = row.get("name") if isinstance(row, dict) else None
-    position = 1 + sum(each.startswith(f"{key}[") for each in draft.origins)  # among all files
-    row_key = f"{key}[{name}]" if isinstance(name, str) and name else f"{key}[#{position}]"
-    table = _convert(path, row_key, row, row_type, draft)
-    if row_key in draft.origins:
-        why = f"the name is taken: {draft.origins[row_key]} has a [[{key}]] of that name"
-        draft.findings.append(ConfigFinding(str(path), f"{row_key}.name", why))
-        return
-    draft.origins[row_key] = path
-    if table is not None:
-        draft.tables.setdefault(_TABLES[key].name, []).append(_absolute(table, path.parent))
-
-
-def _convert(path: Path, key: str, value: object, type_: type[T], draft: Draft) -> T | None:
-    try:
-        return msgspec.convert(value, type_)
-    except msgspec.ValidationError as mistake:
-        draft.findings.append(decode_finding(path, key, str(mistake), type_))
-        return None
-
-
-def _absolute(table: msgspec.Struct, folder: Path) -> msgspec.Struct:
+def _placed(table: msgspec.Struct, folder: Path) -> msgspec.Struct:
     """Paths in a file are relative to it."""
     match table:
         case Node(state_dir=name):
@@ -155,24 +26,8 @@ def _absolute(table: msgspec.Struct, folder: Path) -> msgspec.Struct:
             return msgspec.structs.replace(table, token_file=os.path.normpath(folder / name))
         case DecisionLog(path=str(name)):
             return msgspec.structs.replace(table, path=os.path.normpath(folder / name))
-        case NumberList(file=str(name)):
-            return msgspec.structs.replace(table, file=os.path.normpath(folder / name))
         case Tls():
             names = {key: getattr(table, key) for key in ("certificate", "key", "client_ca", "server_ca")}
             paths = {key: os.path.normpath(folder / name) for key, name in names.items() if name is not None}
             return msgspec.structs.replace(table, **paths)
-    return table
-
-
-def _row_type(spec: msgspec.structs.FieldInfo) -> type[msgspec.Struct] | None:
-    """The type of one row where the table may stand several times, as in [[trunk]]."""
-    return typing.get_args(spec.type)[0] if typing.get_origin(spec.type) is tuple else None
-
-
-def _tables() -> Iterator[tuple[str, msgspec.structs.FieldInfo]]:
-    for spec in msgspec.structs.fields(Configuration):
-        if spec.name != "include":
-            yield spec.encode_name, spec
-
-
-_TABLES = dict(_tables())
+    return policy_file.placed(table, folder)

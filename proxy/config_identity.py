@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.config import Configuration, Gateway, Trunk
-from proxy.config_errors import ConfigFinding, error, warning
 
 _MAX_DISPLAY_BYTES = 64
 # Trunk group names and contexts stand in the user part of a URI without escapes (RFC 4904 section 4.1).

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from engine import packs
+from engine.config_errors import ConfigError, ConfigFinding
+from engine.config_files import Draft
 from engine.policy import lint_policy
+from engine.policy_file import stop_at_errors
 from engine.rules import DialPlan, PolicySet, TrunkPolicy
 from proxy.config import AnalyticsForm, Configuration, Trunk
 from proxy.config_checks import check
-from proxy.config_errors import ConfigError, ConfigFinding
-from proxy.config_files import Draft, read_files
+from proxy.config_files import read_files
 from proxy.config_tls import check_certificates
 from proxy.gateway_start import resolve_targets
 
@@ -37,10 +39,10 @@ def load_configuration(path: Path | str) -> Loaded:
     said = {finding.key for finding in found}
     found += [finding for finding in _policy_findings(configuration, draft.files[0].parent) if finding.key not in said]
     findings = [*draft.findings, *_placed(found, draft)]
-    _stop_at_errors(findings)
+    stop_at_errors(findings)
     configuration, unresolved = resolve_targets(configuration)
     findings += _placed(unresolved, draft)
-    _stop_at_errors(findings)
+    stop_at_errors(findings)
     return Loaded(configuration, tuple(findings), tuple(draft.files))
 
 
@@ -56,6 +58,9 @@ def policy_set(configuration: Configuration) -> PolicySet:
         policies=configuration.policies,
         lists=configuration.lists,
         prefix_rules=configuration.prefix_rules,
+        rules=configuration.rules,
+        hours=configuration.hours,
+        diverts=configuration.diverts,
         limits=configuration.limits,
         labels=configuration.labels,
         dial_plans=tuple(dial_plans(configuration).values()),
@@ -70,12 +75,12 @@ def dial_plans(configuration: Configuration) -> dict[str, DialPlan]:
     return packs.BUILTIN_DIAL_PLANS | {plan.name: plan for plan in configuration.dial_plans}
 
 
-def _read(path: Path) -> Draft:
+def _read(path: Path) -> Draft[Configuration]:
     try:
         draft = read_files(path)
     except OSError as why:
         raise ConfigError([ConfigFinding(str(path), "", f"cannot be read: {why.strerror}")]) from None
-    _stop_at_errors(draft.findings)
+    stop_at_errors(draft.findings)
     return draft
 
 
@@ -84,15 +89,9 @@ def _policy_findings(configuration: Configuration, base_dir: Path) -> list[Confi
     return [ConfigFinding("", finding.key, finding.why, finding.severity) for finding in found]
 
 
-def _placed(findings: Iterable[ConfigFinding], draft: Draft) -> list[ConfigFinding]:
+def _placed(findings: Iterable[ConfigFinding], draft: Draft[Configuration]) -> list[ConfigFinding]:
     """The findings, each with the file its table stands in."""
     return [replace(finding, file=draft.file_of(finding.key)) for finding in findings]
-
-
-def _stop_at_errors(findings: Iterable[ConfigFinding]) -> None:
-    error = ConfigError(findings)
-    if error.errors:
-        raise error
 
 
 def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
@@ -103,5 +102,6 @@ def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
         dial_plan=trunk.dial_plan,
         trunk_class=trunk.trunk_class.value,
         pack=trunk.pack,
+        thresholds=trunk.thresholds,
         status=msgspec.structs.replace(trunk.status, analytics=608) if rejected else trunk.status,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.config import Compat, Configuration, Redirect, RedirectMode, Trunk
 from proxy.config_address import parse_host_port
-from proxy.config_errors import ConfigFinding, error, warning
 
 _MAX_CONTACTS = 12
 _MAX_DISPLAY_BYTES = 64

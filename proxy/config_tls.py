@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.config import Configuration, Listener, Tls, Transport
-from proxy.config_errors import ConfigFinding, error, warning
 from proxy.tls import TlsError, expires_soon, make_contexts
 from proxy.tls_names import normal_name
 

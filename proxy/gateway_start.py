@@ -12,9 +12,9 @@ from queue import Empty, SimpleQueue
 
 import msgspec
 
+from engine.config_errors import ConfigFinding, error, warning
 from proxy.config import Configuration, Gateway, Target
 from proxy.config_address import HostPort, parse_host_port
-from proxy.config_errors import ConfigFinding, error, warning
 from proxy.gateways import MAX_TARGETS, has_sender, listener_of, no_listener
 
 START_S = 2.0

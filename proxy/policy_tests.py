@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from engine import compile_policy
+from engine.config_errors import ConfigFinding
 from engine.policy_tests import run_tests
-from proxy.config_errors import ConfigFinding
 from proxy.config_load import Loaded, policy_set
 
 

@@ -26,7 +26,6 @@ import uvloop
 
 from engine._screener import Screener
 from engine.policy import PolicyImage
-from engine.tables import Tables
 from proxy.call_limits import CallLimits, open_limits
 from proxy.config import Configuration, InternalErrorAction, Listener, Probe
 from proxy.config_address import parse_host_port
@@ -53,6 +52,7 @@ from proxy.stream import StreamEdge
 from proxy.stream_setup import build_streams, open_certificates, renew_certificates
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge
+from proxy.worker_tables import WorkerTables, open_tables
 
 _COALESCE_EVENTS = 32
 _COALESCE_S = 0.02
@@ -67,7 +67,7 @@ Prepared = tuple[Routing, Screener, CallLimits]
 class Worker:
     """Drives a core by its edges. prepare: what it takes to put a generation into force; runs in a thread.
 
-    renew: keeps certificates up to date, for as long as it is let.
+    renew: keeps certificates up to date, for as long as it is let. reopen_tables: whether any had been replaced.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Worker:
         sockets: Sequence[socket.socket],
         sender: EventSender,
         prepare: Callable[[int], Prepared],
+        reopen_tables: Callable[[], bool],
         make_resolver: Callable[[], Resolver],
         log: Log,
     ) -> None:
@@ -91,6 +92,7 @@ class Worker:
         self._sockets = sockets
         self._sender = sender
         self._prepare = prepare
+        self._reopen_tables = reopen_tables
         self._make_resolver = make_resolver
         self._log = log
         self._generation = 0
@@ -264,6 +266,8 @@ class Worker:
             await asyncio.sleep(_HEALTH_S)
             self._note_refused()
             self._leave_what_is_down()
+            if self._reopen_tables():
+                self._swaps.put_nowait(self._generation)
             texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
             health = tuple(
                 Target(self._gateway_names[gateway], texts[gateway][target], up)
@@ -318,13 +322,13 @@ class FaultLog:
 
 
 def prepare_generation(
-    state: StateDirectory, tables: Tables, node_key: bytes, worker: int, workers: int, generation: int
+    state: StateDirectory, tables: WorkerTables, node_key: bytes, worker: int, workers: int, generation: int
 ) -> Prepared:
     """Opens a generation; OSError or ValueError if it cannot be run."""
     routing = build_routing(state.configuration(generation), generation)
     image = PolicyImage.open(state.policy_image(generation))
     limits = open_limits(state.call_limits(generation), routing.limits, worker, workers)
-    return routing, Screener(image, tables, node_key), limits
+    return routing, Screener(image, tables.current, node_key), limits
 
 
 def build_resolver(configuration: Configuration) -> Resolver:
@@ -384,15 +388,7 @@ def main() -> None:
         raise SystemExit(f"{state.path} holds no generation: start callsieve run")
     configuration = state.configuration(generation)
     sockets = [socket.socket(fileno=int(fd)) for fd in options.fds.split(",")]
-    tables = Tables.open(
-        state.tables,
-        reputation=configuration.capacity.reputation,
-        rate_limiter=configuration.capacity.rate_limiter,
-        half_life_days=configuration.reputation.half_life_days,
-        pairs=configuration.capacity.pairs,
-        subscribers=configuration.capacity.subscribers,
-        subscriber_lists=configuration.capacity.subscriber_lists,
-    )
+    tables = WorkerTables(open_tables(state, configuration), log)
     counters = Counters.open(state.counters(options.worker))
     core = build_core(configuration, sockets, counters, options.worker, options.workers, state)
     edge = UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None)
@@ -407,6 +403,7 @@ def main() -> None:
         sockets,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
+        tables.reopen,
         functools.partial(build_resolver, configuration),
         log,
     )

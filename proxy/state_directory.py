@@ -7,9 +7,7 @@ link `current` names the one in force. A directory appears whole, under its fina
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,9 @@ from typing import Protocol
 
 import msgspec
 
+from engine.state_directory import EngineDirectory
 from proxy.config import Configuration
 
-SECRET_BYTES = 32
 _KEPT_GENERATIONS = 3
 
 
@@ -34,13 +32,7 @@ class AlreadyRunning(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class StateDirectory:
-    path: Path
-
-    @property
-    def tables(self) -> Path:
-        return self.path / "tables"
-
+class StateDirectory(EngineDirectory):
     @property
     def events_socket(self) -> Path:
         return self.path / "events.sock"
@@ -51,32 +43,6 @@ class StateDirectory:
 
     def counters(self, worker: int) -> Path:
         return self.path / f"counters-{worker}.bin"
-
-    def create(self) -> None:
-        """Makes what is missing; OSError if it cannot."""
-        self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self.tables.mkdir(mode=0o750, exist_ok=True)
-
-    def has_secret(self) -> bool:
-        return (self.path / "secret").exists()
-
-    def secret(self) -> bytes:
-        """The node's secret: random, made once, for its owner's eyes alone."""
-        path = self.path / "secret"
-        if not path.exists():
-            partial = path.with_suffix(".partial")
-            partial.unlink(missing_ok=True)
-            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(SECRET_BYTES))
-            partial.rename(path)
-        secret = path.read_bytes()
-        if len(secret) != SECRET_BYTES:
-            raise OSError(f"{path} does not hold {SECRET_BYTES} bytes; remove it to have a new one made")
-        return secret
-
-    def node_key(self) -> bytes:
-        """What the engine keys redress ids and table keys with, the same in every process of the node."""
-        return hashlib.blake2b(self.secret(), digest_size=16, person=b"node key").digest()
 
     def lock(self) -> int:
         """Takes the directory for this process and writes its pid; raises AlreadyRunning. Held while the fd is open."""
@@ -94,12 +60,6 @@ class StateDirectory:
 
     # Generations
 
-    def generation(self, number: int) -> Path:
-        return self.path / f"generation-{number}"
-
-    def policy_image(self, number: int) -> Path:
-        return self.generation(number) / "policy.img"
-
     def call_limits(self, number: int) -> Path:
         """Caps of a generation, shared by its workers."""
         return self.generation(number) / "call_limits.bin"
@@ -108,13 +68,6 @@ class StateDirectory:
         """Those that are there, oldest first."""
         names = (path.name.removeprefix("generation-") for path in self.path.glob("generation-*"))
         return sorted(int(name) for name in names if name.isdecimal())
-
-    def current(self) -> int | None:
-        try:
-            name = (self.path / "current").readlink().name
-        except FileNotFoundError:
-            return None
-        return int(name.removeprefix("generation-"))
 
     def next_generation(self) -> int:
         return max([0, *self.generations()]) + 1

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config_errors import ConfigError
 from proxy.cli_client import ControlClient
 from proxy.cli_output import ExitCode, Failure
 from proxy.config import Configuration
-from proxy.config_errors import ConfigError
 from proxy.config_files import read_files
 from proxy.control.reload import CompilerProcess
 from proxy.listening import BindError, bind_admin, bind_listeners

@@ -26,6 +26,7 @@ from proxy.config import Admin, Configuration
 from proxy.control.access import Access
 from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
+from proxy.control.durable import Durable
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
 from proxy.control.names import GenerationNames
@@ -63,6 +64,7 @@ class Control:
         self._call_log = CallLog(names, self._logs["decisions"], self._logs["calls"], self._recent)
         self._intake = EventIntake(state.events_socket, log, self._take, current)
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
+        self._durable = Durable(configuration, state, log)
         self._admin = self._admin_server(configuration)
 
     async def run(self, lifeline: int | None) -> None:
@@ -73,6 +75,7 @@ class Control:
             loop.add_reader(lifeline, stop.set)
         self._intake.open()
         await self._admin.open(self._admin_socket, self._state.control_socket)
+        self._durable.start()
         flushing = asyncio.create_task(self._flush_now_and_then())
         self._log.info("control is up", generation=self._intake.current)
         await stop.wait()
@@ -80,6 +83,7 @@ class Control:
         flushing.cancel()
         self._intake.close()
         await self._admin.close()
+        self._durable.close()
         self._call_log.close()
 
     def _take(self, batch: EventBatch) -> None:
@@ -106,6 +110,7 @@ class Control:
             supervisor_pid=os.getppid(),
         )
         registry.register(metrics)
+        registry.register(self._durable)
         return AdminServer(
             registry,
             self._intake,
@@ -115,6 +120,8 @@ class Control:
             counters=lambda: counters_of(self._tally, worker_counters()),
             recent=self._recent,
             access=_access(configuration.admin),
+            reading=self._durable.reading(),
+            commands=self._durable.commands(),
         )
 
 

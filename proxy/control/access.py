@@ -59,17 +59,18 @@ class Access:
         return hmac.compare_digest(shown.encode("utf-8", "replace"), self.token.encode())
 
 
-async def drop_body(request: web.Request) -> web.Response | None:
-    """Reads a body that nobody wants, which ends a connection well; the answer to one too large or too slow."""
-    if (request.content_length or 0) > BODY_BYTES:
-        return web.Response(status=413, text="no route takes so much\n")
-    received = 0
+async def read_body(request: web.Request) -> web.Response | None:
+    """Reads the body, wanted or not, which ends a connection well; the answer to one too large or too slow.
+
+    The application's client_max_size bounds it; the request keeps it for whoever reads it again.
+    """
     try:
+        if (request.content_length or 0) > BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(BODY_BYTES, request.content_length or 0)
         async with asyncio.timeout(BODY_S):
-            async for chunk in request.content.iter_any():
-                received += len(chunk)
-                if received > BODY_BYTES:
-                    return web.Response(status=413, text="no route takes so much\n")
+            await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return web.Response(status=413, text="no route takes so much\n")
     except TimeoutError:
         return web.Response(status=408, text="the body took too long\n")
     return None
@@ -81,7 +82,7 @@ def guarded_by(access: Access, on_request: Callable[[asyncio.BaseProtocol], None
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         on_request(request.protocol)
-        refused = access.refusal(request) or await drop_body(request)
+        refused = access.refusal(request) or await read_body(request)
         if refused is not None:
             refused.force_close()
             return refused

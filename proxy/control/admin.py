@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from proxy.control.access import Access, guarded_by
+from proxy.control.access import BODY_BYTES, Access, guarded_by
 from proxy.control.admin_site import BoundedSite
 from proxy.control.console_pages import add_security_headers, console_routes
 from proxy.control.intake import EventIntake
@@ -31,7 +31,10 @@ _LINGER_S = 2.0  # what still comes of a body that was refused is read so long, 
 
 
 class AdminServer:
-    """status, counters: the bodies of /v1/status and /v1/counters, made anew for each request."""
+    """status, counters: the bodies of /v1/status and /v1/counters, made anew for each request.
+
+    reading, commands: further routes; those that change something are served where commands are.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class AdminServer:
         counters: Callable[[], dict[str, Any]],
         recent: RecentDecisions,
         access: Access,
+        reading: Sequence[web.RouteDef] = (),
+        commands: Sequence[web.RouteDef] = (),
     ) -> None:
         self._registry = registry
         self._intake = intake
@@ -53,6 +58,8 @@ class AdminServer:
         self._counters = counters
         self._recent = recent
         self._access = access
+        self._reading = reading
+        self._commands = commands
         self._runners: list[web.AppRunner] = []
         self._site: BoundedSite | None = None
 
@@ -73,7 +80,8 @@ class AdminServer:
 
     async def _open_address(self, address: socket.socket) -> None:
         self._site = BoundedSite(address)
-        app = web.Application(middlewares=[guarded_by(self._access, self._site.asked)])
+        guard = guarded_by(self._access, self._site.asked)
+        app = web.Application(middlewares=[guard], client_max_size=BODY_BYTES + 1)
         app.on_response_prepare.append(add_security_headers)
         commands = self._command_routes() if self._access.token is not None else []
         runner = await self._runner(app, [*console_routes(), *self._read_routes(), *commands])
@@ -87,10 +95,11 @@ class AdminServer:
             web.get("/v1/status", self._get_status),
             web.get("/v1/counters", self._get_counters),
             web.get("/v1/decisions", self._get_decisions),
+            *self._reading,
         ]
 
     def _command_routes(self) -> list[web.RouteDef]:
-        return [web.post("/v1/reload", self._reload)]
+        return [web.post("/v1/reload", self._reload), *self._commands]
 
     async def _runner(self, app: web.Application, routes: list[web.RouteDef]) -> web.AppRunner:
         app.add_routes(routes)

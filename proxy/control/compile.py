@@ -17,10 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from engine.config_errors import ConfigError, ConfigFinding, error, warning
 from engine.policy import PolicyError, compile_policy
 from proxy.cli_output import progress_bar
 from proxy.config import Configuration
-from proxy.config_errors import ConfigError, ConfigFinding, error, warning
 from proxy.config_load import load_configuration, policy_set
 from proxy.state_directory import StateDirectory
 

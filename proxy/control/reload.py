@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config_errors import ConfigFinding
+from engine.config_errors import ConfigFinding
 from proxy.control.compile import CompileResult
 from proxy.control.intake import EventIntake
 from proxy.logs import Log

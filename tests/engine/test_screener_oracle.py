@@ -301,7 +301,7 @@ def test_who_must_not_be_rejected_never_is(policy: rules.PolicySet, attempts: li
         number_list("shield-caller", "protected", "US:95588"),
     )
     others = tuple(each for each in policy.lists if each.action is not rules.ListAction.ORDER)
-    default = rules.Policy(name="default")
+    default = rules.Policy(name="default", divert="ivr")
     policy = msgspec.structs.replace(policy, policies=(default,), lists=(*others, *shielded))
     with tempfile.TemporaryDirectory() as name:
         screener = screener_of(policy, Path(name))

@@ -173,7 +173,7 @@ def test_preferences_and_own_entries_are_kept_apart(screener: Screener) -> None:
     store(screener).set_entry(CALLEE, "+86138*", ListEntry(deny=True))
     store(screener).set(CALLEE, Preferences(do_not_call=True))
     assert asked(screener)[2] == "subscriber-deny"
-    assert store(screener).show(CALLEE) == Preferences(do_not_call=True, own_lists=True, own_prefix_lengths=1 << 5)
+    assert store(screener).get(CALLEE) == Preferences(do_not_call=True, own_lists=True, own_prefix_lengths=1 << 5)
     store(screener).set_entry(CALLEE, "+86138*", ListEntry())
     assert asked(screener)[2] is None
 

@@ -158,7 +158,12 @@ class Node(Program):
         )
         if setup.prepare is not None:
             setup.prepare(self.state)
-        super().__init__([*COMMAND, "run", "--config", str(self.configuration)], directory, "callsieve", ENVIRONMENT)
+        self.start_again()
+
+    def start_again(self) -> None:
+        """On the same configuration and state, after the last process has ended."""
+        argv = [*COMMAND, "run", "--config", str(self.configuration)]
+        super().__init__(argv, self.configuration.parent, "callsieve", ENVIRONMENT)
         wait_until(self.healthy, "the proxy's health check", 20.0)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

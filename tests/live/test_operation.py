@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from tests.live.node import LISTED, Node
 from tests.live.programs import wait_until
-from tests.live.sipp import CALLER, Sipp, SippFactory
+from tests.live.sipp import CALLEE, CALLER, Sipp, SippFactory
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def test_hangup_signal_reloads(node: Node, softswitch: Sipp, sipp: SippFactory) 
     node.send_signal(signal.SIGHUP)
     wait_until(lambda: node.metric("callsieve_generation") == 2, "the second generation")
     after = sipp.caller(node.port, "rejected", status=403)
+    assert after.wait() == 0, after.tail()
+
+
+def test_a_table_of_subscribers_that_replaces_the_old_one_counts_at_once(
+    node: Node, softswitch: Sipp, sipp: SippFactory, tmp_path: Path
+) -> None:
+    before = sipp.caller(node.port)
+    assert before.wait() == 0, before.tail()
+    rows = tmp_path / "subscribers.csv"
+    rows.write_text(f"{CALLEE},,00:00-00:00,\n")
+    imported = node.command("subscriber", "import", "--replace", str(rows))
+    assert imported.returncode == 0, imported.stdout + imported.stderr
+    wait_until(lambda: "new tables" in node.output(), "the worker to take the new table up")
+    wait_until(lambda: "swapped" in node.output(), "and to screen by it")
+    after = sipp.caller(node.port, "rejected", status=607)
     assert after.wait() == 0, after.tail()
 
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from engine.config_errors import ConfigFinding
 from proxy import cli_output
 from proxy.cli_output import Output, progress_bar
-from proxy.config_errors import ConfigFinding
 
 
 class Terminal(io.StringIO):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.config_errors import ConfigFinding
 from proxy.config import Acceptance, Compat, Configuration, Gateway, Redirect, RedirectMode, TagHeaders, Target, Trunk
-from proxy.config_errors import ConfigFinding
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.config_errors import ConfigError, ConfigFinding
 from engine.rules import StatusByBasis
 from proxy.config import Configuration, TrunkClass
-from proxy.config_errors import ConfigError, ConfigFinding
 from proxy.config_load import load_configuration, policy_set
 
 GOOD = """

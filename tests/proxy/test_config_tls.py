@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config_errors import ConfigError
+from engine.config_errors import ConfigError
 from proxy.config_load import load_configuration
 from tests.certificates import Authority
 from tests.proxy.test_config_load import ANOTHER_TRUNK, GOOD

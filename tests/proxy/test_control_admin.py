@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.config_errors import ConfigFinding
+from engine.config_errors import ConfigFinding
 from proxy.control.access import Access
 from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import LineLog, RotatingFile

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.config_errors import ConfigError, ConfigFinding, warning
 from proxy.config import Admin, Configuration, Gateway, Listener, Node, Target
-from proxy.config_errors import ConfigError, ConfigFinding, warning
 from proxy.control.compile import CompileResult, keep_sealed
 from proxy.control.intake import EventIntake
 from proxy.control.reload import Reloader, ReloadOutcome

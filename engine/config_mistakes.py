@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.config_errors import ConfigFinding
+from engine.config_errors import ConfigFinding
 
 _MSGSPEC_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
 _NAMED_FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>[^`]*)`\Z")
