@@ -8,11 +8,12 @@ ASAN   := .cache/asan
 TSAN   := .cache/tsan
 FUZZ   := .cache/fuzz
 PYTEST := $(PYTHON) -m pytest
-ASAN_TESTS := tests/sip tests/engine tests/fuzz $(addprefix tests/abuse/test_,torture.py bad_input.py differential.py) \
+ASAN_TESTS := tests/sip tests/engine tests/fuzz \
+    $(addprefix tests/abuse/test_,torture.py bad_input.py differential.py tables.py never_rejected.py) \
     $(wildcard tests/proxy/test_core*.py tests/proxy/test_stream*.py) tests/proxy/test_events.py tests/proxy/test_websocket.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live abuse lint bench bench-scale debug asan tsan fuzz build deps docker-prove clean
+.PHONY: help run test live fleet-test abuse lint bench bench-scale debug asan tsan fuzz build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +23,7 @@ help:
 	@echo 'make bench         one line of figures for each part of the call path'
 	@echo 'make bench-scale   the tables with 100 million numbers and 540 million subscribers (minutes, 13 GB)'
 	@echo 'make live          only the tests with real programs'
+	@echo 'make fleet-test    the fleet at full length: a thousand nodes, long absences, large joins (an hour)'
 	@echo 'make abuse         fault and abuse tests at full length (hours)'
 	@echo 'make debug         build with bounds checks and line tracing in a tree of its own, run every test on it'
 	@echo 'make asan          the same with AddressSanitizer and UBSan: torture messages, fuzz corpora, playbooks'
@@ -40,6 +42,9 @@ test: deps
 
 live: deps
 	@$(PYTEST) tests/live
+
+fleet-test: deps
+	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse/test_fleet.py tests/proxy/sync tests/live/test_fleet_broker.py tests/live/test_fleet_nodes.py
 
 abuse: deps
 	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse

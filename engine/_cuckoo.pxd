@@ -13,7 +13,7 @@
 
 from libc.stdint cimport uint64_t
 
-from engine._siphash cimport SipKey, siphash
+from engine._siphash cimport siphash_pair
 from engine._table cimport (
     BUCKET_RECORDS,
     TABLE_TRIES,
@@ -41,12 +41,7 @@ cdef enum:
 # A key for what is known of two numbers together: 63 bits of a keyed hash. Among 100 million such keys one look-up in
 # 10^11 finds another pair's record, and nobody without the table's secret can make two pairs meet.
 cdef inline uint64_t paired_key(const TableView* view, uint64_t one, uint64_t other) noexcept nogil:
-    cdef SipKey secret = SipKey(view.secret0, view.secret1)
-    cdef uint64_t words[2]
-    cdef uint64_t key
-    words[0] = one
-    words[1] = other
-    key = siphash(&secret, words, 2) & ~KEY_MOVING
+    cdef uint64_t key = siphash_pair(view.secret0, view.secret1, one, other) & ~KEY_MOVING
     return key if key else 1
 
 cdef struct Nest:            # where a key may stand
@@ -66,10 +61,11 @@ cdef inline Nest nest_of(const TableView* view, uint64_t key) noexcept nogil:
     cdef uint64_t second = first ^ (hashed >> 16 & view.region_mask | 1)
     return Nest(region + BUCKET_RECORDS * first, region + BUCKET_RECORDS * second)
 
-cdef inline void nest_prefetch(const TableView* view, uint64_t key) noexcept nogil:
+cdef inline Nest nest_prefetch(const TableView* view, uint64_t key) noexcept nogil:
     cdef Nest nest = nest_of(view, key)
     callsieve_prefetch(nest.first)
     callsieve_prefetch(nest.second)
+    return nest
 
 cdef inline Record* nest_record(const Nest* nest, int index) noexcept nogil:
     return &nest.first[index] if index < BUCKET_RECORDS else &nest.second[index - BUCKET_RECORDS]

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 
+from engine._cuckoo cimport Nest
 from engine._decision cimport (
     ACTION_ACCEPT,
     ACTION_DIVERT,
@@ -31,6 +32,9 @@ from engine._image cimport (
     ImageView,
 )
 from engine._orders cimport Order
+from engine._prefix_trie cimport TrieSearch
+from engine._subscriber_will cimport CalleePlaces
+from engine._table cimport Record
 
 cdef enum:
     MAX_TRACE = 64           # things one explanation can show
@@ -61,12 +65,10 @@ cdef struct Decision:
     Verdict* verdict
     Trace* trace                     # NULL unless explaining
     int64_t now_us
-    uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
     number_t block
     int score
     int observed_score               # with the points of rules that only observe
     uint16_t class_rule              # that names the class of the caller's number
-    uint64_t pair                    # the callee and the caller's block; 0 = the caller has no number
     uint64_t order_kinds             # which orders there are
     Order order                      # of the caller
     uint8_t callee_class             # CLASS_NOT_ASKED until a rule wants to know
@@ -76,6 +78,14 @@ cdef struct Decision:
     bint allowed
     bint consented                   # the callee has agreed to calls of this caller
     bint settled
+    # From here on nothing is cleared beforehand.
+    uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
+    Record* limit_places[MAX_LIMITS]
+    Nest caller_place                # of its reputation
+    Nest block_place
+    CalleePlaces callee_places
+    TrieSearch caller_search
+    TrieSearch callee_search
 
 
 cdef inline void trace(Decision* d, uint16_t rule, uint8_t seen, int value, uint8_t asked) noexcept nogil:

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from engine._decision cimport Attempt, Verdict
 from engine._decision_notes cimport Decision
 from engine._image cimport ImageView, PolicyImage
+from engine._orders cimport OrderTable
 from engine._siphash cimport SipKey
 from engine._subscriber_will cimport SubscriberWill
 from engine._table cimport Table
@@ -15,7 +16,7 @@ cdef class FastPath:
     cdef ImageView policy
     cdef Table reputation
     cdef Table limiter
-    cdef Table orders
+    cdef OrderTable orders
     cdef SubscriberWill wills
     cdef SipKey key
     cdef uint64_t sequence
@@ -27,8 +28,9 @@ cdef class FastPath:
         self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts
     ) noexcept nogil
 
-# The two halves of `screen_attempt`. Cleared `count` and a `trace` between them make an explanation of a decision.
+# The three parts of `screen_attempt`. Cleared `count` and a `trace` before the last make an explanation of a decision.
 cdef void prepare(
     FastPath path, Decision* decision, const Attempt* attempt, int64_t now_us, Verdict* verdict
 ) noexcept nogil
+cdef void narrow(FastPath path, Decision* decision) noexcept nogil
 cdef void decide(FastPath path, Decision* decision) noexcept nogil

@@ -6,7 +6,8 @@
 # equality. What an allow list lets through is still counted by limits and measured. A rule or policy that observes
 # leaves only its reason and `Verdict.observed`.
 #
-# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed.
+# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed, and
+# `narrow`, which reads the first words of the lists and fetches the rest.
 # The steps are inline functions of the modules named below, so that this module is compiled into one piece.
 
 from libc.stdint cimport int64_t, uint64_t
@@ -30,9 +31,8 @@ from engine._lists cimport (
 )
 from engine._numbers cimport has_digits
 from engine._obedience cimport commanded, obeyed, prefetch_orders, spared
-from engine._orders cimport OrderTable
 from engine._origin cimport classify, misplaced
-from engine._prefix_trie cimport trie_prefetch
+from engine._prefix_trie cimport trie_begin, trie_narrow
 from engine._rate_limiter cimport RateLimiter
 from engine._refusal cimport refused
 from engine._reputation cimport ReputationCache
@@ -52,7 +52,6 @@ cdef class FastPath:
     def __init__(self, PolicyImage image, tables, bytes node_key):
         cdef ReputationCache reputation = tables.reputation
         cdef RateLimiter rate_limiter = tables.rate_limiter
-        cdef OrderTable orders = tables.orders
         if len(node_key) != NODE_KEY.size:
             raise ValueError(f"node_key: {len(node_key)} bytes, expected {NODE_KEY.size}")
         self.image = image
@@ -60,13 +59,14 @@ cdef class FastPath:
         self.policy = image.view
         self.reputation = reputation.table
         self.limiter = rate_limiter.table
-        self.orders = orders.table
+        self.orders = tables.orders
         self.wills = SubscriberWill(tables)
         self.key.low, self.key.high = NODE_KEY.unpack(node_key)
 
     cdef void screen_attempt(self, const Attempt* attempt, int64_t now_us, Verdict* verdict) noexcept nogil:
         cdef Decision decision
         prepare(self, &decision, attempt, now_us, verdict)
+        narrow(self, &decision)
         decide(self, &decision)
 
     cdef void screen_group(
@@ -77,16 +77,19 @@ cdef class FastPath:
         for i in range(count):
             prepare(self, &decisions[i], &attempts[i], now_us, &verdicts[i])
         for i in range(count):
+            narrow(self, &decisions[i])
+        for i in range(count):
             decide(self, &decisions[i])
 
 
 cdef void prepare(
     FastPath path, Decision* d, const Attempt* attempt, int64_t now_us, Verdict* verdict
 ) noexcept nogil:
-    """Sets a decision up and starts every memory fetch that it will wait for."""
+    """Sets a decision up and starts every memory fetch that can be started at once."""
     cdef const ImageView* policy = &path.policy
     clear_verdict(verdict)
-    memset(d, 0, sizeof(Decision))
+    memset(d, 0, <char*>d.limit_keys - <char*>d)
+    d.caller_search.count = d.callee_search.count = 0
     d.attempt = attempt
     d.now_us = now_us
     d.verdict = verdict
@@ -103,12 +106,17 @@ cdef void prepare(
     prefetch_limits(policy, d, &path.key, path.limiter)
     prefetch_orders(d, path.orders)
     if d.trunk.subscribers != MODE_OFF and has_digits(attempt.callee):
-        d.pair = path.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee)
-    # Last, because a trie has to read a little before it knows what to fetch.
+        path.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee, &d.callee_places)
     if d.numbered:
-        trie_prefetch(callers_of(policy, attempt.caller), attempt.caller)
+        trie_begin(callers_of(policy, attempt.caller), attempt.caller, &d.caller_search)
     if has_digits(attempt.callee):
-        trie_prefetch(callees_of(policy, attempt.callee), attempt.callee)
+        trie_begin(callees_of(policy, attempt.callee), attempt.callee, &d.callee_search)
+
+
+cdef void narrow(FastPath path, Decision* d) noexcept nogil:
+    """Reads what says where in the lists to look, and fetches that."""
+    trie_narrow(callers_of(&path.policy, d.attempt.caller), &d.caller_search)
+    trie_narrow(callees_of(&path.policy, d.attempt.callee), &d.callee_search)
 
 
 cdef void decide(FastPath path, Decision* d) noexcept nogil:
@@ -116,10 +124,10 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
     cdef const ImageView* policy = &path.policy
     if d.trunk is NULL:
         return
-    d.callee = record_of(policy, callees_of(policy, d.attempt.callee), d.attempt.callee)
+    d.callee = record_of(policy, callees_of(policy, d.attempt.callee), &d.callee_search)
     if never_blocked(policy, d) or spared(d, path.orders):
         return
-    d.caller = record_of(policy, callers_of(policy, d.attempt.caller), d.attempt.caller)
+    d.caller = record_of(policy, callers_of(policy, d.attempt.caller), &d.caller_search)
     classify(policy, d)
     note_protection(policy, d)
     note_hygiene(d)

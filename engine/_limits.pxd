@@ -19,7 +19,7 @@ from engine._image cimport (
     ImageView,
 )
 from engine._numbers cimport has_digits, number_block_of
-from engine._rate_limiter cimport limiter_conforms, limiter_prefetch
+from engine._rate_limiter cimport limiter_conforms_at, limiter_prefetch
 from engine._siphash cimport SipKey, siphash
 from engine._table cimport Table
 
@@ -68,7 +68,7 @@ cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const Sip
     for i in range(d.trunk.limits_count):
         d.limit_keys[i] = table_key(key, &limits[i], d)
         if d.limit_keys[i]:
-            limiter_prefetch(&limiter.view, d.limit_keys[i])
+            d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])
 
 
 cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) noexcept nogil:
@@ -84,8 +84,14 @@ cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) no
         window = window + 1 if i and limit[i - 1].rule == limit[i].rule else 0
         if d.limit_keys[i] == 0 or (rule.conditional and not holds(policy, d, rule)):
             continue
-        conforms = limiter_conforms(
-            limiter, d.limit_keys[i], d.now_us, limit[i].increment_us, limit[i].tolerance_us, d.count
+        conforms = limiter_conforms_at(
+            limiter,
+            d.limit_places[i],
+            d.limit_keys[i],
+            d.now_us,
+            limit[i].increment_us,
+            limit[i].tolerance_us,
+            d.count,
         )
         trace(d, limit[i].rule, SEEN_LIMIT, conforms, window)
         if not conforms and acted != limit[i].rule:

@@ -25,7 +25,7 @@ from engine._image cimport (
     ImageView,
 )
 from engine._numbers cimport has_digits, number_is_emergency, number_kind
-from engine._prefix_trie cimport TrieView, trie_match
+from engine._prefix_trie cimport TrieSearch, TrieView, trie_end
 
 
 cdef inline const TrieView* callers_of(const ImageView* policy, number_t number) noexcept nogil:
@@ -36,9 +36,11 @@ cdef inline const TrieView* callees_of(const ImageView* policy, number_t number)
     return &policy.callees_short if number_kind(number) == KIND_SHORT else &policy.callees
 
 
-cdef inline const ImageRecord* record_of(const ImageView* policy, const TrieView* trie, number_t number) noexcept nogil:
+cdef inline const ImageRecord* record_of(
+    const ImageView* policy, const TrieView* trie, const TrieSearch* search
+) noexcept nogil:
     cdef int length
-    cdef uint32_t index = trie_match(trie, number, &length) if has_digits(number) else 0
+    cdef uint32_t index = trie_end(trie, search, &length)
     return &policy.records[index if index < policy.records_count else 0]
 
 

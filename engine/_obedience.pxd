@@ -25,29 +25,29 @@ from engine._orders cimport (
     ORDER_NONE,
     ORDER_REGULATOR,
     Order,
+    OrderTable,
     kinds_of,
     order_kinds,
     order_of,
     order_prefetch,
 )
-from engine._table cimport Table
 
 
-cdef inline void prefetch_orders(Decision* d, Table orders) noexcept nogil:
-    d.order_kinds = order_kinds(&orders.view)
+cdef inline void prefetch_orders(Decision* d, OrderTable orders) noexcept nogil:
+    d.order_kinds = order_kinds(&orders.table.view, &orders.kinds)
     if d.numbered and kinds_of(d.order_kinds, ORDER_CALLER):
-        order_prefetch(&orders.view, d.attempt.caller, ORDER_CALLER)
+        order_prefetch(&orders.table.view, d.attempt.caller, ORDER_CALLER)
     if kinds_of(d.order_kinds, ORDER_CALLEE) and has_digits(d.attempt.callee):
-        order_prefetch(&orders.view, d.attempt.callee, ORDER_CALLEE)
+        order_prefetch(&orders.table.view, d.attempt.callee, ORDER_CALLEE)
 
 
-cdef inline bint spared(Decision* d, Table orders) noexcept nogil:
+cdef inline bint spared(Decision* d, OrderTable orders) noexcept nogil:
     """It was ordered that calls to this number are never blocked."""
     cdef uint64_t kinds = kinds_of(d.order_kinds, ORDER_CALLEE)
     cdef Order order
     if not kinds or not has_digits(d.attempt.callee):
         return False
-    if not order_of(&orders.view, kinds, d.attempt.callee, ORDER_CALLEE, d.now_us, &order):
+    if not order_of(&orders.table.view, kinds, d.attempt.callee, ORDER_CALLEE, d.now_us, &order):
         return False
     add_reason(d, RULE_NEVER_BLOCK_ORDER, 0, ACTION_ACCEPT)
     d.verdict.rule = RULE_NEVER_BLOCK_ORDER
@@ -61,12 +61,12 @@ cdef inline void allow_by(Decision* d, uint16_t rule) noexcept nogil:
     d.allowed = True
 
 
-cdef inline bint commanded(Decision* d, Table orders) noexcept nogil:
+cdef inline bint commanded(Decision* d, OrderTable orders) noexcept nogil:
     """A regulator's order of the caller: it spares not even protected ones. What others ordered is noted for later."""
     cdef uint64_t kinds = kinds_of(d.order_kinds, ORDER_CALLER)
     if not kinds or not d.numbered:
         return False
-    if not order_of(&orders.view, kinds, d.attempt.caller, ORDER_CALLER, d.now_us, &d.order):
+    if not order_of(&orders.table.view, kinds, d.attempt.caller, ORDER_CALLER, d.now_us, &d.order):
         d.order.act = ORDER_NONE
     if d.order.act == ORDER_NONE or d.order.priority < ORDER_REGULATOR:
         return False

@@ -30,13 +30,21 @@ cdef struct Order:
     uint8_t priority         # 1 tenant, 2 operator, 3 regulator
     uint8_t weight           # as of a list's entry: 2 * matched digits, + 1 for the whole number
 
+# Where the record stands that says which orders there are: the same for as long as the table is open.
+cdef struct KindsPlace:
+    Nest nest
+    uint64_t key
+
 # Which orders there are: 32 bits of callers, above them 32 of callees. Bit 0 = of whole numbers; bit n = prefixes of n
 # digits, bit 16 + n = those of short codes.
-cdef inline uint64_t order_kinds(const TableView* view) noexcept nogil:
-    cdef uint64_t key = paired_key(view, 0, ORDER_KINDS), kinds = 0
-    cdef Nest nest = nest_of(view, key)
-    nest_find(view, &nest, key, &kinds)
+cdef inline uint64_t order_kinds(const TableView* view, const KindsPlace* place) noexcept nogil:
+    cdef uint64_t kinds = 0
+    nest_find(view, &place.nest, place.key, &kinds)
     return kinds
+
+cdef inline KindsPlace kinds_place(const TableView* view) noexcept nogil:
+    cdef uint64_t key = paired_key(view, 0, ORDER_KINDS)
+    return KindsPlace(nest_of(view, key), key)
 
 cdef inline uint64_t kinds_of(uint64_t kinds, uint64_t role) noexcept nogil:
     return kinds >> 32 if role == ORDER_CALLEE else <uint64_t><uint32_t>kinds
@@ -51,3 +59,4 @@ cdef bint order_of(
 
 cdef class OrderTable:
     cdef readonly Table table
+    cdef KindsPlace kinds

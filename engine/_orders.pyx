@@ -103,17 +103,19 @@ cdef inline bint put(const TableView* view, uint64_t word, uint64_t role, uint64
 cdef class OrderTable:
     def __init__(self, path, capacity):
         self.table = Table(path, TABLE_ORDERS, capacity, whole=True)
+        self.kinds = kinds_place(&self.table.view)
 
     @classmethod
     def attach(cls, path):
         cdef OrderTable orders = OrderTable.__new__(OrderTable)
         orders.table = Table.attach(path, TABLE_ORDERS, whole=True)
+        orders.kinds = kinds_place(&orders.table.view)
         return orders
 
     def set(self, number_t number, act, priority, from_s=0, until_s=0):
         cdef uint64_t word = order_word(act, priority, from_s, until_s)
         cdef uint64_t role = ORDER_CALLEE if act == ORDER_NEVER_BLOCK else ORDER_CALLER
-        cdef uint64_t bit = kind_bit(number, role), kinds = order_kinds(&self.table.view)
+        cdef uint64_t bit = kind_bit(number, role), kinds = order_kinds(&self.table.view, &self.kinds)
         self.table.begin_changes()
         # The kind first: from then on the order is looked for.
         if bit & ~kinds and not put(&self.table.view, 0, ORDER_KINDS, kinds | bit):
@@ -126,7 +128,7 @@ cdef class OrderTable:
 
     def read(self, number_t number, int64_t now_us, *, bint callee=False):
         cdef uint64_t role = ORDER_CALLEE if callee else ORDER_CALLER
-        cdef uint64_t kinds = kinds_of(order_kinds(&self.table.view), role)
+        cdef uint64_t kinds = kinds_of(order_kinds(&self.table.view, &self.kinds), role)
         cdef Order order
         if not order_of(&self.table.view, kinds, number, role, now_us, &order):
             return None

@@ -19,6 +19,7 @@ cdef struct CallOutcome:
     uint16_t status          # final SIP status, 0 = unknown
     uint8_t kind             # OutcomeKind
     uint8_t released_by      # 0 unknown, 1 caller, 2 callee
+    uint8_t category         # of a complaint: Category, CATEGORY_NONE = not said
     uint32_t ring_ms
     uint32_t talk_ms
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from engine._decision cimport CATEGORY_NONE, number_t
+from engine._decision cimport number_t
 from engine._fastpath cimport FastPath
 from engine._image cimport ImageSettings
 from engine._numbers cimport has_digits, number_block_of
@@ -18,10 +18,10 @@ cdef void observe_outcome(FastPath path, const CallOutcome* outcome, int64_t now
     if not has_digits(outcome.caller) or not (complaint or outcome.kind == OUTCOME_REFUSED):
         return
     points = settings.complaint_points if complaint else settings.refused_points
-    reputation_add(path.reputation, outcome.caller, now_us, points, complaint, CATEGORY_NONE)
+    reputation_add(path.reputation, outcome.caller, now_us, points, complaint, outcome.category)
     if has_digits(outcome.callee):
         path.wills.remember(outcome.caller, outcome.callee, now_us, points)
     block = number_block_of(outcome.caller, BLOCK_DIGITS)
     if block:
         points = points * settings.block_permille // 1000
-        reputation_add(path.reputation, block, now_us, points, complaint, CATEGORY_NONE)
+        reputation_add(path.reputation, block, now_us, points, complaint, outcome.category)

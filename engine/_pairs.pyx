@@ -10,16 +10,11 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from engine._decision cimport CATEGORY_NONE, number_t
-from engine._reputation cimport ReputationEntry, half_life_of, reputation_add, reputation_read
+from engine._reputation cimport half_life_of, reputation_add
 from engine._table cimport TABLE_PAIRS, Table, TableView
 
 cdef enum:
     PREFETCHED = 64          # pairs of a batch whose buckets are on their way at a time
-
-
-cdef uint32_t pair_read(Table table, uint64_t key, int64_t now_us) noexcept nogil:
-    cdef ReputationEntry entry
-    return entry.points if reputation_read(table, key, now_us, &entry) else 0
 
 
 cdef void pair_add(Table table, uint64_t key, int64_t now_us, uint32_t points) noexcept nogil:

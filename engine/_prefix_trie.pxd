@@ -8,10 +8,22 @@ cdef struct TrieView:
     const uint8_t* base      # start of the packed image, 64-byte aligned
     uint64_t size
 
+cdef enum:
+    TRIE_LOOK_UPS = 16       # a prefix of each length and the whole number
+
+# A match under way: the look-ups that are still to be made, longest first.
+cdef struct TrieSearch:
+    int count
+    uint32_t buckets[TRIE_LOOK_UPS]  # once they are known
+    uint64_t keys[TRIE_LOOK_UPS]     # above the lowest 60 bits the number of digits
+
+# A match in three steps, each of which waits for the memory that the one before it has asked for; between them the
+# steps of other matches can be taken. A search that was never begun has the count 0.
+cdef void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil
+cdef void trie_narrow(const TrieView* view, TrieSearch* search) noexcept nogil
 # Value of the longest prefix of the number's digits (an entry built as `exact` matches only the whole number and
 # beats every prefix); 0 = no match. `length` receives the matched digits.
-cdef uint32_t trie_match(const TrieView* view, number_t number, int* length) noexcept nogil
-cdef void trie_prefetch(const TrieView* view, number_t number) noexcept nogil
+cdef uint32_t trie_end(const TrieView* view, const TrieSearch* search, int* length) noexcept nogil
 
 cdef class PrefixTrie:
     cdef TrieView view

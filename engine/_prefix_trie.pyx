@@ -36,6 +36,7 @@ cdef extern from *:
     #define CALLSIEVE_SPREAD 0x9E3779B97F4A7C15ULL
     """
     const uint64_t PAYLOAD "CALLSIEVE_PAYLOAD"    # a number without its kind
+    const uint64_t KEY "CALLSIEVE_PAYLOAD"        # a key without its digits
     const uint64_t SPREAD "CALLSIEVE_SPREAD"      # 2^64 / golden ratio: odd, with well-spread bits
     uint64_t callsieve_high_word(uint64_t a, uint64_t b) noexcept nogil
     int callsieve_highest_bit(uint64_t word) noexcept nogil
@@ -43,7 +44,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_DIGITS = 15
-    MAX_PROBES = MAX_DIGITS + 1    # a prefix of each length and the whole number
+    DIGITS_SHIFT = 60
     ROOT_DIGITS = 3
     ROOT_SIZE = 1000
     # A word of lengths, in the order of look-up from the lowest bit: bit 15 - n = whole numbers of n digits exist,
@@ -78,13 +79,6 @@ cdef struct TrieBucket:
     uint64_t keys[BUCKET_ENTRIES]    # 0 = free
     uint32_t values[BUCKET_ENTRIES]
     uint32_t reserved
-
-cdef struct Probe:           # one look-up that the filter let pass
-    uint64_t key
-    uint64_t mixed
-    const uint64_t* group
-    const TrieBucket* bucket
-    int length
 
 
 # Half a dividend below 2^52 divided by 10^n, as multiply and shift: exact, since the rounded-up reciprocal of 2 * 10^n
@@ -123,6 +117,14 @@ cdef inline const TrieHeader* header_of(const TrieView* view) noexcept nogil:
     return <const TrieHeader*>view.base
 
 
+cdef inline const TrieBucket* buckets_of(const TrieView* view) noexcept nogil:
+    return <const TrieBucket*>(view.base + BUCKETS_AT)
+
+
+cdef inline const uint64_t* groups_of(const TrieView* view) noexcept nogil:
+    return <const uint64_t*>(view.base + BUCKETS_AT + sizeof(TrieBucket) * header_of(view).buckets)
+
+
 cdef inline uint64_t mix(uint64_t key, uint64_t seed) noexcept nogil:
     return callsieve_high_word(key ^ seed, SPREAD) ^ (key ^ seed) * SPREAD
 
@@ -154,71 +156,60 @@ cdef inline uint32_t lengths_below(const TrieView* view, uint64_t payload, int l
     return lengths & (<uint32_t>0xFFFFFFFF << PREFIX_BIT - length | 1U << EXACT_BIT - length)
 
 
-# The look-ups of a match: whole number first, then the longest prefix first. Their groups are on their way.
-cdef inline int list_probes(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
-    cdef const TrieHeader* header = header_of(view)
-    cdef const uint64_t* groups = <const uint64_t*>(view.base + BUCKETS_AT + sizeof(TrieBucket) * header.buckets)
-    cdef uint64_t payload = number & PAYLOAD
-    cdef int bit, count = 0, length = digits_of(payload)
+# The groups of all look-ups are on their way: whole number first, then the longest prefix first.
+cdef void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil:
+    cdef const uint64_t* groups = groups_of(view)
+    cdef uint64_t payload = number & PAYLOAD, seed = header_of(view).seed
+    cdef uint32_t groups_count = header_of(view).groups
+    cdef uint64_t key
+    cdef int bit, digits, count = 0, length = digits_of(payload)
     cdef uint32_t lengths = lengths_below(view, payload, length) if length else 0
-    cdef Probe* probe
     while lengths:
         bit = callsieve_lowest_bit(lengths)
         lengths &= lengths - 1
-        probe = &probes[count]
-        probe.length = EXACT_BIT - (bit & EXACT_BIT)
-        probe.key = without_last_digits(payload, length - probe.length) << 1 | (bit <= EXACT_BIT)
-        probe.mixed = mix(probe.key, header.seed)
-        probe.group = &groups[group_of(probe.mixed, header.groups)]
-        callsieve_prefetch(probe.group)
+        digits = EXACT_BIT - (bit & EXACT_BIT)
+        key = without_last_digits(payload, length - digits) << 1 | (bit <= EXACT_BIT)
+        search.keys[count] = key | <uint64_t>digits << DIGITS_SHIFT
+        callsieve_prefetch(&groups[group_of(mix(key, seed), groups_count)])
         count += 1
-    return count
+    search.count = count
 
 
-# Keeps those that the filter lets pass; their lines are on their way. Free of branches on what is found: nearly nothing
-# passes, and nobody can foretell at which length something does.
-cdef inline int filter_probes(const TrieView* view, Probe* probes, int count) noexcept nogil:
-    cdef const TrieBucket* buckets = <const TrieBucket*>(view.base + BUCKETS_AT)
-    cdef uint64_t group
+# Keeps those that the filter lets pass; their buckets are on their way. Free of branches on what is found: nearly
+# nothing passes, and nobody can foretell at which length something does.
+cdef void trie_narrow(const TrieView* view, TrieSearch* search) noexcept nogil:
+    cdef const uint64_t* groups = groups_of(view)
+    cdef uint64_t seed = header_of(view).seed
+    cdef uint32_t groups_count = header_of(view).groups, buckets_count = header_of(view).buckets
+    cdef uint64_t group, mixed
     cdef int i, passed = 0
-    for i in range(count):
-        group = probes[i].group[0]
-        probes[passed].key = probes[i].key
-        probes[passed].mixed = probes[i].mixed
-        probes[passed].group = probes[i].group
-        probes[passed].length = probes[i].length
-        passed += passes(group, probes[i].mixed)
+    for i in range(search.count):
+        mixed = mix(search.keys[i] & KEY, seed)
+        group = groups[group_of(mixed, groups_count)]
+        search.keys[passed] = search.keys[i]
+        search.buckets[passed] = bucket_of(mixed, group, buckets_count)
+        passed += passes(group, mixed)
+    search.count = passed
     for i in range(passed):
-        probes[i].bucket = &buckets[bucket_of(probes[i].mixed, probes[i].group[0], header_of(view).buckets)]
-        callsieve_prefetch(probes[i].bucket)
-    return passed
+        callsieve_prefetch(&buckets_of(view)[search.buckets[i]])
 
 
-cdef inline int find_probes(const TrieView* view, number_t number, Probe* probes) noexcept nogil:
-    return filter_probes(view, probes, list_probes(view, number, probes))
-
-
-cdef inline uint32_t read_probes(const Probe* probes, int count, int* length) noexcept nogil:
+cdef uint32_t trie_end(const TrieView* view, const TrieSearch* search, int* length) noexcept nogil:
+    cdef const TrieBucket* bucket
+    cdef uint64_t key
+    cdef uint32_t value
     cdef int i, j
-    cdef uint32_t value = 0
-    for i in range(count):
+    for i in range(search.count):
+        bucket = &buckets_of(view)[search.buckets[i]]
+        key = search.keys[i] & KEY
+        value = 0
         for j in range(BUCKET_ENTRIES):
-            value |= probes[i].bucket.values[j] if probes[i].bucket.keys[j] == probes[i].key else 0
+            value |= bucket.values[j] if bucket.keys[j] == key else 0
         if value:
-            length[0] = probes[i].length
+            length[0] = <int>(search.keys[i] >> DIGITS_SHIFT)
             return value
     length[0] = 0
     return 0
-
-
-cdef uint32_t trie_match(const TrieView* view, number_t number, int* length) noexcept nogil:
-    cdef Probe[MAX_PROBES] probes
-    return read_probes(probes, find_probes(view, number, probes), length)
-
-
-cdef void trie_prefetch(const TrieView* view, number_t number) noexcept nogil:
-    cdef Probe[MAX_PROBES] probes
-    find_probes(view, number, probes)
 
 
 @cython.final
@@ -255,8 +246,12 @@ cdef class PrefixTrie:
         return _build(keys, values)
 
     def match(self, str digits):
+        cdef TrieSearch search
+        cdef uint32_t value
         cdef int length
-        cdef uint32_t value = trie_match(&self.view, _key(digits, False) >> 1, &length)
+        trie_begin(&self.view, _key(digits, False) >> 1, &search)
+        trie_narrow(&self.view, &search)
+        value = trie_end(&self.view, &search, &length)
         return (value, length) if value else None
 
     def match_many(self, const uint64_t[::1] numbers):
@@ -274,16 +269,15 @@ cdef class PrefixTrie:
 
 
 cdef void match_batch(const TrieView* view, const uint64_t* numbers, uint32_t* out, Py_ssize_t size) noexcept nogil:
-    cdef Probe[BATCH][MAX_PROBES] probes
-    cdef int[BATCH] counts
+    cdef TrieSearch[BATCH] searches
     cdef int length
     cdef Py_ssize_t i
     for i in range(size):
-        counts[i] = list_probes(view, numbers[i], probes[i])
+        trie_begin(view, numbers[i], &searches[i])
     for i in range(size):
-        counts[i] = filter_probes(view, probes[i], counts[i])
+        trie_narrow(view, &searches[i])
     for i in range(size):
-        out[i] = read_probes(probes[i], counts[i], &length)
+        out[i] = trie_end(view, &searches[i], &length)
 
 
 cdef uint64_t _key(str digits, bint exact) except 0:

@@ -36,15 +36,13 @@ cdef enum:
     PREFETCHED = 64          # keys of a batch whose buckets are on their way at a time
 
 
-cdef bint limiter_conforms(
-    Table table, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
+cdef bint limiter_conforms_at(
+    Table table, Record* bucket, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
 ) noexcept nogil:
-    cdef Record* bucket
     cdef Bucket seen
     cdef int64_t tat
     cdef int _
     key = key if key else 1
-    bucket = table_bucket(&table.view, key)
     for _ in range(TABLE_TRIES):
         table_look(bucket, key, &seen)
         if seen.twin >= 0:

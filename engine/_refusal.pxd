@@ -26,14 +26,13 @@ cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wi
         return False
     call.caller = d.attempt.caller
     call.callee = d.attempt.callee
-    call.pair = d.pair
     call.now_us = d.now_us
     call.segments = segments_of(policy, d)
     call.suspect_from = d.trunk.tag_from
     call.numbered = d.numbered
     call.withheld = is_withheld(d)
     call.count = d.count
-    wills.read(policy, &call, &will)
+    wills.read(policy, &call, &d.callee_places, &will)
     if will.pair_points:
         trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, <int>will.pair_points, ACTION_ACCEPT)
     if will.allows:

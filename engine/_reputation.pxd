@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from engine._cuckoo cimport nest_prefetch
+from engine._cuckoo cimport Nest, nest_of, nest_prefetch
 from engine._decision cimport number_t
 from engine._table cimport Table, TableView
 
@@ -13,11 +13,18 @@ cdef struct ReputationEntry:
     uint8_t pinned
     int64_t updated_us       # coarse: whole days
 
-cdef inline void reputation_prefetch(const TableView* view, number_t key) noexcept nogil:
-    nest_prefetch(view, key)
+cdef inline Nest reputation_prefetch(const TableView* view, number_t key) noexcept nogil:
+    return nest_prefetch(view, key)
 
-# False if nothing is known of `key`.
-cdef bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil
+# False if nothing is known of `key`. nest: where it may stand.
+cdef bint reputation_at(
+    Table table, const Nest* nest, number_t key, int64_t now_us, ReputationEntry* entry
+) noexcept nogil
+
+cdef inline bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil:
+    cdef Nest nest = nest_of(&table.view, key)
+    return reputation_at(table, &nest, key, now_us, entry)
+
 # Adds points (>= 0) and, when set, one complaint and a category (CATEGORY_NONE leaves the one that is there). Key 0 is
 # ignored.
 cdef void reputation_add(

@@ -181,11 +181,12 @@ cdef bint insert(
     return True
 
 
-cdef bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil:
-    cdef Nest nest = nest_of(&table.view, key)
+cdef bint reputation_at(
+    Table table, const Nest* nest, number_t key, int64_t now_us, ReputationEntry* entry
+) noexcept nogil:
     cdef uint64_t value
     cdef Score score
-    if not key or not nest_find(&table.view, &nest, key, &value):
+    if not key or not nest_find(&table.view, nest, key, &value):
         return False
     score = unpack(value)
     entry.points = q_to_points(score.q, time_steps(table.view.parameters[0], now_us))

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from engine._conditions cimport in_force
+from engine._cuckoo cimport Nest
 from engine._decision cimport (
     ACTION_ACCEPT,
     ACTION_DIVERT,
@@ -17,7 +18,7 @@ from engine._decision_notes cimport SEEN_COMPLAINTS, SEEN_POINTS, Decision, act,
 from engine._image cimport LEVEL_SCORE, RULE_BLOCK_REPUTATION, RULE_REPUTATION, RULE_SCORE, ImageHit, ImageView
 from engine._lists cimport conditional
 from engine._numbers cimport number_block_of
-from engine._reputation cimport ReputationEntry, reputation_prefetch, reputation_read
+from engine._reputation cimport ReputationEntry, reputation_at, reputation_prefetch
 from engine._table cimport Table
 
 cdef enum:
@@ -26,11 +27,11 @@ cdef enum:
 
 
 cdef inline void weigh_reputation(
-    Decision* d, Table reputation, number_t key, uint16_t rule, uint16_t permille
+    Decision* d, Table reputation, const Nest* place, number_t key, uint16_t rule, uint16_t permille
 ) noexcept nogil:
     cdef ReputationEntry entry
     cdef int points
-    if key == 0 or not reputation_read(reputation, key, d.now_us, &entry):
+    if not reputation_at(reputation, place, key, d.now_us, &entry):
         return
     trace(d, rule, SEEN_POINTS, <int>entry.points, ACTION_ACCEPT)
     trace(d, rule, SEEN_COMPLAINTS, entry.complaints, ACTION_ACCEPT)
@@ -63,8 +64,10 @@ cdef inline uint8_t band(const Decision* d, int score) noexcept nogil:
 cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) noexcept nogil:
     cdef uint8_t action
     if d.numbered:
-        weigh_reputation(d, reputation, d.attempt.caller, RULE_REPUTATION, d.trunk.reputation_permille)
-        weigh_reputation(d, reputation, d.block, RULE_BLOCK_REPUTATION, d.trunk.block_permille)
+        weigh_reputation(
+            d, reputation, &d.caller_place, d.attempt.caller, RULE_REPUTATION, d.trunk.reputation_permille
+        )
+        weigh_reputation(d, reputation, &d.block_place, d.block, RULE_BLOCK_REPUTATION, d.trunk.block_permille)
     weigh_prefixes(policy, d)
     conditional(policy, d, LEVEL_SCORE)
     d.verdict.score = <uint16_t>clamped(d.score)
@@ -78,7 +81,7 @@ cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) 
 
 
 cdef inline void prefetch_reputation(Decision* d, Table reputation) noexcept nogil:
-    reputation_prefetch(&reputation.view, d.attempt.caller)
+    d.caller_place = reputation_prefetch(&reputation.view, d.attempt.caller)
     d.block = number_block_of(d.attempt.caller, BLOCK_DIGITS)
     if d.block:
-        reputation_prefetch(&reputation.view, d.block)
+        d.block_place = reputation_prefetch(&reputation.view, d.block)

@@ -16,7 +16,7 @@ from engine._decision cimport (
     Verdict,
 )
 from engine._decision_notes cimport Decision, Trace
-from engine._fastpath cimport decide, prepare
+from engine._fastpath cimport decide, narrow, prepare
 from engine._image cimport NO_CLASS, PolicyImage
 from engine._numbers cimport DialPlan
 from engine._outcomes cimport CallOutcome, observe_outcome
@@ -55,6 +55,7 @@ cdef class Screener(FastPath):
         read_attempt(self, attempt, &native)
         seen.count = 0
         prepare(self, &decision, &native, now_us, &verdict)
+        narrow(self, &decision)
         decision.count = False
         decision.trace = &seen
         decide(self, &decision)
@@ -95,6 +96,7 @@ cdef class Screener(FastPath):
         native.kind = outcome.kind
         native.status = outcome.status
         native.released_by = outcome.released_by
+        native.category = outcome.category
         native.ring_ms = outcome.ring_ms
         native.talk_ms = outcome.talk_ms
         observe_outcome(self, &native, now_us)

@@ -1,4 +1,5 @@
-# SipHash-2-4 over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
+# SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for what
+# is shown to others or kept, SipHash-1-3 for places in tables.
 # What a stranger chooses (numbers, addresses) becomes a table key or a redress id only through this.
 
 from libc.stdint cimport uint64_t
@@ -47,3 +48,38 @@ cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count
     for i in range(4):
         sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+cdef inline uint64_t sip_end(uint64_t* v) noexcept nogil:
+    v[2] ^= 0xFF
+    sip_round(v)
+    sip_round(v)
+    sip_round(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+# SipHash-1-3 of one word. Every input has the same length, so the final block that carries the length is left out.
+cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t word) noexcept nogil:
+    cdef uint64_t v[4]
+    v[0] = secret0 ^ 0x736F6D6570736575ULL
+    v[1] = secret1 ^ 0x646F72616E646F6DULL
+    v[2] = secret0 ^ 0x6C7967656E657261ULL
+    v[3] = secret1 ^ 0x7465646279746573ULL ^ word
+    sip_round(v)
+    v[0] ^= word
+    return sip_end(v)
+
+
+# Likewise of two words; other than that of any one.
+cdef inline uint64_t siphash_pair(uint64_t secret0, uint64_t secret1, uint64_t one, uint64_t other) noexcept nogil:
+    cdef uint64_t v[4]
+    v[0] = secret0 ^ 0x736F6D6570736575ULL
+    v[1] = secret1 ^ 0x646F72616E646F6DULL
+    v[2] = secret0 ^ 0x6C7967656E657261ULL
+    v[3] = secret1 ^ 0x7465646279746573ULL ^ one
+    sip_round(v)
+    v[0] ^= one
+    v[3] ^= other
+    sip_round(v)
+    v[0] ^= other
+    return sip_end(v)

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
+from engine._cuckoo cimport Nest
 from engine._decision cimport KIND_NUMBER, number_t
 from engine._image cimport ImageView
 from engine._numbers cimport number_block, number_kind
@@ -11,13 +12,18 @@ from engine._table cimport Table
 cdef struct WillCall:
     number_t caller
     number_t callee
-    uint64_t pair            # from `prefetch`
     int64_t now_us
     uint16_t segments        # of the caller's number: Segment, and SEGMENT_COMMERCIAL
     uint16_t suspect_from    # points from which the caller's category counts
     bint numbered            # the caller has a number to know it by
     bint withheld            # and does not show it
     bint count
+
+# Where its table records may stand.
+cdef struct CalleePlaces:
+    Nest preferences
+    Nest pair_place
+    uint64_t pair            # the callee and the caller's block; 0 = the caller has no number
 
 cdef struct Will:
     uint16_t refused_by      # BuiltinRule, NO_RULE = not refused
@@ -37,8 +43,10 @@ cdef class SubscriberWill:
     cdef Table limiter
     cdef Table reputation
 
-    # Starts the memory fetches that `read` waits for, and returns the pair's key; 0 for a caller without a number (0).
+    # Starts the memory fetches that `read` waits for. caller: 0 if it has no number.
     # What only few callees have, own entries and a count of calls, is fetched when the callee turns out to have it.
-    cdef uint64_t prefetch(self, number_t caller, number_t callee) noexcept nogil
-    cdef void read(self, const ImageView* policy, const WillCall* call, Will* will) noexcept nogil
+    cdef void prefetch(self, number_t caller, number_t callee, CalleePlaces* places) noexcept nogil
+    cdef void read(
+        self, const ImageView* policy, const WillCall* call, const CalleePlaces* places, Will* will
+    ) noexcept nogil
     cdef void remember(self, number_t caller, number_t callee, int64_t now_us, uint32_t points) noexcept nogil

@@ -32,7 +32,7 @@ from engine._image cimport (
 )
 from engine._local_time cimport local_half_hour
 from engine._numbers cimport number_block, number_digits, number_kind
-from engine._pairs cimport PairMemory, pair_add, pair_key, pair_prefetch, pair_read
+from engine._pairs cimport PairMemory, pair_add, pair_at, pair_key, pair_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms
 from engine._reputation cimport ReputationCache, ReputationEntry, reputation_read
 from engine._subscriber_lists cimport (
@@ -54,8 +54,8 @@ from engine._subscribers cimport (
     own_prefix_lengths,
     refused_segments,
     refuses_category,
+    subscriber_at,
     subscriber_prefetch,
-    subscriber_read,
     wants_no_sales,
 )
 
@@ -146,18 +146,19 @@ cdef class SubscriberWill:
         self.limiter = limiter.table
         self.reputation = reputation.table
 
-    cdef uint64_t prefetch(self, number_t caller, number_t callee) noexcept nogil:
-        cdef uint64_t pair
-        subscriber_prefetch(&self.subscribers.view, callee)
+    cdef void prefetch(self, number_t caller, number_t callee, CalleePlaces* places) noexcept nogil:
+        places.preferences = subscriber_prefetch(&self.subscribers.view, callee)
+        places.pair = 0
         if caller == 0:
-            return 0
-        pair = pair_key(&self.pairs.view, callee, pair_block(caller))
-        pair_prefetch(&self.pairs.view, pair)
-        return pair
+            return
+        places.pair = pair_key(&self.pairs.view, callee, pair_block(caller))
+        places.pair_place = pair_prefetch(&self.pairs.view, places.pair)
 
-    cdef void read(self, const ImageView* policy, const WillCall* call, Will* will) noexcept nogil:
+    cdef void read(
+        self, const ImageView* policy, const WillCall* call, const CalleePlaces* places, Will* will
+    ) noexcept nogil:
         cdef const ImageSettings* settings = policy.settings
-        cdef uint64_t word = subscriber_read(&self.subscribers.view, call.callee)
+        cdef uint64_t word = subscriber_at(&self.subscribers.view, &places.preferences, call.callee)
         cdef uint8_t category
         cdef int level
         will.refused_by = NO_RULE
@@ -184,8 +185,8 @@ cdef class SubscriberWill:
         ):
             will.refused_by = RULE_SUBSCRIBER_HIGH_FREQUENCY
             return
-        if call.pair and settings.pair_points:
-            will.pair_points = pair_read(self.pairs, call.pair, call.now_us)
+        if places.pair and settings.pair_points:
+            will.pair_points = pair_at(self.pairs, &places.pair_place, places.pair, call.now_us)
             if will.pair_points >= settings.pair_points:
                 will.refused_by = RULE_SUBSCRIBER_PAIR
 

@@ -57,14 +57,17 @@ cdef inline bint has_own_lists(uint64_t word) noexcept nogil:
 cdef inline uint32_t own_prefix_lengths(uint64_t word) noexcept nogil:
     return <uint32_t>(word >> PREFIXES_AT) << 1
 
-cdef inline void subscriber_prefetch(const TableView* view, number_t callee) noexcept nogil:
-    nest_prefetch(view, callee)
+cdef inline Nest subscriber_prefetch(const TableView* view, number_t callee) noexcept nogil:
+    return nest_prefetch(view, callee)
 
-# The subscriber's preferences, 0 if there are none.
+# The subscriber's preferences, 0 if there are none. nest: where they may stand.
+cdef inline uint64_t subscriber_at(const TableView* view, const Nest* nest, number_t callee) noexcept nogil:
+    cdef uint64_t word
+    return word if callee and nest_find(view, nest, callee, &word) else 0
+
 cdef inline uint64_t subscriber_read(const TableView* view, number_t callee) noexcept nogil:
     cdef Nest nest = nest_of(view, callee)
-    cdef uint64_t word
-    return word if callee and nest_find(view, &nest, callee, &word) else 0
+    return subscriber_at(view, &nest, callee)
 
 cdef class SubscriberTable:
     cdef readonly Table table

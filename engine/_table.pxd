@@ -10,7 +10,7 @@
 
 from libc.stdint cimport uint64_t
 
-from engine._siphash cimport sip_round
+from engine._siphash cimport siphash_word
 
 cdef extern from *:
     """
@@ -109,21 +109,6 @@ cdef struct Bucket:          # a bucket as it was read
     int found                # index of the key's record, -1 = none
     int twin                 # index of a second record of the key, -1 = none
 
-# SipHash-1-3 of one word. Every input has the same length, so the final block that carries the length is left out.
-cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t word) noexcept nogil:
-    cdef uint64_t v[4]
-    v[0] = secret0 ^ 0x736F6D6570736575ULL
-    v[1] = secret1 ^ 0x646F72616E646F6DULL
-    v[2] = secret0 ^ 0x6C7967656E657261ULL
-    v[3] = secret1 ^ 0x7465646279746573ULL ^ word
-    sip_round(v)
-    v[0] ^= word
-    v[2] ^= 0xFF
-    sip_round(v)
-    sip_round(v)
-    sip_round(v)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
-
 cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept nogil:
     return siphash_word(view.secret0, view.secret1, key)
 
@@ -137,9 +122,6 @@ cdef inline Record* table_region_at(const TableView* view, uint64_t region) noex
 cdef inline Record* table_bucket(const TableView* view, uint64_t key) noexcept nogil:
     cdef uint64_t hashed = table_hash(view, key)
     return table_region_at(view, table_region(view, hashed)) + BUCKET_RECORDS * (hashed & view.region_mask)
-
-cdef inline void table_prefetch(const TableView* view, uint64_t key) noexcept nogil:
-    callsieve_prefetch(table_bucket(view, key))
 
 cdef inline void table_look(const Record* bucket, uint64_t key, Bucket* seen) noexcept nogil:
     cdef int i

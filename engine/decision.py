@@ -129,7 +129,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a call, told once. Numbers as presented; status: final SIP status, 0 = unknown."""
+    """What a call has shown so far, each kind told once. Numbers as presented; times in milliseconds.
+
+    status: final SIP status, 0 = unknown. released_by: 0 unknown, 1 caller, 2 callee. ring_ms: to the answer, or to the
+    end of a call that nobody answered. category: of a complaint, NONE = the callee has not said.
+    """
 
     caller: str
     callee: str
@@ -139,3 +143,4 @@ class Outcome:
     released_by: int = 0
     ring_ms: int = 0
     talk_ms: int = 0
+    category: Category = Category.NONE

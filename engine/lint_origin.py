@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from engine import rules
 from engine.lint import Finding, error, unknown, warning
 from engine.origin import pack_of
-from engine.packs import BUILTIN_DIAL_PLANS, CLASSES, PACKS, NumberClass
+from engine.packs import BUILTIN_DIAL_PLANS, CLASSES, HOME, PACKS, NumberClass
 
 TRUNK_CLASSES = ("subscriber", "enterprise", "carrier", "transit", "intl", "callcentre", "test")
 
@@ -20,9 +20,9 @@ def check_origin(policy: rules.PolicySet) -> Iterator[Finding]:
 
 
 def _check_trunk(trunk: rules.TrunkPolicy) -> Iterator[Finding]:
-    known = sorted(name for name, pack in PACKS.items() if pack.region)
-    if trunk.pack is not None and trunk.pack not in known:
-        yield error(f"trunk[{trunk.name}].pack", f"no pack is called {trunk.pack!r}; known are {', '.join(known)}")
+    if trunk.pack is not None and trunk.pack not in HOME:
+        known = f"{', '.join(sorted(set(PACKS) & set(HOME)))}, and the others by country, as in de"
+        yield error(f"trunk[{trunk.name}].pack", f"no pack is called {trunk.pack!r}; known are {known}")
     if trunk.trunk_class not in TRUNK_CLASSES:
         yield error(f"trunk[{trunk.name}].class", f"{trunk.trunk_class!r}: expected {', '.join(TRUNK_CLASSES)}")
 

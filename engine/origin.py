@@ -1,4 +1,4 @@
-"""Origin consistency, compiled: which rules name the class of a caller's number, and what each class means on a trunk.
+"""Origin consistency, compiled: what each class of a caller's number means on a trunk.
 
 A trunk's pack is the one it names, else that of its dial plan's country. The rows that speak of a class are asked in
 this order: the operator's for the trunk, the operator's for all trunks, the pack's, the common ones; the first that
@@ -7,14 +7,13 @@ names the trunk's class wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine import rules
+from engine import country_rules, pack_rules, rules
 from engine.hours import ZONES
-from engine.packs import CLASSES, COMMON_ORIGIN, PACK_BY_CALLING_CODE, PACKS, ClassForm, NumberClass
-
-MOST_DIGITS = 15  # E.164
+from engine.pack_rules import MOST_DIGITS, PackRule
+from engine.packs import CLASSES, COMMON_ORIGIN, HOME, PACK_BY_CALLING_CODE, PACKS, NumberClass
 
 # The same numbers as `Outcome` in _image.pxd.
 OUTCOME = {
@@ -25,24 +24,6 @@ OUTCOME = {
     rules.OriginAction.DIVERT: 5,
 }
 BASIS = {"dno": 2, "invalid": 3}  # the same numbers as `Basis` in _decision.pxd
-NEVER_REJECTED = (NumberClass.EMERGENCY, NumberClass.PUBLIC)
-
-
-@dataclass(frozen=True, slots=True)
-class PackRule:
-    """A rule that comes from a pack. least, most: digits, country code included, that a number of the class has.
-
-    callee: it is a service that calls are never blocked to. zone: the time zone of callees, instead of a class.
-    """
-
-    name: str
-    pack: str
-    number_class: int
-    least: int
-    most: int
-    entries: tuple[str, ...]
-    callee: bool = False
-    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +43,9 @@ def pack_of(trunk: rules.TrunkPolicy, plan: rules.DialPlan) -> str | None:
     return trunk.pack or PACK_BY_CALLING_CODE.get(plan.country_code)
 
 
-def pack_rules(names: Iterable[str]) -> tuple[PackRule, ...]:
-    """The rules of packs, in the order of their indices in an image."""
-    return tuple(rule for name in names for rule in _rules_of(name))
+def rules_of(home: Collection[str]) -> tuple[PackRule, ...]:
+    """The rules of all packs for a policy whose trunks have these, in the order of their indices in an image."""
+    return tuple(_rules_of(home)) if home else ()
 
 
 def zone_rules() -> Iterator[PackRule]:
@@ -74,34 +55,13 @@ def zone_rules() -> Iterator[PackRule]:
         yield PackRule(f"zone:{zone.time_zone}", "", 0, 0, MOST_DIGITS, entries, callee=True, zone=zone.time_zone)
 
 
-def _rules_of(name: str) -> Iterator[PackRule]:
-    pack = PACKS[name]
-    code = pack.plan.country_code
-    # Whatever no form speaks of: nothing but the catch-all matches it, or only forms of another length.
-    rest = NumberClass.UNALLOCATED
-    all_ = (f"+{code}*", f"{pack.region}:*")
-    yield PackRule(f"{name}:{rest}", name, CLASSES.index(rest), len(code), MOST_DIGITS, all_)
-    for position, form in enumerate(pack.classes):
-        later = {prefix for other in pack.classes[position + 1 :] if _meet(form, other) for prefix in other.expanded()}
-        entries = tuple(pack.entry(form, prefix) for prefix in form.expanded() if prefix not in later)
-        least, most = (len(code) + digits for digits in form.digits)
-        yield PackRule(f"{name}:{form.name}", name, CLASSES.index(form.name), least, most, entries)
-    services = tuple(_service_entries(name))
-    if services:
-        public = CLASSES.index(NumberClass.PUBLIC)
-        yield PackRule(f"{name}:service", name, public, 0, MOST_DIGITS, services, callee=True)
-
-
-def _meet(one: ClassForm, other: ClassForm) -> bool:
-    """Whether a number can have both forms; the later one then wins where their prefixes are equal."""
-    return one.short == other.short and one.digits[0] <= other.digits[1] and other.digits[0] <= one.digits[1]
-
-
-def _service_entries(name: str) -> Iterator[str]:
-    pack = PACKS[name]
-    for form in pack.classes:
-        if form.name in NEVER_REJECTED and form.short:
-            yield from (pack.entry(form, prefix) for prefix in form.expanded())
+def _rules_of(home: Collection[str]) -> Iterator[PackRule]:
+    for name in sorted(home):
+        yield from pack_rules.home_rules(name) if name in PACKS else country_rules.home_rules(name)
+    for name in sorted(set(PACKS) & set(HOME)):
+        if set(home) != {name}:
+            yield from pack_rules.abroad_rules(name)
+    yield from country_rules.abroad_rules(home)
 
 
 def origin_cells(
@@ -119,7 +79,7 @@ def _rows(
     own = [row for row in operator_rows if row.number_class == number_class]
     of_trunk = [row for row in own if trunk.name in row.trunks]
     of_all = [row for row in own if not row.trunks]
-    of_pack = [row for row in PACKS[pack].origin if row.number_class == number_class]
+    of_pack = [row for row in PACKS[pack].origin if row.number_class == number_class] if pack in PACKS else []
     common = COMMON_ORIGIN.get(number_class)
     return [*of_trunk, *of_all, *of_pack, *([common] if common else [])]
 

@@ -8,7 +8,7 @@ order of decision.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,14 +18,16 @@ from engine._entries import EntrySet, RecordSet
 from engine._image import ImageError, PolicyImage
 from engine._numbers import DialPlan
 from engine._prefix_trie import PrefixTrie
+from engine.country_rules import decisive
 from engine.hours import CALLING_HOURS, ZONES, pack_hours, zone_of
 from engine.lint import Finding, RuleOfAny, all_rules, check_rules, error, in_force, key_of
 from engine.lint_conditions import check_conditions
-from engine.lint_entries import Content, check_shadows, check_wide_prefixes
+from engine.lint_entries import check_shadows, check_wide_prefixes
 from engine.lint_origin import check_origin
 from engine.lint_subscribers import check_subscribers, high_frequency_times_us
-from engine.origin import origin_cells, pack_of, pack_rules, zone_rules
-from engine.packs import BUILTIN_DIAL_PLANS, PACKS
+from engine.origin import origin_cells, pack_of, rules_of, zone_rules
+from engine.pack_rules import PackRule
+from engine.packs import BUILTIN_DIAL_PLANS, HOME
 from engine.policy_names import BUILTIN_RULES, Names
 from engine.policy_rows import (
     BUILTIN_ROW,
@@ -95,8 +97,8 @@ class Draft:
         self.policies = {each.name: each for each in policy.policies}
         self.plans = dict(BUILTIN_DIAL_PLANS) | {plan.name: plan for plan in policy.dial_plans}
         packs = {self._pack_of(trunk) for trunk in policy.trunks if trunk.dial_plan in self.plans}
-        known = sorted(pack for pack in packs if pack in PACKS)
-        self.pack_rules = (*pack_rules(known), *(zone_rules() if self._by_callees_zone() else ()))
+        known = sorted(pack for pack in packs if pack in HOME)
+        self.pack_rules = (*rules_of(known), *(zone_rules() if self._by_callees_zone() else ()))
         self.hours = (*policy.hours, *(hours for hours in map(pack_hours, known) if hours))
         self.zones = self._zone_names()
         self.places = Places(policy, self.zones, self.hours)
@@ -276,7 +278,7 @@ class Draft:
         for trunk in self.policy.trunks:
             active = [i for i, rule in enumerate(self.rules, FIRST_RULE) if in_force(rule, trunk, self.policies)]
             pack = self._pack_of(trunk)
-            packed = [i for i, r in enumerate(self.pack_rules, self.first_pack_rule) if r.pack == pack or r.zone]
+            packed = [i for i, rule in enumerate(self.pack_rules, self.first_pack_rule) if rule.speaks_on(pack)]
             bits += sum(1 << index for index in (*active, *packed)).to_bytes(8 * self._rule_words, "little")
             counted = [(i, rule) for i in active if isinstance(rule := self._rule_at(i), rules.Limit)]
             windows = [row for index, limit in counted for row in limit_rows(index, limit)]
@@ -298,7 +300,7 @@ class Draft:
 
     def _zone_index(self, pack: str | None) -> int:
         """The zone of a country's numbers that no longer prefix places elsewhere; 0 = the subscribers'."""
-        zone = None if pack is None else zone_of(PACKS[pack].plan.country_code)
+        zone = None if pack is None else zone_of(HOME[pack])
         return 0 if zone is None else self.places.zones.get(zone, 0)
 
     def _zone_sections(self) -> tuple[bytes, bytes]:
@@ -313,12 +315,13 @@ class Draft:
     def _record_sections(self) -> tuple[bytes, bytes]:
         records, hits = bytearray(), bytearray()
         for content in self.records.contents:
-            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(content))
-            for index, weight in self._in_order(content):
+            counting = decisive(content, self._pack_rule_at)
+            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(counting))
+            for index, weight in self._in_order(counting):
                 hits += _image.HIT_ROW.pack(index, self._level(index), weight)
         return bytes(records), bytes(hits)
 
-    def _in_order(self, content: Content) -> list[tuple[int, int]]:
+    def _in_order(self, content: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """By level, then the longest match first; of equal prefix rules the milder."""
         return sorted(content, key=lambda hit: (self._level(hit[0]), -hit[1], -self._mildness(hit[0]), hit[0]))
 
@@ -327,6 +330,9 @@ class Draft:
             return 0
         rule = self._rule_at(index)
         return MILDNESS.index(rule.outcome) if isinstance(rule, rules.PrefixRule) else 0
+
+    def _pack_rule_at(self, index: int) -> PackRule | None:
+        return None if index < self.first_pack_rule else self.pack_rules[index - self.first_pack_rule]
 
     def _level(self, index: int) -> int:
         if index >= self.first_pack_rule:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from engine import _image, rules
 from engine.hours import CALLING_HOURS, week_words
 from engine.lint import RuleOfAny, end_of_day_us, window_times_us, windows_of
-from engine.origin import PackRule
+from engine.pack_rules import PackRule
 from engine.packs import CLASSES, NumberClass
 
 NO_LABEL = 0xFF

@@ -58,6 +58,7 @@ def _screened(image: PolicyImage, case: rules.PolicyTest, directory: Path, when_
         pairs=TABLE_RECORDS,
         subscribers=TABLE_RECORDS,
         subscriber_lists=TABLE_RECORDS,
+        orders=TABLE_RECORDS,
     )
     screener = Screener(image, tables, bytes(16))
     attempt = Attempt(case.caller, case.callee, case.trunk, privacy=case.privacy)

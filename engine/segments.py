@@ -29,6 +29,8 @@ OF_CLASS: dict[NumberClass, int] = {
     NumberClass.SVC400: Segment.SERVICE,
     NumberClass.SVC800: Segment.SERVICE,
     NumberClass.FOREIGN: Segment.INTERNATIONAL,
+    NumberClass.FOREIGN_PREMIUM: Segment.INTERNATIONAL,
+    NumberClass.FOREIGN_UNALLOCATED: Segment.INTERNATIONAL,
     NumberClass.MVNO: Segment.RESALE,
     NumberClass.ANONYMOUS: Segment.ANONYMOUS,
     NumberClass.UNALLOCATED: Segment.UNKNOWN,

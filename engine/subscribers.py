@@ -20,6 +20,7 @@ from engine.tables import Tables
 
 EPOCH = date(1970, 1, 1)
 
+
 @dataclass(frozen=True, slots=True)
 class Subscribers:
     """The wishes of subscribers in a node's tables."""

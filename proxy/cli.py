@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 from engine.config_errors import ConfigError
-from proxy import cli_explain, cli_lists, cli_lookup, cli_node, cli_orders, cli_subscribers
+from proxy import (
+    cli_complaints,
+    cli_explain,
+    cli_fleet,
+    cli_lists,
+    cli_lookup,
+    cli_node,
+    cli_orders,
+    cli_store,
+    cli_subscribers,
+)
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
 
 _DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
@@ -91,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     _lookup_command(commands)
     _list_command(commands)
     _order_commands(commands)
+    _complaint_commands(commands)
+    _store_command(commands)
+    _fleet_command(commands)
     _subscriber_command(commands)
     _load_command(commands)
     return parser
@@ -157,7 +170,7 @@ def _lookup_command(commands: _Commands) -> None:
         parser,
         "callsieve lookup +862066660000",
         "callsieve lookup 95588 --trunk carrier",
-        note="Reads the lists and the live tables, and works while the proxy is down.",
+        note="Shows the number's class, where it may call from, lists and live tables. Works while the proxy is down.",
     )
 
 
@@ -210,6 +223,43 @@ def _order_commands(commands: _Commands) -> None:
     _examples(show, "callsieve decisions", "callsieve decisions +862066660000 --json")
 
 
+def _complaint_commands(commands: _Commands) -> None:
+    complain = _command(commands, "complain", "report an unwanted call", cli_complaints.complain)
+    complain.add_argument("number", metavar="NUMBER", help="who called: +8613800138000 or CN:95588")
+    complain.add_argument("--category", default="other", metavar="WORD", help="fraud, sales, loan, debt, estate ...")
+    complain.add_argument("--call-id", default="", metavar="ID", help="Call-ID; a call that is known counts fully")
+    complain.add_argument("--reporter", default="", metavar="TEXT", help="who reports; kept as a keyed hash")
+    complain.add_argument("--time", type=float, metavar="SECONDS", help="of the call, Unix time; default: now")
+    _examples(complain, "callsieve complain +862066660000 --category loan --reporter desk-4711")
+    parser = commands.add_parser("case", help="cases of numbers that are complained of", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    listed = _command(actions, "list", "cases that are open, and when they are due", cli_complaints.list_)
+    listed.add_argument("--all", action="store_true", help="closed ones too")
+    show = _command(actions, "show", "a case and its complaints", cli_complaints.show)
+    forward = _command(actions, "forward", "note that a case was forwarded: its answer is due", cli_complaints.forward)
+    close = _command(actions, "close", "close a case", cli_complaints.close)
+    for action in (show, forward, close):
+        action.add_argument("id", type=int, metavar="CASE")
+    export = _command(actions, "export", "evidence: one row a complaint, with its case", cli_complaints.export)
+    export.add_argument("id", type=int, nargs="?", metavar="CASE", help="default: all")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    export.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    _examples(export, "callsieve case export --format csv --output evidence.csv", "callsieve case export 17")
+    _examples(parser, "callsieve case list", "callsieve case show 17", "callsieve case forward 17")
+
+
+def _store_command(commands: _Commands) -> None:
+    parser = commands.add_parser("store", help="check, copy or restore what must not be lost", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    check = _command(actions, "check", "read all of the store and tell what is wrong", cli_store.check)
+    check.add_argument("file", nargs="?", type=Path, help="default: that of the node")
+    backup = _command(actions, "backup", "copy the store while the proxy runs", cli_store.backup)
+    restore = _command(actions, "restore", "put a copy in the store's place; the proxy must be down", cli_store.restore)
+    for action in (backup, restore):
+        action.add_argument("file", type=Path, metavar="FILE")
+    _examples(parser, "callsieve store check", "callsieve store backup /backup/callsieve.db")
+
+
 def _subscriber_command(commands: _Commands) -> None:
     parser = commands.add_parser("subscriber", help="show or set what called subscribers want", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
@@ -235,6 +285,38 @@ def _subscriber_command(commands: _Commands) -> None:
     import_.add_argument("--replace", action="store_true", help="a new table of these alone, for the next start")
     _examples(import_, "callsieve subscriber import wishes.csv", "callsieve subscriber import --replace country.csv")
     _examples(parser, "callsieve subscriber show +8613800138000", "callsieve subscriber import wishes.csv")
+
+
+def _fleet_command(commands: _Commands) -> None:
+    parser = commands.add_parser("fleet", help="who belongs to the fleet, and how it is", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    init = _command(actions, "init", "begin a fleet, with this node as its first member", cli_fleet.init)
+    join = _command(actions, "join", "ask to be let in, or take up an invitation", cli_fleet.join)
+    invite = _command(actions, "invite", "let a node in", cli_fleet.invite)
+    revoke = _command(actions, "revoke", "put a node out, and void what it has said", cli_fleet.revoke)
+    _command(actions, "status", "how the fleet is, as this node sees it", cli_fleet.status)
+    _command(actions, "digest", "the digests of what this node knows, to be compared", cli_fleet.digest)
+    _command(actions, "hold", "take over no more blocks from the fleet", cli_fleet.hold)
+    _command(actions, "release", "take over what was held", cli_fleet.release)
+    for action in (init, join, revoke):
+        action.add_argument("name", metavar="NODE", help="1 to 32 of a-z, 0-9 and -")
+    for action in (init, join, invite, revoke):
+        place = "where the keys and the trust bundle lie (default: fleet)"
+        action.add_argument("--directory", type=Path, default=Path("fleet"), metavar="DIR", help=place)
+    init.add_argument("--liars", type=int, default=3, choices=range(9), help="members that may lie in vain (3)")
+    init.add_argument("--origins", type=int, default=0, help="members that must have seen a caller (liars + 3)")
+    init.add_argument("--block", type=int, default=600, help="score from which the fleet blocks, 1 to 1000 (600)")
+    join.add_argument("--invitation", type=Path, metavar="FILE", help="the trust bundle that `invite` wrote")
+    join.add_argument("--root", metavar="KEY", help="the fleet's public root key, told by another way than the bundle")
+    invite.add_argument("request", metavar="NODE:KEY", help="what `join` printed on that node")
+    invite.add_argument("--region", default="one", help="of up to 32 nodes (default: one)")
+    invite.add_argument("--role", action="append", choices=("proxy", "reducer", "top", "authority"), help="may repeat")
+    _examples(init, "callsieve fleet init head-office --directory /etc/callsieve/fleet")
+    invited = "callsieve fleet join branch-1 --invitation new.bundle --root 5f3c…"
+    _examples(join, "callsieve fleet join branch-1", invited)
+    _examples(invite, "callsieve fleet invite branch-1:91ab… --role proxy --role authority")
+    _examples(revoke, "callsieve fleet revoke branch-1")
+    _examples(parser, "callsieve fleet status", "callsieve fleet release")
 
 
 def _load_command(commands: _Commands) -> None:

@@ -1,4 +1,4 @@
-"""The `lookup` command: what lists, prefix rules and the live reputation say of one number."""
+"""The `lookup` command: what packs, lists, prefix rules and the live reputation say of one number."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine import rules
 from engine._numbers import DialPlan, block_of, number_text, parse_entry
 from engine.numbers import CALLING_CODE_BY_REGION
+from engine.plausibility import Plausibility, plausibility
 from engine.rules import NumberList, PrefixRule
 from proxy.cli_list_file import Entry
 from proxy.cli_lists import entries
 from proxy.cli_live import live_tables, now_us
 from proxy.cli_output import ExitCode, Failure, Output, progress_bar
-from proxy.config import Configuration
-from proxy.config_load import dial_plans, read_configuration
+from proxy.config import Configuration, Trunk
+from proxy.config_load import dial_plans, policy_set, read_configuration
 from proxy.state_directory import StateDirectory
 
 
@@ -47,23 +49,31 @@ class Known:
 
 def lookup(options: Namespace, output: Output) -> int:
     configuration = read_configuration(options.config)
-    number = _number(options, configuration)
+    trunk = _trunk(options, configuration)
+    plan = _plan(trunk, configuration)
+    number = _number(options, plan)
     text = number_text(number)
     with progress_bar("reading lists"):
         matches = list(_matches(configuration, _candidates(text)))
+        screened = next(each for each in policy_set(configuration).trunks if each.name == trunk.name)
+        plausible = plausibility(text, screened, plan, configuration.origin)
     known = _known(configuration, number)
     output.document(
         {
             "number": text,
+            "class": plausible.number_class,
+            "pack": asdict(plausible.pack) if plausible.pack else None,
+            "origin": plausible.origin,
             "matches": [asdict(match) for match in matches],
             "reputation": [asdict(record) for record in known],
         }
     )
     output.line(text, "bold")
+    _print_plausibility(output, plausible)
     _table(output, matches)
     _table(output, known)
     if not matches and not known:
-        output.line("nothing is known of it")
+        output.line("no list, prefix rule or reputation names it")
     return ExitCode.OK if matches or known else ExitCode.NO
 
 
@@ -73,15 +83,33 @@ def _table(output: Output, rows: Sequence[Match] | Sequence[Known]) -> None:
         output.table([field.name for field in fields(rows[0])], [list(asdict(row).values()) for row in rows])
 
 
-def _number(options: Namespace, configuration: Configuration) -> int:
-    """The number as a call on the trunk would show it."""
+def _print_plausibility(output: Output, found: Plausibility) -> None:
+    if found.number_class:
+        output.line(f"class: {found.number_class}")
+    if found.pack:
+        output.line(f"pack: {found.pack.name}, as of {found.pack.as_of} ({'; '.join(found.pack.sources)})")
+    if found.origin:
+        output.line("")
+        output.table(["from a trunk of class", "is"], [[each, said] for each, said in found.origin.items()])
+
+
+def _trunk(options: Namespace, configuration: Configuration) -> Trunk:
     trunks = {trunk.name: trunk for trunk in configuration.trunks}
     name = options.trunk or next(iter(trunks), None)
     if name not in trunks:
         raise Failure(f"no trunk is named {name!r}; known are {', '.join(trunks)}")
-    plan = dial_plans(configuration).get(trunks[name].dial_plan)
+    return trunks[name]
+
+
+def _plan(trunk: Trunk, configuration: Configuration) -> rules.DialPlan:
+    plan = dial_plans(configuration).get(trunk.dial_plan)
     if plan is None:
-        raise Failure(f"trunk {name} has an unknown dial plan, {trunks[name].dial_plan!r}")
+        raise Failure(f"trunk {trunk.name} has an unknown dial plan, {trunk.dial_plan!r}")
+    return plan
+
+
+def _number(options: Namespace, plan: rules.DialPlan) -> int:
+    """The number as a call on the trunk would show it."""
     number = DialPlan(plan).normalize(options.number)
     if not number_text(number).strip("+")[:1].isalnum() or number_text(number) in ("anonymous", "invalid"):
         raise Failure(f"{options.number!r} is no number of dial plan {plan.name}")

@@ -1,7 +1,7 @@
 """The configuration as an operator writes it, in three lifetimes.
 
-*Process* (sealed at start): node, listeners, admin, capacity, timers. *Reload* (swapped whole): trunks, gateways,
-redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
+*Process* (sealed at start): node, listeners, admin, capacity, timers, complaints. *Reload* (swapped whole): trunks,
+gateways, redress, and the policy of `engine.rules`. *Live* state is in tables and lists, not here.
 
 Ranges stand beside the type and are enforced where a file is read; what one key says of another is checked in
 `proxy.config_checks`. conf/ documents every key for the operator. A path is relative to the file it stands in.
@@ -32,6 +32,8 @@ from engine.rules import (
     Subscribers,
     Thresholds,
 )
+from proxy.config_complaints import Complaints, ComplaintSource
+from proxy.config_fleet import Fleet
 
 
 class InternalErrorAction(StrEnum):
@@ -332,6 +334,12 @@ class TagHeaders(Struct, frozen=True, kw_only=True):
     call_info_url: str = "https://labels.invalid/"
 
 
+class PluginStyle(Struct, frozen=True, kw_only=True):
+    """What other SIP servers that screen with this node do with its verdicts."""
+
+    tags: TagHeaders = TagHeaders()
+
+
 class Gateway(Struct, frozen=True, kw_only=True):
     """A group of targets that calls are sent to. listener: which one to send from (default: the first).
 
@@ -370,6 +378,7 @@ class Configuration(
         "labels": "label",
         "dial_plans": "dial_plan",
         "tests": "test",
+        "complaint_sources": "complaint_source",
     },
 ):
     """callsieve.toml with everything it includes. Arrays of tables are singular in TOML: [[listener]], [[trunk]] ..."""
@@ -385,10 +394,14 @@ class Configuration(
     flood: Flood = Flood()
     overload: Overload = Overload()
     redress: Redress = Redress()
+    plugin: PluginStyle = PluginStyle()
+    complaints: Complaints = Complaints()
     reputation: Reputation = Reputation()
     subscribers: Subscribers = Subscribers()
+    fleet: Fleet = Fleet()
     listeners: tuple[Listener, ...] = ()
     tls_tables: tuple[Tls, ...] = ()
+    complaint_sources: tuple[ComplaintSource, ...] = ()
     trunks: tuple[Trunk, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     routes: tuple[Route, ...] = ()

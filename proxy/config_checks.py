@@ -15,9 +15,11 @@ from typing import Any
 from engine import packs
 from engine.config_errors import ConfigFinding, error, warning
 from proxy.admin_token import read_token
-from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, Transport, Trunk
+from proxy.config import AnalyticsForm, Configuration, Gateway, Redress, TagHeaders, Transport, Trunk
 from proxy.config_address import HostPort, parse_host_port
 from proxy.config_checks_routes import check_routes
+from proxy.config_complaints import check_complaints
+from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 from proxy.config_tls import check_tls
@@ -59,6 +61,7 @@ def _names(configuration: Configuration) -> Findings:
         "limit": configuration.limits,
         "label": configuration.labels,
         "dial_plan": configuration.dial_plans,
+        "complaint_source": configuration.complaint_sources,
     }
     names = [(f"{kind}[{row.name}].name", row.name) for kind, rows in tables.items() for row in rows]
     for key, name in [("node.name", configuration.node.name), *names]:
@@ -93,7 +96,7 @@ def _unused(configuration: Configuration) -> Findings:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
     for plan in configuration.dial_plans:
-        if plan.name in packs.BUILTIN_DIAL_PLANS:
+        if plan.name in packs.PACKS:
             yield warning(f"dial_plan[{plan.name}]", "replaces the built-in dial plan of that name")
 
 
@@ -118,8 +121,10 @@ def _node(configuration: Configuration) -> Findings:
 
 
 def _listeners(configuration: Configuration) -> Findings:
-    if not configuration.listeners:
+    if not configuration.listeners and (configuration.gateways or configuration.routes):
         yield error("listener", "there is none, so nothing would be received")
+    elif not configuration.listeners:
+        yield warning("listener", "there is none: only control runs, for other servers that screen with this node")
     if len(configuration.listeners) > _MAX_LISTENERS:
         yield error("listener", f"there are {len(configuration.listeners)}, at most {_MAX_LISTENERS}")
     bound: list[tuple[str, HostPort, bool]] = []
@@ -259,8 +264,13 @@ def _targets(configuration: Configuration) -> Findings:
             yield from _ips(key, address, target.ips)
         yield from _probe(gateway)
         yield from _retry_on(gateway)
-        if not _HTTPS.match(gateway.tags.call_info_url):
-            yield error(f"gateway[{gateway.name}].tags.call_info_url", "must be an https:// address")
+        yield from _tags(f"gateway[{gateway.name}].tags", gateway.tags)
+    yield from _tags("plugin.tags", configuration.plugin.tags)
+
+
+def _tags(key: str, tags: TagHeaders) -> Findings:
+    if not _HTTPS.match(tags.call_info_url):
+        yield error(f"{key}.call_info_url", "must be an https:// address")
 
 
 def _bound(text: str) -> tuple[str, int] | None:
@@ -378,6 +388,8 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     check_routes,
     _redress,
     _statuses,
+    check_fleet,
     check_identities,
     check_redirects,
+    check_complaints,
 )

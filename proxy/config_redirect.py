@@ -19,7 +19,7 @@ def check_redirects(configuration: Configuration) -> Iterator[ConfigFinding]:
     for trunk in configuration.trunks:
         key = f"trunk[{trunk.name}]"
         if trunk.compat is None:
-            if trunk.route is None:
+            if trunk.route is None and configuration.listeners:
                 yield error(f"{key}.route", "is required: without compat, calls are forwarded")
             if trunk.redirect != Redirect():
                 yield warning(f"{key}.redirect", "is never used: the trunk has no compat")

@@ -40,6 +40,15 @@ class Hello(Note, frozen=True, tag="hello"):
     generation: int
 
 
+class Beside(Note, frozen=True, tag="beside"):
+    """A process of another SIP server: it screens with this node, and takes new generations up by itself."""
+
+    program: str
+    worker: int
+    pid: int
+    generation: int
+
+
 class Swap(Note, frozen=True, tag="swap"):
     """Control: put this generation into force."""
 
@@ -71,10 +80,10 @@ class Refused(Note, frozen=True, tag="refused"):
     trunks: dict[str, int]
 
 
-Message = Frame | Hello | Swap | Swapped | Targets | Refused
+Message = Frame | Hello | Beside | Swap | Swapped | Targets | Refused
 
-_notes: msgspec.json.Decoder[Hello | Swap | Swapped | Targets | Refused]
-_notes = msgspec.json.Decoder(Hello | Swap | Swapped | Targets | Refused)
+_notes: msgspec.json.Decoder[Hello | Beside | Swap | Swapped | Targets | Refused]
+_notes = msgspec.json.Decoder(Hello | Beside | Swap | Swapped | Targets | Refused)
 
 
 def encode_note(note: Note) -> bytes:
@@ -105,6 +114,10 @@ class EventSender:
         self._loose: list[bytes] = []
         self.pending = 0
         self.dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        return self._socket is not None
 
     def connect(self) -> socket.socket | None:
         """The socket, for the caller to read and to close; None while control is away."""

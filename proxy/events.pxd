@@ -35,6 +35,7 @@ cdef struct Event:
     uint32_t talk_ms
     number_t diverter        # the last party that diverted the call; 0 = none named
     uint8_t diversion        # DiversionReason of proxy.sip.diversion
+    uint8_t unwanted         # ENDED: the callee said so, by a 607 or in its BYE (RFC 8197)
     char caller_text[EVENT_TEXT]      # as presented, cut to size
     char callee_text[EVENT_TEXT]
     char user_agent[EVENT_TEXT]

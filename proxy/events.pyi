@@ -40,6 +40,7 @@ class EventRecord(NamedTuple):
     redress: int = 0
     diverter: int = 0
     diversion: int = 0
+    unwanted: bool = False
     reasons: tuple[tuple[int, int, int], ...] = ()
 
     def pack(self) -> bytes:
@@ -79,6 +80,9 @@ class EventBatch:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[EventRecord]: ...
     def generations(self) -> set[int]: ...
+    def forwarded(self) -> Iterator[tuple[bytes, int, int, int, bool]]:
+        """(Call-ID, caller, callee, Unix µs, unwanted) of calls that went on, and again of those that were unwanted."""
+
     def tally(self, tally: VerdictTally) -> None: ...
     def write_decisions(self, names: EventNames, out: bytearray) -> int:
         """Appends one JSON line for every screened call; returns their number."""

@@ -96,6 +96,7 @@ class EventRecord(NamedTuple):
     redress: int = 0
     diverter: int = 0
     diversion: int = 0
+    unwanted: bool = False
     reasons: tuple = ()
 
     def pack(self) -> bytes:
@@ -111,7 +112,7 @@ class EventRecord(NamedTuple):
         event.verdict.rule, event.verdict.score, event.verdict.label = self.rule, self.score, self.label
         event.verdict.observed, event.verdict.redress = self.observed, self.redress
         event.verdict.observed_rule = self.observed_rule
-        event.diverter, event.diversion = self.diverter, self.diversion
+        event.diverter, event.diversion, event.unwanted = self.diverter, self.diversion, self.unwanted
         event.verdict.reasons_count = min(len(self.reasons), MAX_REASONS)
         for i, (name, points, asked) in enumerate(self.reasons[:MAX_REASONS]):
             event.verdict.reasons[i].name, event.verdict.reasons[i].points = name, points
@@ -255,6 +256,14 @@ cdef class EventBatch:
                 found.add(last)
         return found
 
+    def forwarded(self):
+        cdef const Event* event
+        for i in range(self.count):
+            event = &self.events[i]
+            if (event.type == EVENT_SCREENED and event.status == 0) or (event.type == EVENT_ENDED and event.unwanted):
+                call_id = event.call_id[:min(event.call_id_length, EVENT_CALL_ID)]
+                yield call_id, event.caller, event.callee, event.time_us, event.type == EVENT_ENDED
+
     def tally(self, VerdictTally tally not None):
         for i in range(self.count):
             tally.count(&self.events[i])
@@ -333,6 +342,7 @@ cdef object _record(const Event* event):
         redress=event.verdict.redress,
         diverter=event.diverter,
         diversion=event.diversion,
+        unwanted=bool(event.unwanted),
         reasons=tuple(
             (event.verdict.reasons[i].name, event.verdict.reasons[i].points, event.verdict.asked[i])
             for i in range(min(event.verdict.reasons_count, MAX_REASONS))

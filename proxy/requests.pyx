@@ -233,6 +233,7 @@ cdef class RequestProcessing(CallAttempts):
         tag = self.router.calls.tag_hash(message.data + message.from_tag.start, message.from_tag.size)
         if refuses_as_unwanted(message):
             self.screening.observe(&call.event, call.policy_trunk, OUTCOME_REFUSED, incoming.now_us)
+            call.event.unwanted = True
         # The call record goes only after the BYE has found its way by it.
         call.event.released_by = 1 if tag == call.caller_tag else 2
 

@@ -419,6 +419,7 @@ cdef class ResponseProcessing(ResponseContext):
             self.screening.observe(event, call.policy_trunk, OUTCOME_ENDED, now_us)
         else:
             event.ring_ms = <uint32_t>((now_us - event.time_us) // 1000)
+            event.unwanted = status == 607
             self.screening.observe(
                 event, call.policy_trunk, OUTCOME_REFUSED if status == 603 or status == 607 else OUTCOME_FAILED, now_us
             )

@@ -28,6 +28,7 @@ from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import Log, open_log
 from proxy.state_directory import AlreadyRunning, StateDirectory
 from proxy.systemd import notify_ready, notify_reloading, notify_stopping
+from proxy.worker_tables import open_tables
 
 _READY_TIMEOUT_S = 30.0
 _READY_POLL_S = 0.1
@@ -239,7 +240,9 @@ async def _run(config: Path, demo: bool) -> int:
             raise Failure(str(why), ExitCode.SYSTEM) from None
         state.secret()
         configuration = await _prepare(config, state, log)
-        workers = configuration.node.workers or max(1, len(os.sched_getaffinity(0)) - 1)
+        workers = _workers(configuration)
+        if not workers:
+            open_tables(state, configuration)  # whoever screens with this node finds them there
         try:
             sockets = bind_listeners(configuration.listeners, workers, log)
             admin = bind_admin(configuration.admin.address)
@@ -254,6 +257,13 @@ async def _run(config: Path, demo: bool) -> int:
         await supervisor.run(workers, _listening(configuration, workers), _demonstration(config) if demo else None)
     log.info("ended")
     return 0
+
+
+def _workers(configuration: Configuration) -> int:
+    """None where nothing is received."""
+    if not configuration.listeners:
+        return 0
+    return configuration.node.workers or max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def _state_dir(config: Path) -> Path:
@@ -306,6 +316,9 @@ def _demonstration(config: Path) -> Command:
 
 
 def _listening(configuration: Configuration, workers: int) -> str:
+    metrics = f"metrics on http://{configuration.admin.address}/metrics"
+    if not workers:
+        return f"control for other SIP servers; {metrics}"
     addresses = ", ".join(f"{listener.transport} {listener.address}" for listener in configuration.listeners)
     count = f"{workers} worker{'s' if workers > 1 else ''}"
-    return f"SIP on {addresses}; {count}; metrics on http://{configuration.admin.address}/metrics"
+    return f"SIP on {addresses}; {count}; {metrics}"

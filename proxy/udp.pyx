@@ -282,7 +282,7 @@ cdef class UdpEdge:
             return
         self.streams.send(
             message.listener, address_text(&message.destination), message.destination.port, message.destination.flow,
-            message.token, (<const char*>message.data)[: message.size], message.trunk
+            message.token, (<const char*>message.data)[: message.size]
         )
 
     # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire; if it is a
@@ -362,7 +362,7 @@ cdef class UdpEdge:
             message = &self.core.handed_over.messages[i]
             self.pass_to(message.worker, Passed(
                 Kind.RECEIVED, message.listener, address_text(&message.destination), message.destination.port,
-                message.destination.flow, (<const char*>message.data)[: message.size]
+                message.destination.flow, (<const char*>message.data)[: message.size], message.trunk
             ))
         self.core.handed_over.clear()
 

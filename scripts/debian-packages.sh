@@ -8,7 +8,9 @@ case "${1:?build, test, bench, fuzz or prove}" in
     build) needs="gcc=gcc /usr/include/stdio.h=libc6-dev" ;;
     test) needs="sipp=sip-tester baresip=baresip-core /usr/lib/baresip/modules/aufile.so=baresip-core sipsak=sipsak"
         needs+=" kamailio=kamailio /usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so=kamailio-tls-modules"
-        needs+=" linphone-daemon=linphone-cli chromium=chromium chromedriver=chromium-driver openssl=openssl" ;;
+        needs+=" /usr/lib/x86_64-linux-gnu/kamailio/modules/app_python3.so=kamailio-python3-modules"
+        needs+=" linphone-daemon=linphone-cli chromium=chromium chromedriver=chromium-driver openssl=openssl"
+        needs+=" mosquitto=mosquitto" ;;
     bench) needs="kamailio=kamailio" ;;
     fuzz) needs="clang=clang" ;;
     prove) needs="debootstrap=debootstrap unshare=util-linux" ;;

@@ -28,12 +28,12 @@ class Authority:
         self._key = directory / f"{name}.key"
         _openssl("req", "-x509", *_KEY, "-keyout", self._key, "-out", self.certificate, "-subj", f"/CN={name}")
 
-    def issue(self, name: str, san: str = "", days: int = 30) -> Issued:
+    def issue(self, name: str, san: str = "", days: int = 30, common_name: str = "x") -> Issued:
         """san: as openssl has it, default the name as DNS:. days: below 0 it has expired."""
         issued = Issued(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
         extensions.write_text(f"subjectAltName={san or 'DNS:' + name}\n")
-        _openssl("req", "-new", *_KEY, "-keyout", issued.key, "-out", request, "-subj", "/CN=x")
+        _openssl("req", "-new", *_KEY, "-keyout", issued.key, "-out", request, "-subj", f"/CN={common_name}")
         signer = ("-CA", self.certificate, "-CAkey", self._key, "-extfile", extensions)
         _openssl("x509", "-req", "-in", request, *signer, "-days", str(days), "-out", issued.certificate)
         return issued

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from engine import rules
-from engine.packs import PACKS, NumberClass
+from engine.packs import NumberClass
 from tests.oracle_numbers import plain_class
 
 HOURS: tuple[rules.Hours, ...] = (
@@ -57,7 +57,7 @@ def classes_of(number: str, privacy: bool) -> set[str]:
     if number == "invalid":
         found.add(NumberClass.INVALID)
     elif any(each.isdigit() for each in number):
-        found.add(plain_class(PACKS["cn"], number))
+        found.add(plain_class("cn", number))
     return found
 
 

@@ -15,7 +15,7 @@ from engine import rules
 from engine._subscriber_lists import ListEntry
 from engine._subscribers import Preferences
 from engine.decision import Action, Basis, Category, Reason
-from engine.packs import PACKS, NumberClass
+from engine.packs import NumberClass
 from engine.rules import ListAction, Outcome
 from tests.oracle_conditions import holds
 from tests.oracle_numbers import plain_class
@@ -245,7 +245,7 @@ class Judgement:
     def number_class(self) -> NumberClass | None:
         if not has_digits(self.call.caller):
             return NumberClass.INVALID if self.call.caller == "invalid" else None
-        return plain_class(PACKS[self.trunk.dial_plan], self.call.caller)
+        return plain_class(self.trunk.dial_plan, self.call.caller)
 
     def refused_kind(self) -> str | None:
         wants, caller = self.wishes.preferences, self.number_class()
@@ -256,6 +256,8 @@ class Judgement:
             NumberClass.SVC400: 2,
             NumberClass.SVC800: 2,
             NumberClass.FOREIGN: 4,
+            NumberClass.FOREIGN_PREMIUM: 4,
+            NumberClass.FOREIGN_UNALLOCATED: 4,
             NumberClass.MVNO: 8,
         }
         commercial = caller in (NumberClass.CC95X, NumberClass.MARKETING) or self.trunk.trunk_class == "callcentre"

@@ -1,7 +1,8 @@
 """Packs: what is known of a country's numbers, as data with source and date.
 
 A pack names the dial plan of its country, the classes of its numbers by form, and where a country's rules differ from
-the common matrix of origin consistency in `origin.toml`. Packs are read when this module is imported, by whoever
+the common matrix of origin consistency in `origin.toml`. Countries without a pack of their own have what
+`countries.json` says. Packs are read when this module is imported, by whoever
 compiles a policy; the call path sees only what was compiled.
 """
 
@@ -17,6 +18,8 @@ from typing import Annotated
 
 import msgspec
 
+from engine.packs import countries
+from engine.packs.countries import Country
 from engine.rules import DialPlan, NationalNumber, OriginAction, OriginRow, ShortCode, Struct
 
 BUILTIN: tuple[str, ...] = ("cn", "nanp", "uk", "fr", "generic")
@@ -51,6 +54,10 @@ class NumberClass(StrEnum):
     INFO = "info"
     PUBLIC = "public"
     EMERGENCY = "emergency"
+    FIXED_OR_MOBILE = "fixed-or-mobile"  # where the form does not tell
+    VOIP = "voip"  # tied to no place and no network
+    FOREIGN_PREMIUM = "foreign-premium"  # of another country, where calls to it cost more than calls
+    FOREIGN_UNALLOCATED = "foreign-unallocated"  # of another country, in no block that is in use there
 
 
 CLASSES: tuple[NumberClass, ...] = tuple(NumberClass)
@@ -77,6 +84,16 @@ class ClassForm(Struct, frozen=True, kw_only=True):
             yield from expand(prefix)
 
 
+class ContactLimit(Struct, frozen=True, kw_only=True):
+    """How often one organisation may call one number: at most `calls` in `days`; a limit by pair says the same."""
+
+    about: str
+    calls: Annotated[int, msgspec.Meta(ge=0)]
+    days: Annotated[int, msgspec.Meta(ge=1)]
+    clause: str
+    unverified: bool = False
+
+
 class PackPlan(Struct, frozen=True, kw_only=True):
     """A dial plan as a pack has it; its name is the pack's."""
 
@@ -89,7 +106,12 @@ class PackPlan(Struct, frozen=True, kw_only=True):
     short_codes: tuple[ShortCode, ...] = ()
 
 
-class Pack(Struct, frozen=True, kw_only=True, rename={"classes": "class", "plan": "dial_plan"}):
+class Pack(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"classes": "class", "plan": "dial_plan", "contact_limits": "contact_limit"},
+):
     """What is known of one country's numbers. as_of: ISO date of the newest source."""
 
     title: str
@@ -101,6 +123,7 @@ class Pack(Struct, frozen=True, kw_only=True, rename={"classes": "class", "plan"
     plan: PackPlan
     classes: tuple[ClassForm, ...] = ()
     origin: tuple[OriginRow, ...] = ()
+    contact_limits: tuple[ContactLimit, ...] = ()
 
     def dial_plan(self, name: str) -> DialPlan:
         return DialPlan(name=name, **msgspec.structs.asdict(self.plan))
@@ -138,8 +161,16 @@ def _read(name: str) -> dict[str, object]:
 
 
 PACKS: dict[str, Pack] = {name: msgspec.convert(_read(name), Pack) for name in BUILTIN}
-BUILTIN_DIAL_PLANS: dict[str, DialPlan] = {name: pack.dial_plan(name) for name, pack in PACKS.items()}
-PACK_BY_CALLING_CODE: dict[str, str] = {pack.plan.country_code: name for name, pack in PACKS.items() if pack.region}
+GENERIC: countries.Countries = countries.read()
+COUNTRIES: dict[str, Country] = {country.name: country for country in GENERIC.countries}
+HOME: dict[str, str] = {name: pack.plan.country_code for name, pack in PACKS.items() if pack.region} | {
+    name: country.code for name, country in COUNTRIES.items() if country.region != countries.NO_COUNTRY
+}
+"""Packs that a trunk can be at home in, with their calling codes."""
+PACK_BY_CALLING_CODE: dict[str, str] = {code: name for name, code in HOME.items()}
+BUILTIN_DIAL_PLANS: dict[str, DialPlan] = {name: pack.dial_plan(name) for name, pack in PACKS.items()} | {
+    name: plan for name, country in COUNTRIES.items() if (plan := country.dial_plan())
+}
 COMMON_ORIGIN: dict[NumberClass, OriginRow] = {
     NumberClass(row.number_class): row for row in msgspec.convert(_read("origin"), OriginTable).origin
 }
@@ -149,9 +180,14 @@ __all__ = [
     "BUILTIN_DIAL_PLANS",
     "CLASSES",
     "COMMON_ORIGIN",
+    "COUNTRIES",
+    "GENERIC",
+    "HOME",
     "PACKS",
     "PACK_BY_CALLING_CODE",
     "ClassForm",
+    "ContactLimit",
+    "Country",
     "NumberClass",
     "OriginAction",
     "OriginRow",

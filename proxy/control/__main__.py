@@ -23,10 +23,12 @@ from prometheus_client import CollectorRegistry
 
 from proxy.admin_token import read_token
 from proxy.config import Admin, Configuration
+from proxy.config_complaints import ComplaintSource
 from proxy.control.access import Access
 from proxy.control.admin import AdminServer, counters_of, status_of
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
 from proxy.control.durable import Durable
+from proxy.control.fleet import Fleet
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
 from proxy.control.names import GenerationNames
@@ -64,8 +66,10 @@ class Control:
         self._call_log = CallLog(names, self._logs["decisions"], self._logs["calls"], self._recent)
         self._intake = EventIntake(state.events_socket, log, self._take, current)
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
-        self._durable = Durable(configuration, state, log)
-        self._admin = self._admin_server(configuration)
+        access = _access(configuration.admin, configuration.complaint_sources)
+        self._durable = Durable(configuration, state, access, log)
+        self._fleet = Fleet(configuration, self._durable, state, log)
+        self._admin = self._admin_server(configuration, access)
 
     async def run(self, lifeline: int | None) -> None:
         stop = asyncio.Event()
@@ -76,6 +80,7 @@ class Control:
         self._intake.open()
         await self._admin.open(self._admin_socket, self._state.control_socket)
         self._durable.start()
+        self._fleet.start()
         flushing = asyncio.create_task(self._flush_now_and_then())
         self._log.info("control is up", generation=self._intake.current)
         await stop.wait()
@@ -83,6 +88,7 @@ class Control:
         flushing.cancel()
         self._intake.close()
         await self._admin.close()
+        self._fleet.close()
         self._durable.close()
         self._call_log.close()
 
@@ -90,13 +96,15 @@ class Control:
         self._names.learn(batch)
         batch.tally(self._tally)
         self._call_log.add(batch)
+        self._durable.watch(batch)
+        self._fleet.take(batch)
 
     async def _flush_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_S)
             self._call_log.flush()
 
-    def _admin_server(self, configuration: Configuration) -> AdminServer:
+    def _admin_server(self, configuration: Configuration, access: Access) -> AdminServer:
         registry = CollectorRegistry()
         node, started_s = configuration.node.name, time.time()
         worker_counters = _counters_reader(self._state, self._workers)
@@ -111,6 +119,7 @@ class Control:
         )
         registry.register(metrics)
         registry.register(self._durable)
+        registry.register(self._fleet)
         return AdminServer(
             registry,
             self._intake,
@@ -119,18 +128,26 @@ class Control:
             status=lambda: status_of(node, _version(), started_s, self._intake, self._reloader, self._workers),
             counters=lambda: counters_of(self._tally, worker_counters()),
             recent=self._recent,
-            access=_access(configuration.admin),
-            reading=self._durable.reading(),
-            commands=self._durable.commands(),
+            access=access,
+            reading=[*self._durable.reading(), *self._fleet.reading()],
+            commands=[*self._durable.commands(), *self._fleet.commands()],
+            reports=self._durable.reports(),
         )
 
 
-def _access(admin: Admin) -> Access:
+def _access(admin: Admin, sources: tuple[ComplaintSource, ...]) -> Access:
     try:
         token = None if admin.token_file is None else read_token(admin.token_file)
     except ValueError as why:
         raise SystemExit(f"admin.token_file: {why}") from None
-    return Access(token, frozenset(name.lower() for name in admin.hosts))
+    return Access(token, frozenset(name.lower() for name in admin.hosts), _source_tokens(sources))
+
+
+def _source_tokens(sources: tuple[ComplaintSource, ...]) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple((source.name, read_token(source.token_file)) for source in sources)
+    except ValueError as why:
+        raise SystemExit(f"complaint_source.token_file: {why}") from None
 
 
 def _open_logs(configuration: Configuration, state: StateDirectory, log: Log) -> dict[str, LineLog]:

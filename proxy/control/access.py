@@ -21,14 +21,19 @@ from aiohttp.typedefs import Handler, Middleware
 
 BODY_BYTES = 64 << 10
 BODY_S = 10.0
+COMPLAINTS_PATH = "/v1/complaints"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """token: None = nobody is asked for one. hosts: names that this address may be called by, beside its numbers."""
+    """token: None = nobody is asked for one. hosts: names that this address may be called by, beside its numbers.
+
+    sources: (name, token) of those who may report complaints, and nothing else.
+    """
 
     token: str | None = None
     hosts: frozenset[str] = frozenset()
+    sources: tuple[tuple[str, str], ...] = ()
 
     def refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request that is turned away by its head; None = it may go on."""
@@ -37,12 +42,19 @@ class Access:
             return web.Response(status=403, text="this address is not known by that Host\n")
         if any(not _same_site(origin, headers["Host"]) for origin in headers.getall("Origin", ())):
             return web.Response(status=403, text="pages of other sites may not ask\n")
-        if self.token is not None and not self._holds_token(headers.get("Authorization", "")):
+        if request.path == COMPLAINTS_PATH and self.source_of(request) is not None:
+            return None
+        if self.token is not None and not _shows(headers.get("Authorization", ""), self.token):
             refused = web.Response(status=401, text="the token is required\n")
             refused.headers.add("WWW-Authenticate", 'Basic realm="callsieve", charset="UTF-8"')
             refused.headers.add("WWW-Authenticate", 'Bearer realm="callsieve"')
             return refused
         return None
+
+    def source_of(self, request: web.Request) -> str | None:
+        """The source of complaints whose token a request shows."""
+        authorization = request.headers.get("Authorization", "")
+        return next((name for name, token in self.sources if _shows(authorization, token)), None)
 
     def _is_ours(self, host: str) -> bool:
         """An address cannot be rebound, so any will do; a name must be one that we were told."""
@@ -51,13 +63,6 @@ class Access:
         except ValueError:
             return False
         return name == "localhost" or name in self.hosts or _is_address(name)
-
-    def _holds_token(self, authorization: str) -> bool:
-        scheme, _, credentials = authorization.partition(" ")
-        shown = credentials.strip() if scheme.lower() == "bearer" else _password(scheme, credentials)
-        assert self.token is not None
-        return hmac.compare_digest(shown.encode("utf-8", "replace"), self.token.encode())
-
 
 async def read_body(request: web.Request) -> web.Response | None:
     """Reads the body, wanted or not, which ends a connection well; the answer to one too large or too slow.
@@ -89,6 +94,12 @@ def guarded_by(access: Access, on_request: Callable[[asyncio.BaseProtocol], None
         return await handler(request)
 
     return guard
+
+
+def _shows(authorization: str, token: str) -> bool:
+    scheme, _, credentials = authorization.partition(" ")
+    shown = credentials.strip() if scheme.lower() == "bearer" else _password(scheme, credentials)
+    return hmac.compare_digest(shown.encode("utf-8", "replace"), token.encode())
 
 
 def _same_site(origin: str, host: str) -> bool:

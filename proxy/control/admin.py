@@ -33,7 +33,8 @@ _LINGER_S = 2.0  # what still comes of a body that was refused is read so long, 
 class AdminServer:
     """status, counters: the bodies of /v1/status and /v1/counters, made anew for each request.
 
-    reading, commands: further routes; those that change something are served where commands are.
+    reading, commands: further routes; those that change something are served where commands are. reports: those that
+    ask for a token of their own.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AdminServer:
         access: Access,
         reading: Sequence[web.RouteDef] = (),
         commands: Sequence[web.RouteDef] = (),
+        reports: Sequence[web.RouteDef] = (),
     ) -> None:
         self._registry = registry
         self._intake = intake
@@ -60,6 +62,7 @@ class AdminServer:
         self._access = access
         self._reading = reading
         self._commands = commands
+        self._reports = reports
         self._runners: list[web.AppRunner] = []
         self._site: BoundedSite | None = None
 
@@ -96,6 +99,7 @@ class AdminServer:
             web.get("/v1/counters", self._get_counters),
             web.get("/v1/decisions", self._get_decisions),
             *self._reading,
+            *self._reports,
         ]
 
     def _command_routes(self) -> list[web.RouteDef]:
@@ -165,6 +169,10 @@ def status_of(
                 "targets": [msgspec.to_builtins(target) for target in link.targets],
             }
             for link in intake.workers
+        ],
+        "plugins": [
+            {"program": link.program, "worker": link.worker, "pid": link.pid, "generation": link.generation}
+            for link in intake.plugins
         ],
     }
 

@@ -24,7 +24,7 @@ from proxy.config import Configuration
 from proxy.config_load import load_configuration, policy_set
 from proxy.state_directory import StateDirectory
 
-_SEALED = ("node", "dns", "listeners", "admin", "decision_log", "capacity", "timers")
+_SEALED = ("node", "dns", "listeners", "admin", "decision_log", "capacity", "timers", "complaints", "complaint_sources")
 
 
 class CompileResult(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import msgspec
 
-from proxy.control.store_schema import row_sum, signed, unsigned
+from proxy.control.store_schema import readable, row_sum, signed, unsigned
 
 TRAIL_KEPT = 1_000_000
 TEXT_BYTES = 64  # of a reason, of an owner
@@ -99,6 +99,15 @@ class DecisionTable:
                 self._put(decision)
                 won.append(decision)
         return won
+
+    def join(self, other: DecisionTable) -> None:
+        """Takes what is whole in another file."""
+        self.merge(readable(other.all()))
+
+    def verify(self) -> None:
+        """Counts faulty rows."""
+        for _ in self.all():
+            pass
 
     def get(self, ns: str, kind: int, key: int) -> Decision | None:
         """That of a namespace, withdrawn or not."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from proxy.control.store_schema import row_sum, signed, unsigned
+from proxy.control.store_schema import readable, row_sum, signed, unsigned
 
 Slot = tuple[int, int, int, int, int, int]  # key, origin, epoch, generation, metric, q
 
@@ -29,6 +30,17 @@ class EvidenceTable:
             " SET q = excluded.q, sum = excluded.sum WHERE excluded.q > q",
             ((*row, row_sum(row)) for row in rows),
         )
+
+    def join(self, other: EvidenceTable) -> None:
+        """Takes what is whole in another file."""
+        self.save(readable(other.load()))
+        for key, gen in readable(other.generations()):
+            self.set_generation(key, gen)
+
+    def verify(self) -> None:
+        """Counts faulty rows."""
+        for _ in chain(self.load(), self.generations()):
+            pass
 
     def load(self, origin: int | None = None) -> Iterator[Slot]:
         """The slots of one origin, or of all."""
@@ -87,6 +99,16 @@ class ComplainantTable:
         row = (signed(key), gen, day, _packed(kept))
         self._connection.execute("REPLACE INTO complainants VALUES (?, ?, ?, ?, ?)", (*row, row_sum(row)))
         return kept
+
+    def join(self, other: ComplainantTable) -> None:
+        """Takes what is whole in another file."""
+        for key, gen, day, hashes in readable(other.load()):
+            self.merge(key, gen, day, hashes)
+
+    def verify(self) -> None:
+        """Counts faulty rows."""
+        for _ in self.load():
+            pass
 
     def load(self) -> Iterator[tuple[int, int, int, list[int]]]:
         """(key, generation, day, hashes)"""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from proxy.event_channel import (
     MESSAGE_BYTES,
+    Beside,
     Frame,
     Hello,
     Refused,
@@ -30,10 +31,14 @@ _MESSAGES_A_TURN = 32  # read from one worker before others have their turn
 
 @dataclass(slots=True, eq=False)
 class WorkerLink:
-    """What is known of a connected worker. worker is -1 until it has said who it is."""
+    """What is known of a connected worker. worker is -1 until it has said who it is.
+
+    program: of which it is a process, where that is another SIP server; such a one is never told to swap.
+    """
 
     socket: socket.socket
     worker: int = -1
+    program: str = ""
     pid: int = 0
     generation: int = 0
     dropped: int = 0
@@ -58,7 +63,15 @@ class EventIntake:
     @property
     def workers(self) -> list[WorkerLink]:
         """Those connected, by number."""
-        return sorted((link for link in self._links if link.worker >= 0), key=lambda link: link.worker)
+        return self._known(lambda link: not link.program)
+
+    @property
+    def plugins(self) -> list[WorkerLink]:
+        """Processes of other SIP servers, likewise."""
+        return self._known(lambda link: bool(link.program))
+
+    def _known(self, wanted: Callable[[WorkerLink], bool]) -> list[WorkerLink]:
+        return sorted((link for link in self._links if link.worker >= 0 and wanted(link)), key=lambda link: link.worker)
 
     @property
     def ready(self) -> int:
@@ -69,7 +82,7 @@ class EventIntake:
     def dropped(self) -> dict[int, int]:
         """Events that workers had to drop, by worker, over all their connections."""
         totals = dict(self._dropped)
-        for link in self.workers:
+        for link in (*self.workers, *self.plugins):
             totals[link.worker] = totals.get(link.worker, 0) + link.dropped
         return totals
 
@@ -144,6 +157,9 @@ class EventIntake:
             link.worker, link.pid, link.generation = message.worker, message.pid, message.generation
             if message.generation != self.current:
                 self._order(link)
+        elif isinstance(message, Beside):
+            link.program, link.worker = message.program, message.worker
+            link.pid, link.generation = message.pid, message.generation
         elif isinstance(message, Swapped):
             self._swapped(link, message)
         elif isinstance(message, Targets):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -61,6 +62,8 @@ class NodeMetrics(Collector):
         yield _gauge("worker_connected", "Whether the worker reports to control", "worker", connected)
         dropped = dict.fromkeys(map(str, counted), 0) | {str(k): v for k, v in self.intake.dropped.items()}
         yield _counter("events_dropped", "Event records that control did not take in time", "worker", dropped)
+        plugins = Counter(link.program for link in self.intake.plugins)
+        yield _gauge("plugin_processes", "Processes of SIP servers that screen with this node", "program", plugins)
         up = GaugeMetricFamily(
             "callsieve_target_up", "Whether a gateway's target answers", labels=["worker", "gateway", "target"]
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from itertools import chain
 
-from proxy.control.store_schema import row_sum
+from proxy.control.store_schema import readable, row_sum
 
 EPOCH_ZERO_S = 1_767_225_600  # 2026-01-01T00:00Z
 
@@ -16,6 +18,18 @@ class NodeState:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.faulty = 0
+
+    def join(self, other: NodeState) -> None:
+        """Takes what is whole in another file: the later of two."""
+        for name, value in readable(other.cursors()):
+            self.set_cursor(name, max(value, self.cursor(name)))
+        for trust in readable(other.trusts()):
+            self.save_trust(*trust)
+
+    def verify(self) -> None:
+        """Counts faulty rows."""
+        for _ in chain(self.cursors(), self.trusts()):
+            pass
 
     def next_epoch(self, seen: int, now_s: float) -> int:
         """An epoch that this node has never used, even if its disk or its clock were lost. seen: what others know."""
@@ -45,20 +59,24 @@ class NodeState:
         row = (name, value)
         self._connection.execute("REPLACE INTO node_number VALUES (?, ?, ?)", (*row, row_sum(row)))
 
-    def cursors(self) -> dict[str, int]:
-        names = [name for (name,) in self._connection.execute("SELECT name FROM node_number")]
-        return {name: self.cursor(name) for name in names}
+    def cursors(self) -> Iterator[tuple[str, int]]:
+        for name, value, found_sum in self._connection.execute("SELECT name, value, sum FROM node_number"):
+            if row_sum((name, value)) == found_sum:
+                yield name, value
+            else:
+                self.faulty += 1
 
     def trust(self) -> tuple[int, bytes] | None:
         """(version, signed bundle) of the newest."""
-        found = self._connection.execute("SELECT version, body, sum FROM trust").fetchone()
-        if found is None:
-            return None
-        version, body, found_sum = found
-        if row_sum((version, body)) == found_sum:
-            return version, body
-        self.faulty += 1
-        return None
+        return next(self.trusts(), None)
+
+    def trusts(self) -> Iterator[tuple[int, bytes]]:
+        """The same, or nothing."""
+        for version, body, found_sum in self._connection.execute("SELECT version, body, sum FROM trust"):
+            if row_sum((version, body)) == found_sum:
+                yield version, body
+            else:
+                self.faulty += 1
 
     def save_trust(self, version: int, body: bytes) -> bool:
         """False if the one that is there is as new."""

@@ -10,36 +10,83 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
+from proxy.control.complaint_store import CaseTable, ComplaintTable
 from proxy.control.decisions import DecisionTable
 from proxy.control.evidence_slots import ComplainantTable, EvidenceTable
 from proxy.control.node_state import NodeState
-from proxy.control.store_schema import StoreFault, migrate
+from proxy.control.store_schema import StoreFault, check_version, migrate
 
 FILE_NAME = "store.db"
-_BUSY_MS = 5000
+_BUSY_S = 5.0
 _WAL_BYTES = 64 << 20  # a longer journal is cut after its next checkpoint
+_WRITING = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    f"journal_size_limit = {_WAL_BYTES}",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+)
+
+
+class StoreTable(Protocol):
+    """faulty: rows met that are not as they were written."""
+
+    faulty: int
+
+    def verify(self) -> None: ...
+    def join(self, other: Any) -> None: ...
 
 
 class Store:
     """Opens the file, made if it is not there, and brings it to this version. StoreFault says why that failed."""
 
+    path: Path
+    migrated: int
+    _connection: sqlite3.Connection
+
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._use(path, _connect(path))
         try:
-            self._connection = _connect(path)
+            for pragma in _WRITING:
+                self._connection.execute(f"PRAGMA {pragma}")
             self.migrated = migrate(self._connection, path)
         except sqlite3.Error as why:
+            self._connection.close()
             raise StoreFault(f"{path} cannot be opened: {why}") from None
-        self.decisions = DecisionTable(self._connection)
-        self.evidence = EvidenceTable(self._connection)
-        self.complainants = ComplainantTable(self._connection)
-        self.node = NodeState(self._connection)
+
+    @classmethod
+    def read_only(cls, path: Path) -> Store:
+        """A store that others may be writing; StoreFault if it is not there or not of this version."""
+        store = cls.__new__(cls)
+        store._use(path, _connect(path, "mode=ro"))
+        try:
+            check_version(store._connection, path)
+        except (sqlite3.Error, StoreFault) as why:
+            store.close()
+            raise StoreFault(f"{path} cannot be opened: {why}") from None
+        return store
+
+    def _use(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.migrated = 0
+        self._connection: sqlite3.Connection = connection
+        self.decisions = DecisionTable(connection)
+        self.evidence = EvidenceTable(connection)
+        self.complainants = ComplainantTable(connection)
+        self.node = NodeState(connection)
+        self.complaints = ComplaintTable(connection)
+        self.cases = CaseTable(connection)
 
     @property
     def faulty(self) -> int:
         """Rows met so far that are not as they were written."""
-        return sum(table.faulty for table in (self.decisions, self.evidence, self.complainants, self.node))
+        return sum(table.faulty for table in self.tables)
+
+    @property
+    def tables(self) -> tuple[StoreTable, ...]:
+        return self.decisions, self.evidence, self.complainants, self.node, self.complaints, self.cases
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -64,6 +111,15 @@ class Store:
         finally:
             self._undo("RELEASE part")
 
+    def integrity(self) -> list[str]:
+        """What SQLite finds wrong with the file; nothing, if it is whole."""
+        found = [text for (text,) in self._connection.execute("PRAGMA integrity_check(20)")]
+        return [] if found == ["ok"] else found
+
+    def copy_to(self, copy: sqlite3.Connection, pages: int) -> None:
+        """SQLite's online backup, so many pages at a time."""
+        self._connection.backup(copy, pages=pages, sleep=0.005)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -73,15 +129,9 @@ class Store:
             self._connection.execute(statement)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in (
-        f"busy_timeout = {_BUSY_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        f"journal_size_limit = {_WAL_BYTES}",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+def _connect(path: Path, parameters: str = "") -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{parameters}"
+    try:
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
+    except sqlite3.Error as why:
+        raise StoreFault(f"{path} cannot be opened: {why}") from None

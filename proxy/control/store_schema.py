@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -45,7 +46,32 @@ CREATE TABLE trust (only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER N
     sum INTEGER NOT NULL) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_DECISIONS, _FLEET)
+_COMPLAINTS = """
+CREATE TABLE complaint (
+    entry INTEGER PRIMARY KEY, case_id INTEGER NOT NULL, received_us INTEGER NOT NULL, time_us INTEGER NOT NULL,
+    caller INTEGER NOT NULL, category INTEGER NOT NULL, reporter INTEGER NOT NULL, source TEXT NOT NULL,
+    request TEXT NOT NULL, call_id TEXT NOT NULL, call_us INTEGER NOT NULL, weight INTEGER NOT NULL,
+    consented INTEGER NOT NULL, text_hash TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX complaint_by_request ON complaint (source, request) WHERE request != '';
+CREATE INDEX complaint_by_call ON complaint (call_id, reporter) WHERE call_id != '';
+CREATE INDEX complaint_by_reporter ON complaint (reporter, received_us);
+CREATE INDEX complaint_by_case ON complaint (case_id);
+CREATE INDEX complaint_by_time ON complaint (time_us);
+CREATE TABLE case_record (
+    id INTEGER PRIMARY KEY, caller INTEGER NOT NULL, opened_us INTEGER NOT NULL, category INTEGER NOT NULL,
+    state TEXT NOT NULL, forwarded_us INTEGER NOT NULL, closed_us INTEGER NOT NULL, redress TEXT NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX case_by_caller ON case_record (caller, state);
+"""
+
+_Row = TypeVar("_Row")
+
+MIGRATIONS: tuple[str, ...] = (_DECISIONS, _FLEET, _COMPLAINTS)
+
+
+APPLICATION_ID = 0x43535300  # with the version in its last byte: a header that says two versions was damaged
 
 
 class StoreFault(Exception):
@@ -61,17 +87,33 @@ def migrate(connection: sqlite3.Connection, path: Path) -> int:
     if found == len(MIGRATIONS):
         return 0
     steps = "".join(MIGRATIONS[found:])
+    marks = f"PRAGMA user_version = {len(MIGRATIONS)};PRAGMA application_id = {APPLICATION_ID | len(MIGRATIONS)};"
     try:
-        connection.executescript(f"BEGIN IMMEDIATE;{steps}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{steps}{marks}COMMIT;")
     except sqlite3.Error:
         connection.rollback()
         raise
     return len(MIGRATIONS) - found
 
 
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """StoreFault unless the file has been through all migrations."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found != len(MIGRATIONS):
+        raise StoreFault(f"{path} is of version {found}, this callsieve works on {len(MIGRATIONS)}")
+
+
 def row_sum(values: Sequence[int | str | bytes]) -> int:
     """The CRC-32 of a row's values."""
     return zlib.crc32(msgspec.msgpack.encode(values))
+
+
+def readable(rows: Iterable[_Row]) -> Iterator[_Row]:
+    """As many rows as a damaged file lets be read."""
+    try:
+        yield from rows
+    except sqlite3.DatabaseError:
+        return
 
 
 def signed(word: int) -> int:

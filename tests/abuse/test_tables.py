@@ -106,16 +106,15 @@ def test_reputation_is_exact_while_records_move(tmp_path: Path, together: Callab
 
 @together
 def test_pairs_are_exact_under_two_hammers(tmp_path: Path, together: Callable[[Work], None]) -> None:
-    pairs, turns = PairMemory(tmp_path / "pairs.tbl", 4096), 200
+    pairs, turns = PairMemory(tmp_path / "pairs.tbl", 4096), size(200, 40_000)
+    callees, blocks = array("Q", range(NUMBER, NUMBER + 50)), array("Q", [NUMBER] * 50)
 
     def work(index: int) -> None:
         for _ in range(turns):
-            for callee in range(50):
-                pairs.add(NUMBER + callee, NUMBER, NOW_US, 10)
+            pairs.add_many(callees, blocks, NOW_US, 10)
 
     together(work)
-    read = [pairs.read(NUMBER + callee, NUMBER, NOW_US) for callee in range(50)]
-    assert read == pytest.approx([HAMMERS * turns * 10] * 50, rel=0.01)
+    assert list(pairs.read_many(callees, blocks, NOW_US)) == pytest.approx([HAMMERS * turns * 10] * 50, rel=0.01)
 
 
 @together
@@ -140,6 +139,41 @@ def test_no_reader_misses_a_subscriber_while_others_are_added(
     together(work)
     assert subscribers.read_many(there) == there
     assert len(subscribers.table) == len(there)
+
+
+@together
+def test_no_record_is_torn_while_it_is_replaced(tmp_path: Path, together: Callable[[Work], None]) -> None:
+    """Numbers fight for an eighth of the room they need: what is read is of the number asked for, or nothing."""
+    cache = ReputationCache(tmp_path / "reputation.tbl", 256)
+    crowd = range(NUMBER, NUMBER + 2048)
+
+    def work(index: int) -> None:
+        for turn in range(size(10, 1000)):
+            for number in crowd[(index + turn) % 2 :: 2]:
+                cache.add(number, NOW_US, points=1 + number % 997, category=1 + number % 7)
+            for number in crowd:
+                standing = cache.read(number, NOW_US)
+                assert standing is None or standing.category == 1 + number % 7
+
+    together(work)
+    assert cache.table.evictions > 0
+
+
+@together
+def test_no_word_of_a_subscriber_is_torn(tmp_path: Path, together: Callable[[Work], None]) -> None:
+    """Both replace the same words, of which no half fits another's."""
+    subscribers = SubscriberTable(tmp_path / "subscribers.tbl", 256)
+    callees = array("Q", range(NUMBER, NUMBER + 100))
+    words = [0x5555_5555_5555_5555, 0x2AAA_AAAA_AAAA_AAAA]
+
+    def work(index: int) -> None:
+        mine = array("Q", [words[index]] * len(callees))
+        for _ in range(size(2000, 200_000)):
+            assert not subscribers.set_many(callees, mine)
+            assert set(subscribers.read_many(callees)) <= set(words)
+
+    together(work)
+    assert len(subscribers.table) == len(callees)
 
 
 def test_far_more_callers_than_room(tmp_path: Path) -> None:

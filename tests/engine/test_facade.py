@@ -88,6 +88,14 @@ def test_what_calls_showed_counts_and_can_be_explained(engine: Engine) -> None:
     assert (verdict.action, verdict.basis, verdict.status) == (Action.REJECT, Basis.SUBSCRIBER, 607)
 
 
+def test_a_complaint_says_what_the_call_was_about(engine: Engine) -> None:
+    complaint = Outcome(CALLER, CALLEE, "carrier", OutcomeKind.COMPLAINT, category=Category.FRAUD)
+    engine.observe(complaint, NOW_US)
+    known = engine.tables.reputation.read(number(CALLER), NOW_US)
+    assert known is not None
+    assert (known.complaints, known.category) == (1, Category.FRAUD)
+
+
 def test_updates_of_others_are_applied(engine: Engine) -> None:
     updates = [
         Update(CALLER, points=300, complaint=True, category=Category.LOAN),

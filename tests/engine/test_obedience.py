@@ -9,7 +9,8 @@ import pytest
 from engine import Action, Basis, Screener, rules
 from engine._orders import ORDER_EPOCH_S
 from engine._subscriber_lists import ListEntry
-from engine.subscribers import Subscribers, caller_word
+from engine.number_words import caller_word
+from engine.subscribers import Subscribers
 from tests.engine.test_screener import CALLEE, CLEAN, NOW_US, call, number_list, policy_set, screener_of
 
 BLOCK, ALLOW, NEVER_BLOCK = 1, 2, 3

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine._numbers import number_text, parse_entry
 from engine._orders import ORDER_EPOCH_S, ORDER_LAST_S, OrderTable
-from engine.subscribers import caller_word
+from engine.number_words import caller_word
 
 BLOCK, ALLOW, NEVER_BLOCK = 1, 2, 3
 NOW_S = ORDER_EPOCH_S + 1000

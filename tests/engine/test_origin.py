@@ -65,8 +65,8 @@ def test_against_a_plain_reading_of_the_packs(
     verdict = explained.verdict
     if explained.caller == "invalid":
         return
-    expected = plain_class(PACKS[name], explained.caller)
-    action = plain_action(PACKS[name], expected, trunk_class)
+    expected = plain_class(name, explained.caller)
+    action = plain_action(name, expected, trunk_class)
     assert verdict.number_class == expected
     assert verdict.action == (action if mode is rules.Mode.ENFORCE else Action.ACCEPT)
     assert verdict.observed == (action if mode is rules.Mode.OBSERVE else Action.ACCEPT)

@@ -51,7 +51,7 @@ CHINA = [
     ("14901234567", "mobile"),
     ("19912345678", "mobile"),
     ("13412345678", "mobile"),
-    ("13491234567", "satellite"),
+    ("13492123456", "satellite"),
     ("17212345678", "mobile"),
     ("19812345678", "mobile"),
     ("13012345678", "mobile"),
@@ -107,13 +107,14 @@ CHINA = [
     ("12110", "emergency"),
     ("12119", "emergency"),
     ("114", "info"),
-    ("11185", "public"),
+    ("11185", "svc101"),
     ("12315", "public"),
     ("12321", "public"),
     ("12345", "public"),
     ("12381", "public"),
-    ("+12025550123", "foreign"),
-    ("0085212345678", "foreign"),
+    ("+12025551234", "foreign"),
+    ("+12025550123", "invalid"),  # of fiction (numbering.md section 3)
+    ("0085221234567", "foreign"),
     ("+8613800138", "invalid"),
 ]
 
@@ -124,10 +125,10 @@ def test_class_of_chinese_numbers(screeners: dict[str, Screener], caller: str, n
 
 
 AMERICA = [
-    ("+12025551234", "fixed"),
+    ("+12025551234", "fixed-or-mobile"),
     ("+12125550100", "invalid"),  # 555-0100 to 555-0199 are for fiction
     ("+12125550199", "invalid"),
-    ("+12125550200", "fixed"),
+    ("+12125550200", "fixed-or-mobile"),
     ("+18005551212", "svc800"),
     ("+18332345678", "svc800"),
     ("+19002345678", "premium"),
@@ -200,7 +201,7 @@ MATRIX = {
     "1064812345678": (R, R, T, R, R, R),
     "110": (R, R, own, R, R, R),
     "12321": (R, R, own, R, R, R),
-    "13491234567": (R, R, A, T, T, R),
+    "13492123456": (R, R, A, T, T, R),
     "+12025551234": (R, R, T, A, A, R),
     "15412345678": (R, R, T, T, R, R),
     "+8613800138": (R, R, R, R, R, R),

@@ -72,7 +72,7 @@ ERRORS = [
     (base(policies=(Policy(name="default", prefix_rules=("no",)),)), "policy[default].prefix_rules", "no prefix_rule"),
     (base(policies=(Policy(name="default", label="no"),)), "policy[default].label", "no label"),
     (base(trunks=(trunk(policy="no"),)), "trunk[carrier].policy", "no policy"),
-    (base(trunks=(trunk(dial_plan="no"),)), "trunk[carrier].dial_plan", "no dial_plan"),
+    (base(trunks=(trunk(dial_plan="none"),)), "trunk[carrier].dial_plan", "no dial_plan"),
     (base(labels=(LONG,)), "label[long].text", "65 bytes"),
     (base(labels=(rules.Label(name="l", text="a\r\nb"),)), "label[l].text", "control"),
     (base(dial_plans=(msgspec.structs.replace(PLAN, country_code="0"),)), "dial_plan[own]", "no calling code"),

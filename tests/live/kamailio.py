@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import Authority
-from tests.live.programs import Ports, Program, require, wait_until
+from tests.live.programs import LOOPBACK, Ports, Program, require, wait_until
 
+ROOT = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/x86_64-linux-gnu/kamailio/modules")
 CONFIG = """\
 #!KAMAILIO
@@ -107,6 +110,36 @@ class Kamailio(Program):
         return all(f":{port:04X} 00000000:0000 0A" in Path(f"/proc/net/{table}").read_text() for table, port in tables)
 
 
+class PluggedKamailio(Program):
+    """conf/kamailio as it stands, on UDP, with callsieve's node in state_dir. children: processes that take calls."""
+
+    def __init__(self, directory: Path, ports: Ports, next_hop: str, state_dir: Path, children: int) -> None:
+        binary = require("kamailio", "kamailio")
+        self.port = ports.udp()
+        script = ROOT / "conf/kamailio/callsieve.py"
+        defined = {
+            "LISTEN": f"udp:{LOOPBACK}:{self.port}",
+            "NEXT_HOP": next_hop,
+            "STATE_DIR": str(state_dir),
+            "SCRIPT": f'"{script}"',
+            "CHILDREN": str(children),
+        }
+        arguments = [word for name, text in defined.items() for word in ("-A", f"{name}={text}")]
+        home = directory / "kamailio-plugged"
+        home.mkdir()
+        packages = [path for path in sys.path if path.endswith("-packages")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *packages])}
+        file = str(ROOT / "conf/kamailio/kamailio.cfg")
+        places = ("-f", file, "-w", str(home), "-Y", str(home), "-m", "64", "-M", "8")
+        super().__init__([binary, "-DD", "-E", *places, *arguments], directory, "kamailio-plugged", environment)
+        wait_until(self._listens, f"Kamailio to listen; it said:\n{self.tail()}", 15)
+
+    def _listens(self) -> bool:
+        if self.exit_code is not None:
+            pytest.fail(f"{self.name} ended with {self.exit_code}:\n{self.tail()}")
+        return f":{self.port:04X} 00000000:0000 07" in Path("/proc/net/udp").read_text()
+
+
 class KamailioFactory:
     """Starts servers in one test's directory, with certificates of one authority."""
 
@@ -116,11 +149,20 @@ class KamailioFactory:
         self.authority = Authority(directory)
         self._directory = directory
         self._ports = ports
-        self._started: list[Kamailio] = []
+        self._started: list[Program] = []
 
     def server(self, host: str, next_hop: str) -> Kamailio:
         name = f"kamailio-{len(self._started)}"
         server = Kamailio(self._directory, self._ports, name, host, next_hop, self.authority)
+        self._started.append(server)
+        return server
+
+    def plugged(self, next_hop_port: int, state_dir: Path, children: int = 4) -> PluggedKamailio:
+        if not (MODULES / "app_python3.so").exists():
+            missing = "app_python3.so is missing: `make deps` installs it (kamailio-python3-modules)"
+            pytest.fail(f"{MODULES}/{missing}", pytrace=False)
+        next_hop = f"sip:{LOOPBACK}:{next_hop_port}"
+        server = PluggedKamailio(self._directory, self._ports, next_hop, state_dir, children)
         self._started.append(server)
         return server
 

@@ -111,7 +111,7 @@ period_s = 60
 class Setup:
     """What a test wants otherwise. token: what the admin address asks for.
 
-    more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port.
+    more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port. base: what stands before.
     prepare: called with the state directory, which is not there yet, before the node starts.
     """
 
@@ -120,6 +120,7 @@ class Setup:
     token: str | None = None
     gateway_transport: str = "udp"
     more: str = ""
+    base: str = CONFIGURATION
     prepare: Callable[[Path], None] | None = None
 
 
@@ -141,7 +142,7 @@ class Node(Program):
         if setup.token is not None:
             (directory / "admin.token").write_text(f"{setup.token}\n")
         self.configuration.write_text(
-            (CONFIGURATION + setup.more).format(
+            (setup.base + setup.more).format(
                 state=self.state,
                 workers=setup.workers,
                 host=LOOPBACK,

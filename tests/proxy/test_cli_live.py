@@ -237,7 +237,47 @@ class TestLookup:
 
     def test_an_unknown_number(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["lookup", CLEAN]) == 1
-        assert capsys.readouterr().out == f"{CLEAN}\nnothing is known of it\n"
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:2] == [CLEAN, "class: mobile"]
+        assert lines[2].startswith("pack: cn, as of 2023-03-31 (MIIT")
+        assert lines[-1] == "no list, prefix rule or reputation names it"
+
+    @pytest.mark.parametrize(
+        ("written", "number_class", "pack", "carrier", "intl"),
+        [
+            ("95588", "svc95", "cn", "accept", "reject (dno)"),
+            ("95071666", "cc95x", "cn", "tag", "reject (dno)"),
+            ("17012345678", "mvno", "cn", "accept", "tag"),
+            ("15412345678", "unallocated", "cn", "tag", "reject (invalid)"),
+            ("110", "emergency", "cn", "own", "reject (dno)"),
+            ("+12025551234", "foreign", "nanp", "tag", "accept"),
+            ("+491701234567", "foreign", "de", "tag", "accept"),
+            ("+499001234567", "foreign-premium", "de", "tag", "tag"),
+            ("+2101234567", "invalid", None, "reject (invalid)", "reject (invalid)"),
+        ],
+    )
+    def test_what_the_number_is(
+        self,
+        config: Path,
+        capsys: pytest.CaptureFixture[str],
+        written: str,
+        number_class: str,
+        pack: str | None,
+        carrier: str,
+        intl: str,
+    ) -> None:
+        _, known = json_of(capsys, "lookup", written)
+        assert known["class"] == number_class
+        assert (known["pack"] and known["pack"]["name"]) == pack
+        assert (known["origin"]["carrier"], known["origin"]["intl"]) == (carrier, intl)
+
+    def test_the_operators_own_origin_rules(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        row = '[[origin]]\nclass = "mobile"\ncarrier = "reject"\nbasis = "dno"\ntrunks = ["carrier"]\n'
+        config.write_text(f"{CONFIG}\n{row}")
+        _, known = json_of(capsys, "lookup", CLEAN)
+        assert known["origin"]["carrier"] == "reject (dno)"
+        _, known = json_of(capsys, "lookup", CLEAN, "--trunk", "own")
+        assert known["origin"]["carrier"] == "accept"
 
     @pytest.mark.parametrize("written", ["hello", "", "1" * 30, "anonymous"])
     def test_no_number(self, config: Path, capsys: pytest.CaptureFixture[str], written: str) -> None:

@@ -66,3 +66,11 @@ def test_every_key_is_documented(heading: str, spec: FieldInfo) -> None:
 @pytest.mark.parametrize("name", ["callsieve.toml", "quickstart.toml"])
 def test_the_files_check_clean(name: str) -> None:
     assert load_configuration(CONF / name).warnings == ()
+
+
+def test_the_file_for_kamailio_warns_of_nothing_but_that_control_is_alone() -> None:
+    (warning,) = load_configuration(CONF / "kamailio/callsieve.toml").warnings
+    assert (warning.key, warning.why) == (
+        "listener",
+        "there is none: only control runs, for other servers that screen with this node",
+    )

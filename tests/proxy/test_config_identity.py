@@ -7,7 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from engine.config_errors import ConfigFinding
-from proxy.config import Acceptance, Compat, Configuration, Gateway, Redirect, RedirectMode, TagHeaders, Target, Trunk
+from proxy.config import (
+    Acceptance,
+    Compat,
+    Configuration,
+    Gateway,
+    Listener,
+    Redirect,
+    RedirectMode,
+    TagHeaders,
+    Target,
+    Trunk,
+)
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
 
@@ -86,4 +97,9 @@ def test_names_for_tagged_callers(text: str, good: bool) -> None:
     ],
 )  # fmt: skip
 def test_redirect_mode(one: Trunk, found: list[tuple[str, str]]) -> None:
-    assert keys(check_redirects(Configuration(trunks=(one,)))) == found
+    listener = Listener(name="udp", address="192.0.2.2:5060")
+    assert keys(check_redirects(Configuration(trunks=(one,), listeners=(listener,)))) == found
+
+
+def test_without_listeners_a_trunk_needs_no_route() -> None:
+    assert keys(check_redirects(Configuration(trunks=(trunk(route=None),)))) == []

@@ -1,0 +1,231 @@
+"""A node's copy of what the fleet knows: every table, every join, and the judgement that follows from them.
+
+It holds no protocol and no clock. What a join touched is judged later, a bounded number of keys at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from proxy.control.decisions import Decision
+from proxy.control.sync.decay import DAY_MS
+from proxy.control.sync.decision_log import DecisionLog
+from proxy.control.sync.evidence import EvidenceTable
+from proxy.control.sync.keys import SHARDS
+from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region
+from proxy.control.sync.records import Verdict as VerdictRecord
+from proxy.control.sync.reduction import reduce_key
+from proxy.control.sync.regions import RegionTable
+from proxy.control.sync.score import CLEAN, Band, Judgement, Why, judge
+from proxy.control.sync.sketches import Sketches
+from proxy.control.sync.trust import Trust
+from proxy.control.sync.verdicts import TTL_S, VerdictTable
+
+TICK_MS = 30_000
+BAND_HOLD_MS = 5000  # a band stays at least so long
+SCORE_STEP = 20  # smaller changes within a band are not told
+RENEW_S = TTL_S // 2
+
+
+class Replica:
+    """own: the origin of this node. judges: it comes to verdicts itself. reduces: it sums up its region's evidence."""
+
+    def __init__(
+        self,
+        own: int,
+        trust: Trust,
+        *,
+        judges: bool,
+        reduces: bool,
+        is_protected: Callable[[Decision], bool] = lambda _: False,
+    ) -> None:
+        self.own = own
+        self.trust = trust
+        self.evidence = EvidenceTable()
+        self.sketches = Sketches()
+        self.regions = RegionTable()
+        self.verdicts = VerdictTable()
+        self.decisions = DecisionLog(is_protected)
+        self.changed_verdicts: dict[int, None] = {}
+        self._judges = judges
+        self.reduces = reduces
+        self._touched: dict[int, None] = {}
+        self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
+
+    # --- Joins --------------------------------------------------------------------------------------------------------
+
+    def merge_evidence(self, origin: int, epoch: int, records: Iterable[Evidence]) -> int:
+        """How many records brought something new."""
+        news = 0
+        for key, gen, pairs in records:
+            if self.evidence.merge(key, origin, epoch, gen, pairs):
+                self._touched[key] = None
+                news += 1
+        return news
+
+    def merge_complainants(self, records: Iterable[Complainants]) -> None:
+        for record in records:
+            if record.gen == self.evidence.generation(record.key):
+                self.sketches.merge_complainants(record.key, record.gen, record.day, record.hashes)
+
+    def merge_callees(self, records: Iterable[Callees]) -> None:
+        for record in records:
+            if record.gen == self.evidence.generation(record.key):
+                self.sketches.merge_callees(record.key, record.gen, record.hour, record.registers)
+
+    def merge_regions(self, region: str, trust: int, records: Iterable[Region]) -> None:
+        for record in records:
+            if record.gen == self.evidence.generation(record.key) and self.regions.merge(
+                region, trust, record, self.trust.parameters.f
+            ):
+                self._touched[record.key] = None
+
+    def merge_verdicts(self, reducer: int, hlc: int, trust: int, records: Iterable[VerdictRecord], now_s: int) -> None:
+        for record in records:
+            judgement = Judgement(record.score, Band(record.band), Why(record.why))
+            expires_s = now_s + min(record.ttl_s, TTL_S)
+            if self.verdicts.merge(record.key, judgement, expires_s, trust, hlc, reducer):
+                self.changed_verdicts[record.key] = None
+
+    def merge_generations(self, records: Sequence[Generation]) -> list[Generation]:
+        """Those that were new. One step at a time: a key is forgiven once by each."""
+        won = []
+        for record in records:
+            step = record.gen - self.evidence.generation(record.key)
+            if step == 1 and self.evidence.raise_generation(record.key, record.gen):
+                self._void(record.key)
+                won.append(record)
+        return won
+
+    def replace_trust(self, trust: Trust) -> None:
+        """A newer bundle: what members said that are none any more is void."""
+        gone = {m.origin for m in self.trust.members} - {m.origin for m in trust.members}
+        self.trust = trust
+        for origin in gone | set(trust.bundle.revoked):
+            touched = self.evidence.drop_origin(origin)
+            self._touched.update(dict.fromkeys(touched))
+            self._retold.update(touched if self.reduces else ())
+        self.tell_regions_again()
+
+    def tell_regions_again(self, shards: Iterable[int] = range(SHARDS)) -> None:
+        """What was lost on the way to those that judge heals by it."""
+        if self.reduces:
+            keys = [key for shard in shards for key in self.evidence.keys(shard)]
+            self._touched.update(dict.fromkeys(keys))
+            self._retold.update(keys)
+
+    def _void(self, key: int) -> None:
+        self.sketches.forget(key)
+        self.regions.forget(key)
+        self._touched[key] = None
+
+    # --- Judgement ----------------------------------------------------------------------------------------------------
+
+    @property
+    def untouched(self) -> bool:
+        return not self._touched
+
+    def judge_touched(self, now_ms: int, hlc: int, limit: int) -> tuple[list[Region], list[VerdictRecord]]:
+        """Looks at up to `limit` keys again: the region records and the verdicts that are to be told."""
+        regions: list[Region] = []
+        verdicts: list[VerdictRecord] = []
+        tick_ms = now_ms - now_ms % TICK_MS
+        for key in list(self._touched)[:limit]:
+            del self._touched[key]
+            reduced = self._with_nothing_left(key, self._reduce(key, tick_ms), tick_ms) if self.reduces else {}
+            for region, records in reduced.items():
+                changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
+                regions += records if key in self._retold else changed
+            self._retold.discard(key)
+            if self._judges:
+                told = self._judge(key, tick_ms, now_ms, hlc)
+                verdicts += [told] if told is not None else []
+        return regions, verdicts
+
+    def sweep(self, tick: int, now_ms: int) -> list[int]:
+        """Once a tick: drops what has decayed of one shard and looks at the rest again, since time alone changes it.
+
+        The keys that are gone.
+        """
+        shard = tick % SHARDS
+        gone = self.evidence.sweep(shard, now_ms)
+        for key in gone:
+            self.sketches.forget(key)
+            self.regions.forget(key)
+            self._touched[key] = None
+        self.tell_regions_again([shard])
+        if self._judges:
+            self._touched.update(dict.fromkeys(key for key, _ in self.verdicts.items(shard)))
+        now_s = now_ms // 1000
+        for key, verdict in self.verdicts.items(shard):
+            band = verdict.band_at(now_s)
+            if band is not verdict.judgement.band:
+                self.changed_verdicts[key] = None
+                if band is Band.NONE:
+                    self.verdicts.forget(key)
+        return gone
+
+    def take_changed_verdicts(self, limit: int, now_s: int) -> list[tuple[int, Judgement]]:
+        """Verdicts to be put into force, each as it is now."""
+        taken = []
+        for key in list(self.changed_verdicts)[:limit]:
+            del self.changed_verdicts[key]
+            verdict = self.verdicts.get(key)
+            if verdict is None:
+                taken.append((key, CLEAN))
+            else:
+                judgement = verdict.judgement
+                taken.append((key, Judgement(judgement.score, verdict.band_at(now_s), judgement.why)))
+        return taken
+
+    @property
+    def _f(self) -> int:
+        return self.trust.parameters.f
+
+    def _reduce(self, key: int, tick_ms: int) -> dict[str, list[Region]]:
+        """What each region says of a key, from the evidence that is here."""
+        slots = self.evidence.read(key)
+        members = {origin: self.trust.by_origin(origin) for origin, _, _, _ in slots}
+        gen = self.evidence.generation(key)
+        return {
+            region: reduce_key(
+                key,
+                gen,
+                [slot for slot in slots if (member := members[slot[0]]) is not None and member.region == region],
+                lambda origin: None if (member := members[origin]) is None else member.index,
+                self.trust.parameters,
+                tick_ms,
+            )
+            for region in sorted({member.region for member in members.values() if member is not None})
+        }
+
+    def _with_nothing_left(self, key: int, reduced: dict[str, list[Region]], tick_ms: int) -> dict[str, list[Region]]:
+        """Says so too of metrics whose evidence was all of a revoked member: otherwise nobody would forget it."""
+        gen = self.evidence.generation(key)
+        for region, metrics in self.regions.outdated(key, self.trust.version).items():
+            told = {record.metric for record in reduced.get(region, ())}
+            left = [metric for metric in metrics if metric not in told]
+            reduced.setdefault(region, []).extend(Region(key, gen, m, 0, tick_ms // DAY_MS, 0, []) for m in left)
+        return reduced
+
+    def _judge(self, key: int, tick_ms: int, now_ms: int, hlc: int) -> VerdictRecord | None:
+        standing = self.verdicts.get(key)
+        before = CLEAN if standing is None else standing.judgement
+        regions = self.regions.read(key, self.trust) if self._reads_regions else self._reduce(key, tick_ms)
+        judgement = judge(regions, self.trust.parameters, tick_ms, before.band)
+        if judgement.band != before.band and now_ms - self.verdicts.stamp_ms(key) < BAND_HOLD_MS:
+            self._touched[key] = None
+            return None
+        if judgement.band == before.band and abs(judgement.score - before.score) < SCORE_STEP:
+            left_s = RENEW_S if standing is None else standing.expires_s - now_ms // 1000
+            if judgement.band is Band.NONE or left_s > RENEW_S:
+                return None
+        expires_s = now_ms // 1000 + TTL_S
+        if self.verdicts.merge(key, judgement, expires_s, self.trust.version, hlc, self.own):
+            self.changed_verdicts[key] = None
+        gen = self.evidence.generation(key)
+        return VerdictRecord(key, gen, judgement.score, judgement.band, judgement.why, TTL_S)
+
+    @property
+    def _reads_regions(self) -> bool:
+        return self.reduces or self.regions.is_used
