@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine._numbers import is_emergency
 from engine._reputation import ReputationCache
 from engine._table import TableError
 from proxy.config import Configuration
@@ -22,7 +23,7 @@ from proxy.config_address import parse_host_port
 from proxy.config_fleet import Fleet as Settings
 from proxy.config_fleet import FleetMode, node_name
 from proxy.control.complaints import Counted
-from proxy.control.decisions import Decision
+from proxy.control.decisions import Decision, Kind
 from proxy.control.durable import Durable
 from proxy.control.evidence_slots import Slot
 from proxy.control.fleet_effects import Change, FleetEffects
@@ -162,6 +163,11 @@ class FleetAtWork:
             store.node.set_cursor(_SEEN, seen_ms)
 
 
+def _is_protected(decision: Decision) -> bool:
+    """No single authority blocks an emergency service."""
+    return decision.kind is Kind.EXACT and is_emergency(decision.key)
+
+
 class Fleet(Collector):
     """What control holds of it, whether there is a fleet or not."""
 
@@ -227,7 +233,7 @@ class Fleet(Collector):
             )
         )
         clock = HybridClock(mark)
-        node = Node(identity, trust, raw, epoch, clock, wall_ms(), last_seen_ms=seen_ms)
+        node = Node(identity, trust, raw, epoch, clock, wall_ms(), last_seen_ms=seen_ms, is_protected=_is_protected)
         orders.signer = node.member.origin
         await self._take_back(node)
         at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), thread, clock, self._log)

@@ -88,6 +88,11 @@ class Store:
     def tables(self) -> tuple[StoreTable, ...]:
         return self.decisions, self.evidence, self.complainants, self.node, self.complaints, self.cases
 
+    @property
+    def changes(self) -> int:
+        """Rows changed since it was opened."""
+        return self._connection.total_changes
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Everything in it is on the disk at its end, or, if it raises, nothing is."""

@@ -90,11 +90,13 @@ class StoreThread:
         try:
             if self._store is None:
                 self._store = self._open()
+            before = self._store.changes
             outcomes = self._parts(self._store, batch)
         except (sqlite3.Error, StoreFault, OSError) as why:
             self._refuse(batch, why)
             return
-        self._stored()
+        if self._store.changes != before:
+            self._stored()
         for work, (result, error) in zip(batch, outcomes, strict=True):
             _settle(work.done, result, error)
 

@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -35,6 +36,7 @@ prefix = "+8610"
 gateways = ["named"]
 """
 NAMED_CALLEE = "+861088886666"
+PROMPT_S = size(0.2, 0.01)  # of a call that asks for no name; waiting for one takes seconds
 BY_SRV = ("_sip._udp.gateway.d1.test.", "SRV")
 
 
@@ -80,6 +82,13 @@ class Side:
             except TimeoutError:
                 return None
 
+    def take_in(self) -> None:
+        """Reads what has come, before the socket overflows."""
+        self.end.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.others.append(self.end.recv(65535))
+
 
 class Scene:
     def __init__(self, node: Node, caller: Side, gateway: Side) -> None:
@@ -91,6 +100,7 @@ class Scene:
     def invite(self, *, callee: str = "+862088886666", headers: tuple[str, ...] = ()) -> str:
         """Places a call; its Call-ID."""
         self.calls += 1
+        self.caller.take_in()
         call_id = f"d1-{self.calls}"
         port = self.caller.end.getsockname()[1]
         message = request(
@@ -117,7 +127,7 @@ class Scene:
     def name_is_decided(self, name: str) -> None:
         """A call along a Route that is a name: forwarded past it within two seconds, and others meanwhile."""
         call_id = self.invite(headers=(f"Route: <sip:{name};lr>",))
-        assert statistics.median(self.numeric_calls(size(20, 200))) < 0.01
+        assert statistics.median(self.numeric_calls(size(20, 200))) < PROMPT_S
         assert self.gateway.receive(b"INVITE", call_id, 2.5)
 
     def named_gateway_refuses(self) -> None:
@@ -169,5 +179,5 @@ def test_d1_dns_slow_wrong_and_generous(scene: Scene, dns: DnsServer) -> None:
         20.0,
     )
     scene.invite(headers=("Route: <sip:many.d1.test:5060;lr>",))
-    assert statistics.median(scene.numeric_calls(size(20, 200))) < 0.01
+    assert statistics.median(scene.numeric_calls(size(20, 200))) < PROMPT_S
     assert dns.asked["many.d1.test.", "A"] > 0

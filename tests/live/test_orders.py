@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -101,4 +102,19 @@ def test_r2_an_acknowledged_order_outlives_every_process(
         (node.state / "tables" / "orders.tbl").unlink()
         node.start_again()
     wait_until(lambda: CALLER in node.command("decisions").stdout, "control to answer")
+    reject(node, sipp)
+
+
+def test_d3_an_order_that_the_disk_does_not_keep_is_refused_and_calls_go_on(node: Node, sipp: SippFactory) -> None:
+    """A limit on file size stands for the full disk: every write of control fails."""
+    sipp.callee(port=node.gateway_port)
+    assert node.command("block", LISTED).returncode == 0
+    full = resource.prlimit(node.control(), resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    refused = node.command("block", CALLER)
+    assert (refused.returncode, "cannot be written" in refused.stderr) == (4, True), refused.stderr
+    accept(node, sipp)
+    reject(node, sipp, LISTED)
+    assert node.metric("callsieve_store_failing") == 1
+    resource.prlimit(node.control(), resource.RLIMIT_FSIZE, full)
+    assert node.command("block", CALLER).returncode == 0
     reject(node, sipp)
