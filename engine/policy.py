@@ -24,6 +24,7 @@ from engine.lint import Finding, RuleOfAny, all_rules, check_rules, error, in_fo
 from engine.lint_conditions import check_conditions
 from engine.lint_entries import check_shadows, check_wide_prefixes
 from engine.lint_origin import check_origin
+from engine.lint_reach import check_reach
 from engine.lint_subscribers import check_subscribers, high_frequency_times_us
 from engine.origin import origin_cells, pack_of, rules_of, zone_rules
 from engine.pack_rules import PackRule
@@ -121,6 +122,7 @@ class Draft:
         plans = [DialPlan(self.plans[name]) for name in sorted(used)]
         self.callers = EntrySet(plans)
         self.callees = EntrySet(plans)
+        findings.extend(check_reach(self.policy))
         findings.extend(self._read_entries())
         findings.extend(check_wide_prefixes(self.callers, self._rule_at))
         self._add_packs()

@@ -22,6 +22,7 @@ from proxy.config_complaints import check_complaints
 from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
+from proxy.config_redress import check_redress_laws
 from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
@@ -387,6 +388,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _targets,
     check_routes,
     _redress,
+    check_redress_laws,
     _statuses,
     check_fleet,
     check_identities,
