@@ -7,65 +7,16 @@ canonical texts: "+8613800138000", "CN:95588", "anonymous", "invalid", "".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
 
 from engine import rules
-from engine._subscriber_lists import ListEntry
-from engine._subscribers import Preferences
 from engine.decision import Action, Basis, Category, Reason
-from engine.packs import NumberClass
 from engine.rules import ListAction, Outcome
+from tests.oracle_calls import US, Call, Match, OracleLimiter, Result, Wishes, block, has_digits, weight_of
 from tests.oracle_conditions import holds
-from tests.oracle_numbers import plain_class
+from tests.oracle_will import CalleesWill
 
 EMERGENCY = {"110", "119", "120", "122", "112", "911", "999", "000"}
-US = 1_000_000
-
-
-@dataclass(frozen=True)
-class Call:
-    caller: str
-    callee: str
-    trunk: str
-    source: str = ""
-    emergency: bool = False
-    privacy: bool = False
-    mismatch: bool = False
-    fingerprint: str = ""
-
-
-@dataclass
-class Result:
-    action: Action = Action.ACCEPT
-    basis: Basis = Basis.NONE
-    status: int = 0
-    rule: str | None = None
-    score: int = 0
-    label: str | None = None
-    reasons: list[Reason] = field(default_factory=list)
-    observed: Action = Action.ACCEPT
-    observed_rule: str | None = None
-    divert: str | None = None
-
-
-@dataclass
-class Wishes:
-    """What one subscriber wants. own: entries for callers, "+8613800138000" or "+86138*"."""
-
-    preferences: Preferences = field(default_factory=Preferences)
-    own: dict[str, ListEntry] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Match:
-    """A rule that speaks of a number, and how precisely: digits matched, twice, and one more for the whole number."""
-
-    rule: rules.NumberList | rules.PrefixRule
-    weight: int
-
-
 AnyRule = rules.NumberList | rules.PrefixRule | rules.Rule | rules.Limit
 MILDEST_FIRST = (Outcome.SCORE, Outcome.TAG, Outcome.DIVERT, Outcome.REJECT, Outcome.DROP)
 ACTION = {
@@ -77,41 +28,6 @@ ACTION = {
 LIST_OUTCOME = {ListAction.TAG: Outcome.TAG, ListAction.DIVERT: Outcome.DIVERT, ListAction.DROP: Outcome.DROP}
 
 
-class OracleLimiter:
-    """GCRA, virtual scheduling (ITU-T I.371 annex A), one theoretical arrival time a key."""
-
-    def __init__(self) -> None:
-        self.arrival: dict[tuple[str, ...], float] = {}
-
-    def conforms(self, key: tuple[str, ...], now_us: int, limit: rules.Window) -> bool:
-        increment = round(limit.period_s * US / limit.calls)
-        tolerance = increment * ((limit.burst or limit.calls) - 1)
-        arrival = max(self.arrival.get(key, 0), now_us)
-        if arrival - now_us > tolerance:
-            return False
-        self.arrival[key] = arrival + increment
-        return True
-
-
-def digits(number: str) -> str:
-    return "".join(c for c in number if c.isdigit())
-
-
-def has_digits(number: str) -> bool:
-    return bool(digits(number))
-
-
-def block(number: str, dropped: int) -> str:
-    """Short codes form no blocks."""
-    return number[:-dropped] if number.startswith("+") and len(number) - 1 > dropped else ""
-
-
-def weight_of(entry: str, number: str) -> int:
-    """How precisely an entry matches a number; 0 = not at all."""
-    prefix = entry.removesuffix("*")
-    if entry.endswith("*"):
-        return 2 * len(prefix) if has_digits(number) and number.startswith(prefix) else 0
-    return 2 * len(prefix) + 1 if number == entry else 0
 
 
 def acting(found: list[Match]) -> Match | None:
@@ -205,7 +121,8 @@ class Judgement:
         if self.policy.subscribers is rules.Mode.OFF or not has_digits(self.call.callee):
             return False
         observes = self.policy.subscribers is rules.Mode.OBSERVE
-        own = self.own_entry()
+        will = CalleesWill(self.screener, self.call, self.now_us, self.thresholds.tag)
+        own = will.own_entry()
         if own == "subscriber-allow":
             self.reason(own)
             if not observes:
@@ -214,77 +131,10 @@ class Judgement:
         if own == "subscriber-consent":
             self.reason(own)
             return False
-        rule = own or self.refused_kind() or self.refused_by_number()
+        rule = own or will.refused_kind() or will.refused_by_number()
         if rule is None:
             return False
         return self.act(rule, Outcome.REJECT, Basis.SUBSCRIBER, None, None, observes)
-
-    @property
-    def wishes(self) -> Wishes:
-        return self.screener.wishes.get(self.call.callee, Wishes())
-
-    def category(self) -> Category:
-        known = self.screener.points.get(self.call.caller, 0) >= self.thresholds.tag
-        return self.screener.categories.get(self.call.caller, Category.NONE) if known else Category.NONE
-
-    def own_entry(self) -> str | None:
-        """The longest match; of one entry allow before deny before consent; a shorter denial yields to consent."""
-        found = [(weight_of(text, self.call.caller), each) for text, each in self.wishes.own.items()]
-        consents = False
-        for weight, entry in sorted(found, key=lambda each: -each[0]):
-            if not weight:
-                break
-            if entry.allow:
-                return "subscriber-allow"
-            if entry.deny:
-                return "subscriber-consent" if consents else "subscriber-deny"
-            covered = entry.consent_categories or 0xFFFF
-            consents |= entry.consent and bool(covered >> self.category() & 1)
-        return "subscriber-consent" if consents else None
-
-    def number_class(self) -> NumberClass | None:
-        if not has_digits(self.call.caller):
-            return NumberClass.INVALID if self.call.caller == "invalid" else None
-        return plain_class(self.trunk.dial_plan, self.call.caller)
-
-    def refused_kind(self) -> str | None:
-        wants, caller = self.wishes.preferences, self.number_class()
-        segments = {
-            NumberClass.CC95X: 1,
-            NumberClass.CC95X_UNASSIGNED: 1,
-            NumberClass.MARKETING: 1,
-            NumberClass.SVC400: 2,
-            NumberClass.SVC800: 2,
-            NumberClass.FOREIGN: 4,
-            NumberClass.FOREIGN_PREMIUM: 4,
-            NumberClass.FOREIGN_UNALLOCATED: 4,
-            NumberClass.MVNO: 8,
-        }
-        commercial = caller in (NumberClass.CC95X, NumberClass.MARKETING) or self.trunk.trunk_class == "callcentre"
-        selling = self.category() in (Category.SALES, Category.LOAN, Category.ESTATE)
-        withheld = self.call.caller in ("", "anonymous") or self.call.privacy
-        unknown = caller in (NumberClass.INVALID, NumberClass.UNALLOCATED)
-        local = datetime.fromtimestamp(self.now_us / US, ZoneInfo(self.screener.policy.subscribers.time_zone))
-        checks = {
-            "subscriber-anonymous": withheld and wants.refused_segments & 16,
-            "subscriber-category": self.category() and wants.refuses(self.category()),
-            "subscriber-unknown": unknown and wants.refused_segments & 32,
-            "subscriber-segment": caller is not None and segments.get(caller, 0) & wants.refused_segments,
-            "subscriber-do-not-call": wants.do_not_call and (selling or commercial),
-            "subscriber-quiet-hours": wants.is_quiet(local.hour * 2 + local.minute // 30),
-        }
-        return next((name for name, refused in checks.items() if refused), None)
-
-    def refused_by_number(self) -> str | None:
-        settings, level = self.screener.policy.subscribers, self.wishes.preferences.high_frequency
-        if level is not None:
-            window = rules.Window(calls=settings.high_frequency[level], period_s=settings.high_frequency_s)
-            name = "subscriber-high-frequency"
-            if not self.screener.limiter.conforms((name, self.call.callee), self.now_us, window):
-                return name
-        caller = self.call.caller
-        points = self.screener.pairs.get((self.call.callee, block(caller, 2) or caller), 0) if has_digits(caller) else 0
-        return "subscriber-pair" if 0 < settings.pair_points <= points else None
 
     def run(self) -> Result:
         if self.never_blocked():

@@ -16,8 +16,9 @@ from engine._subscribers import Preferences
 from engine.decision import Category
 from engine.subscribers import Subscribers
 from tests.engine.test_screener import NOW_US, SECOND, number_list, screener_of
+from tests.oracle_calls import Call, Wishes
 from tests.oracle_conditions import HOURS
-from tests.oracle_screener import Call, OracleScreener, Wishes
+from tests.oracle_screener import OracleScreener
 
 HALF_HOUR = 1800 * SECOND
 
