@@ -167,6 +167,14 @@ def test_h9_a_slow_body_and_a_silent_peer_are_ended(guarded: Node) -> None:
     assert all(answer.took_s < bound_s for answer in (slow.result(), stuck.result(), silent.result(), half.result()))
 
 
+def reloads(node: Node) -> float | None:
+    """None: the connection was refused, because too many are still being ended."""
+    try:
+        return node.metric("callsieve_reloads_total")
+    except ConnectionResetError:
+        return None
+
+
 def test_h9_many_requests_leave_memory_and_descriptors_flat(guarded: Node) -> None:
     control = guarded.control()
     kinds = [
@@ -190,8 +198,7 @@ def test_h9_many_requests_leave_memory_and_descriptors_flat(guarded: Node) -> No
     flood(size(2000, 1_000_000))
     assert guarded.resident_bytes(control) - before < 4 * MEBIBYTE
     wait_until(lambda: guarded.open_files(control) <= open_before + 4, "descriptors to be given back", 20)
-    wait_until(guarded.healthy, "the next answer")
-    assert guarded.metric("callsieve_reloads_total") == 0
+    wait_until(lambda: reloads(guarded) == 0, "the next answer")
 
 
 def test_h9_many_connections_are_bounded(guarded: Node, sipp: SippFactory) -> None:

@@ -41,26 +41,34 @@ LAST_PORT = 8800  # SIPp takes its control ports from 8888 on
 
 
 class Ports:
-    """Ports of 127.0.0.1 that nobody holds, never the same twice. Four digits: sipsak cuts off a fifth."""
+    """Ports of 127.0.0.1 that nobody holds, never the same twice. Four digits: sipsak cuts off a fifth.
+
+    Free for UDP and TCP, whichever is asked for: a phone binds both.
+    """
 
     def __init__(self) -> None:
         self._untried = iter(random.sample(range(FIRST_PORT, LAST_PORT), LAST_PORT - FIRST_PORT))
 
     def udp(self) -> int:
-        return self._free(socket.SOCK_DGRAM)
+        return self._free()
 
     def tcp(self) -> int:
-        return self._free(socket.SOCK_STREAM)
+        return self._free()
 
-    def _free(self, kind: socket.SocketKind) -> int:
+    def _free(self) -> int:
         for port in self._untried:
-            with socket.socket(socket.AF_INET, kind) as probe:
-                try:
-                    probe.bind((LOOPBACK, port))
-                except OSError:
-                    continue
+            if all(_is_free(port, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)):
                 return port
         pytest.fail("no port of 127.0.0.1 is free")
+
+
+def _is_free(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 class Program:
