@@ -53,11 +53,14 @@ cdef enum:
     MAX_REASONS = 8
     NO_RULE = 0xFFFF
     NO_LABEL = 0xFF
+    NO_DIVERT = 0xFF
+    ASKED_IN_VAIN = 0x80   # of something that only observes
 
 cdef struct Attempt:
     number_t caller
     number_t callee
     uint64_t source        # the sender's address, hashed; 0 = unknown
+    uint64_t fingerprint   # the shape of the request, hashed; 0 = unknown
     uint16_t trunk         # index into the policy image's trunks
     uint16_t flags         # AttemptFlag
 
@@ -76,4 +79,8 @@ cdef struct Verdict:
     uint8_t reasons_count
     uint8_t number_class   # of the caller's number, index into engine.packs.CLASSES; 0xFF = not asked
     Reason reasons[MAX_REASONS]
+    uint8_t asked[MAX_REASONS]     # by each reason: Action, with ASKED_IN_VAIN
+    uint16_t observed_rule # the first that asked for `observed`, NO_RULE = none
+    uint8_t divert         # index into the policy's diverts, NO_DIVERT = none
+    uint8_t reserved
     uint64_t redress       # unguessable; 0 when the call was accepted untouched

@@ -13,14 +13,15 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from engine._decision cimport ACTION_ACCEPT, BASIS_DNO, BASIS_POLICY, NO_RULE, Attempt, Verdict
+from engine._decision cimport ACTION_ACCEPT, NO_RULE, Attempt, Verdict
 from engine._decision_notes cimport Decision
 from engine._identity cimport invalid, note_hygiene, withheld
-from engine._image cimport LEVEL_DNO, LEVEL_PREFIX, LEVEL_TAG, MODE_OFF, ImageView, PolicyImage
+from engine._image cimport CLASS_NOT_ASKED, LEVEL_DNO, LEVEL_PREFIX, LEVEL_TAG, MODE_OFF, ImageView, PolicyImage
 from engine._limits cimport limited, prefetch_limits
 from engine._lists cimport (
     callees_of,
     callers_of,
+    conditional,
     denied,
     listed,
     never_blocked,
@@ -93,7 +94,8 @@ cdef void prepare(
     d.now_us = now_us
     d.verdict = verdict
     d.count = True
-    d.observed_rule = d.class_rule = NO_RULE
+    d.class_rule = NO_RULE
+    d.callee_class = CLASS_NOT_ASKED
     if attempt.trunk >= policy.trunks_count:
         return
     d.trunk = &policy.trunks[attempt.trunk]
@@ -138,12 +140,13 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
         or withheld(d)
         or invalid(d)
         or misplaced(policy, d)
-        or listed(policy, d, LEVEL_DNO, BASIS_DNO)
-        or listed(policy, d, LEVEL_PREFIX, BASIS_POLICY)
+        or listed(policy, d, LEVEL_DNO)
+        or listed(policy, d, LEVEL_PREFIX)
+        or conditional(policy, d, LEVEL_PREFIX)
         or limited(policy, d, path.limiter)
         or scored(policy, d, path.reputation)
     ):
-        listed(policy, d, LEVEL_TAG, BASIS_POLICY)
+        listed(policy, d, LEVEL_TAG)
     finish(d)
     if d.count and d.verdict.action != ACTION_ACCEPT:
         path.sequence += 1

@@ -8,10 +8,14 @@ from engine._decision cimport BASIS_COUNT
 from engine._prefix_trie cimport TrieView
 
 cdef enum:
-    MAX_LIMITS = 16          # limits that count on one trunk
+    MAX_LIMITS = 16          # windows of limits that count on one trunk
     RULE_WORD_BITS = 64
     MAX_CLASSES = 32
     HIGH_FREQUENCY_LEVELS = 4
+    WEEK_WORDS = 6           # of one bit a half hour
+    CALLEES_ZONE = 0xFF      # hours by the callee's local time
+    NO_HOURS = 0
+    HOURS_OF_TRUNK = 0xFF    # the calling hours of the trunk's country
     SEGMENT_COMMERCIAL = 0x8000   # beside the Segments of _subscribers.pxd: calls of such numbers sell
 
 # Places of the sections in an image.
@@ -29,8 +33,11 @@ cdef enum:
     SECTION_CALLEES = 10
     SECTION_CALLEES_SHORT = 11
     SECTION_ORIGINS = 12
-    SECTION_OFFSETS = 13     # of the subscribers' local time
-    SECTION_COUNT = 14
+    SECTION_OFFSETS = 13     # of local times from UTC
+    SECTION_ZONES = 14       # the first is the subscribers'
+    SECTION_HOURS = 15       # the first is none
+    SECTION_CONDITIONAL = 16 # rules without numbers, by trunk
+    SECTION_COUNT = 17
 
 # Where a list or prefix rule speaks in the order of decision.
 cdef enum Level:
@@ -45,6 +52,7 @@ cdef enum Level:
     LEVEL_TAG = 8
     LEVEL_OWN = 9            # the trunk's own numbers
     LEVEL_CLASS = 10         # what class of number it is
+    LEVEL_ZONE = 11          # what its local time is
 
 cdef enum Outcome:
     OUTCOME_REJECT = 0
@@ -52,6 +60,8 @@ cdef enum Outcome:
     OUTCOME_SCORE = 2
     OUTCOME_ACCEPT = 3
     OUTCOME_OWN = 4          # origin: accepted if the number is the trunk's own, else rejected
+    OUTCOME_DIVERT = 5
+    OUTCOME_DROP = 6
 
 cdef enum LimitKey:
     LIMIT_CALLER = 0
@@ -62,6 +72,7 @@ cdef enum LimitKey:
     LIMIT_BLOCK_100 = 5
     LIMIT_BLOCK_1000 = 6
     LIMIT_SOURCE = 7
+    LIMIT_FINGERPRINT = 8
 
 cdef enum Mode:
     MODE_OFF = 0
@@ -102,6 +113,7 @@ cdef enum NumberClass:
     CLASS_FOREIGN = 2
     CLASS_ANONYMOUS = 3
     NO_CLASS = 0xFF
+    CLASS_NOT_ASKED = 0xFE
 
 cdef struct ImageSettings:
     uint32_t rule_words      # 64-bit words of one trunk's row of SECTION_IN_FORCE
@@ -109,7 +121,7 @@ cdef struct ImageSettings:
     uint32_t complaint_points
     uint32_t block_permille  # share of the points that the caller's block of 100 inherits
     uint32_t pair_points     # from which a callee is spared the callers that it has refused; 0 = never
-    uint32_t offsets_count
+    uint32_t reserved
     uint64_t high_frequency_hash
     int64_t high_frequency_increment_us[HIGH_FREQUENCY_LEVELS]
     int64_t high_frequency_tolerance_us[HIGH_FREQUENCY_LEVELS]
@@ -120,11 +132,16 @@ cdef struct ImageTrunk:
     uint16_t status[BASIS_COUNT]
     uint16_t anonymous_status
     uint16_t tag_from        # score from which a call is tagged ...
+    uint16_t divert_from     # ... diverted ...
     uint16_t reject_from     # ... and rejected
     uint16_t limits_count
-    uint32_t limits_start    # in SECTION_LIMITS: rule indices, uint16
+    uint16_t conditional_count
+    uint32_t limits_start    # in SECTION_LIMITS
+    uint32_t conditional_start       # in SECTION_CONDITIONAL: rule indices, uint16
     int16_t invalid_points
     int16_t mismatch_points
+    uint16_t reputation_permille     # share of the caller's points that counts ...
+    uint16_t block_permille          # ... and of its block's
     uint8_t anonymous        # Outcome
     uint8_t invalid          # Outcome
     uint8_t label            # of calls tagged by score
@@ -132,23 +149,39 @@ cdef struct ImageTrunk:
     uint8_t has_pack         # the classes of its country's numbers are known
     uint8_t subscribers      # Mode: whether the callee's will is heeded
     uint8_t commercial       # its calls sell
+    uint8_t divert           # where rules divert to that name no place
+    uint8_t zone             # of callees that no number tells the zone of
+    uint8_t hours            # calling hours of its country
+    uint8_t fingerprinted    # a limit counts by fingerprint
     uint8_t reserved
 
 cdef struct ImageRule:
-    int64_t increment_us     # limits: GCRA
-    int64_t tolerance_us
     int64_t until_us         # holds before this time only; 0 = always
-    uint64_t name_hash       # the rule's part of a limit's key: its state outlives a reload under the same name
+    uint32_t classes         # bits of those that the caller's number may have; 0 = any
+    uint32_t callee_classes
     int16_t points
     uint8_t level
     uint8_t outcome
-    uint8_t limit_key
+    uint8_t basis
     uint8_t label
+    uint8_t divert
     uint8_t observe
+    uint8_t conditional      # one of `until_us`, classes and hours is set
+    uint8_t hours            # of SECTION_HOURS, NO_HOURS or HOURS_OF_TRUNK: holds within ...
+    uint8_t outside_hours    # ... and outside of these
     uint8_t number_class     # rules of packs ...
     uint8_t least_digits     # ... speak of numbers with so many digits, country code included
     uint8_t most_digits
-    uint8_t reserved[6]
+    uint8_t reserved[2]
+
+# One window of a limit on one trunk.
+cdef struct ImageLimit:
+    int64_t increment_us     # GCRA
+    int64_t tolerance_us
+    uint64_t name_hash       # its part of the key: its state outlives a reload under the same name
+    uint16_t rule
+    uint8_t limit_key
+    uint8_t reserved[5]
 
 # What a class of numbers means on a trunk: one row a trunk, one cell a class.
 cdef struct ImageOrigin:
@@ -173,12 +206,21 @@ cdef struct ImageOffset:
     int64_t from_us
     int64_t offset_us
 
+cdef struct ImageZone:
+    uint32_t start           # in SECTION_OFFSETS
+    uint32_t count
+
+cdef struct ImageHours:
+    uint64_t open[WEEK_WORDS]        # bits of the half hours of a week, from Monday 00:00 on
+    uint8_t zone             # of SECTION_ZONES, or CALLEES_ZONE
+    uint8_t reserved[7]
+
 cdef struct ImageView:
     const ImageSettings* settings
     const ImageTrunk* trunks
     const ImageRule* rules
     const uint64_t* in_force
-    const uint16_t* limits
+    const ImageLimit* limits
     const ImageRecord* records
     const ImageHit* hits
     TrieView callers
@@ -187,13 +229,13 @@ cdef struct ImageView:
     TrieView callees_short
     const ImageOrigin* origins
     const ImageOffset* offsets
+    const ImageZone* zones
+    const ImageHours* hours
+    const uint16_t* conditional
     uint32_t trunks_count
     uint32_t rules_count
     uint32_t records_count
     uint32_t classes_count   # cells of one row of `origins`
-
-# Half hours since midnight of the subscribers' local time, 0 to 47.
-cdef uint8_t local_half_hour(const ImageView* policy, int64_t now_us) noexcept nogil
 
 cdef class PolicyImage:
     cdef ImageView view

@@ -16,19 +16,23 @@ RECORD_ROW: struct.Struct
 HIT_ROW: struct.Struct
 ORIGIN_ROW: struct.Struct
 OFFSET_ROW: struct.Struct
+LIMIT_ROW: struct.Struct
+ZONE_ROW: struct.Struct
+HOURS_ROW: struct.Struct
 
 class ImageError(ValueError):
     """The file is no policy image that this build can use; the text says why."""
 
 @final
 class PolicyImage:
-    """A compiled policy, immutable. Indices of rules, labels and trunks are those that verdicts carry."""
+    """A compiled policy, immutable. Indices of rules, labels, trunks and diverts are those that verdicts carry."""
 
     generation: int
     rules: tuple[str, ...]
     reasons: tuple[str, ...]
     labels: tuple[str, ...]
     trunks: tuple[str, ...]
+    diverts: tuple[str, ...]
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> PolicyImage:

@@ -21,7 +21,7 @@ from engine._prefix_trie cimport TrieView
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 3
+LAYOUT = 4
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size
@@ -31,17 +31,15 @@ SECTIONS = SECTION_COUNT
 
 # One row of each section of structs, as `struct` writes it; checked against the C structs below.
 SETTINGS_ROW = struct.Struct("<IIIIIIQ4q4q32H")
-TRUNK_ROW = struct.Struct("<Q8HHHHHIhhBBBBBBBx")
-RULE_ROW = struct.Struct("<qqqQhBBBBBBBB6x")
+TRUNK_ROW = struct.Struct("<Q8H6HIIhhHH11Bx")
+RULE_ROW = struct.Struct("<qIIh12B2x")
+LIMIT_ROW = struct.Struct("<qqQHB5x")
 RECORD_ROW = struct.Struct("<II")
 HIT_ROW = struct.Struct("<HBB")
 ORIGIN_ROW = struct.Struct("<BBBB")
 OFFSET_ROW = struct.Struct("<qq")
-
-
-cdef enum:
-    HALF_HOUR_US = 1_800_000_000
-    HALF_HOURS = 48          # of a day
+ZONE_ROW = struct.Struct("<II")
+HOURS_ROW = struct.Struct("<6QB7x")
 
 
 class ImageError(ValueError):
@@ -57,6 +55,9 @@ cdef int check_rows() except -1:
         (HIT_ROW, sizeof(ImageHit)),
         (ORIGIN_ROW, sizeof(ImageOrigin)),
         (OFFSET_ROW, sizeof(ImageOffset)),
+        (LIMIT_ROW, sizeof(ImageLimit)),
+        (ZONE_ROW, sizeof(ImageZone)),
+        (HOURS_ROW, sizeof(ImageHours)),
     )
     for row, size in pairs:
         if row.size != size:
@@ -150,22 +151,15 @@ cdef class PolicyImage:
     def trunks(self):
         return self.names.trunks
 
+    @property
+    def diverts(self):
+        return self.names.diverts
+
     def label_text(self, index: int) -> str:
         return self.names.label_texts[index]
 
     def dial_plan(self, trunk: int):
         return self.names.dial_plans[self.names.trunk_plans[trunk]]
-
-
-cdef uint8_t local_half_hour(const ImageView* policy, int64_t now_us) noexcept nogil:
-    cdef uint32_t i = policy.settings.offsets_count
-    cdef int64_t offset_us = 0
-    while i > 0:
-        i -= 1
-        offset_us = policy.offsets[i].offset_us
-        if policy.offsets[i].from_us <= now_us:
-            break
-    return <uint8_t>((now_us + offset_us) // HALF_HOUR_US % HALF_HOURS)
 
 
 cdef int map_sections(memory, ImageView* view) except -1:
@@ -184,7 +178,7 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.trunks = <const ImageTrunk*>(base + offset[SECTION_TRUNKS])
     view.rules = <const ImageRule*>(base + offset[SECTION_RULES])
     view.in_force = <const uint64_t*>(base + offset[SECTION_IN_FORCE])
-    view.limits = <const uint16_t*>(base + offset[SECTION_LIMITS])
+    view.limits = <const ImageLimit*>(base + offset[SECTION_LIMITS])
     view.records = <const ImageRecord*>(base + offset[SECTION_RECORDS])
     view.hits = <const ImageHit*>(base + offset[SECTION_HITS])
     view.callers = TrieView(base + offset[SECTION_CALLERS], size[SECTION_CALLERS])
@@ -193,6 +187,9 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.callees_short = TrieView(base + offset[SECTION_CALLEES_SHORT], size[SECTION_CALLEES_SHORT])
     view.origins = <const ImageOrigin*>(base + offset[SECTION_ORIGINS])
     view.offsets = <const ImageOffset*>(base + offset[SECTION_OFFSETS])
+    view.zones = <const ImageZone*>(base + offset[SECTION_ZONES])
+    view.hours = <const ImageHours*>(base + offset[SECTION_HOURS])
+    view.conditional = <const uint16_t*>(base + offset[SECTION_CONDITIONAL])
     view.trunks_count = <uint32_t>(size[SECTION_TRUNKS] // sizeof(ImageTrunk))
     view.rules_count = <uint32_t>(size[SECTION_RULES] // sizeof(ImageRule))
     view.records_count = <uint32_t>(size[SECTION_RECORDS] // sizeof(ImageRecord))

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from engine._decision cimport BASIS_ANALYTICS, Attempt, number_t
+from engine._conditions cimport holds
+from engine._decision cimport NO_RULE, Attempt
 from engine._decision_notes cimport SEEN_LIMIT, Decision, act, trace
 from engine._image cimport (
     LIMIT_BLOCK_10,
@@ -11,7 +12,9 @@ from engine._image cimport (
     LIMIT_CALLEE,
     LIMIT_CALLER,
     LIMIT_PAIR,
+    LIMIT_SOURCE,
     LIMIT_TRUNK,
+    ImageLimit,
     ImageRule,
     ImageView,
 )
@@ -46,11 +49,11 @@ cdef inline uint64_t limit_subject(const SipKey* key, uint8_t limit_key, const D
         return number_block_of(attempt.caller, 2)
     if limit_key == LIMIT_BLOCK_1000:
         return number_block_of(attempt.caller, 3)
-    return attempt.source
+    return attempt.source if limit_key == LIMIT_SOURCE else attempt.fingerprint
 
 
-cdef inline uint64_t table_key(const SipKey* key, const ImageRule* limit, const Decision* d) noexcept nogil:
-    """The subject under its rule: under one rule no two subjects meet, and the table hashes the rest away."""
+cdef inline uint64_t table_key(const SipKey* key, const ImageLimit* limit, const Decision* d) noexcept nogil:
+    """The subject under its limit: under one limit no two subjects meet, and the table hashes the rest away."""
     cdef uint64_t subject = limit_subject(key, limit.limit_key, d)
     # The odd factor keeps words apart.
     cdef uint64_t word = limit.name_hash ^ subject * <uint64_t>0x9E3779B97F4A7C15
@@ -59,29 +62,39 @@ cdef inline uint64_t table_key(const SipKey* key, const ImageRule* limit, const 
     return word if word else 1
 
 
+cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const SipKey* key, Table limiter) noexcept nogil:
+    cdef const ImageLimit* limits = &policy.limits[d.trunk.limits_start]
+    cdef int i
+    for i in range(d.trunk.limits_count):
+        d.limit_keys[i] = table_key(key, &limits[i], d)
+        if d.limit_keys[i]:
+            d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])
+
+
 cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) noexcept nogil:
-    """Every limit of the trunk counts the attempt, also behind one that rejects it: they limit attempts."""
-    cdef const uint16_t* rules = &policy.limits[d.trunk.limits_start]
-    cdef const ImageRule* limit
+    """Every window counts the attempt, also behind one that rejects it: they limit attempts. A limit acts once."""
+    cdef const ImageLimit* limit = &policy.limits[d.trunk.limits_start]
+    cdef const ImageRule* rule
+    cdef uint16_t acted = NO_RULE
+    cdef uint8_t window = 0
     cdef bint conforms
     cdef int i
     for i in range(d.trunk.limits_count):
-        if d.limit_keys[i] == 0:
+        rule = &policy.rules[limit[i].rule]
+        window = window + 1 if i and limit[i - 1].rule == limit[i].rule else 0
+        if d.limit_keys[i] == 0 or (rule.conditional and not holds(policy, d, rule)):
             continue
-        limit = &policy.rules[rules[i]]
         conforms = limiter_conforms_at(
-            limiter, d.limit_places[i], d.limit_keys[i], d.now_us, limit.increment_us, limit.tolerance_us, d.count
+            limiter,
+            d.limit_places[i],
+            d.limit_keys[i],
+            d.now_us,
+            limit[i].increment_us,
+            limit[i].tolerance_us,
+            d.count,
         )
-        trace(d, rules[i], SEEN_LIMIT, conforms)
-        if not conforms:
-            act(policy, d, rules[i], limit.outcome, BASIS_ANALYTICS)
+        trace(d, limit[i].rule, SEEN_LIMIT, conforms, window)
+        if not conforms and acted != limit[i].rule:
+            acted = limit[i].rule
+            act(policy, d, acted)
     return d.settled
-
-
-cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const SipKey* key, Table limiter) noexcept nogil:
-    cdef const uint16_t* limits = &policy.limits[d.trunk.limits_start]
-    cdef int i
-    for i in range(d.trunk.limits_count):
-        d.limit_keys[i] = table_key(key, &policy.rules[limits[i]], d)
-        if d.limit_keys[i]:
-            d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])

@@ -2,15 +2,23 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from engine._decision cimport ACTION_REJECT, ATTEMPT_EMERGENCY, BASIS_POLICY, KIND_SHORT, number_t
-from engine._decision_notes cimport Decision, act, add_reason, in_force, settle
+from engine._conditions cimport holds, in_force
+from engine._decision cimport (
+    ACTION_ACCEPT,
+    ACTION_REJECT,
+    ATTEMPT_EMERGENCY,
+    BASIS_POLICY,
+    KIND_SHORT,
+    NO_DIVERT,
+    number_t,
+)
+from engine._decision_notes cimport Decision, act, add_reason, settle
 from engine._image cimport (
     LEVEL_ALLOW,
     LEVEL_DENY,
     LEVEL_NEVER_BLOCK,
     LEVEL_ORDER,
     LEVEL_PROTECTED,
-    OUTCOME_REJECT,
     RULE_EMERGENCY,
     ImageHit,
     ImageRecord,
@@ -18,6 +26,7 @@ from engine._image cimport (
 )
 from engine._numbers cimport has_digits, number_is_emergency, number_kind
 from engine._prefix_trie cimport TrieSearch, TrieView, trie_end
+
 
 cdef inline const TrieView* callers_of(const ImageView* policy, number_t number) noexcept nogil:
     return &policy.callers_short if number_kind(number) == KIND_SHORT else &policy.callers
@@ -36,7 +45,7 @@ cdef inline const ImageRecord* record_of(
 
 
 cdef inline const ImageHit* strongest(
-    const ImageView* policy, const Decision* d, const ImageRecord* record, uint8_t level
+    const ImageView* policy, Decision* d, const ImageRecord* record, uint8_t level
 ) noexcept nogil:
     """The longest match of a level among the rules that are in force and act; NULL if there is none."""
     cdef const ImageHit* hit = &policy.hits[record.start]
@@ -48,7 +57,7 @@ cdef inline const ImageHit* strongest(
 
 
 cdef inline void note_observers(
-    const ImageView* policy, Decision* d, uint8_t level, uint8_t basis, const ImageHit* winner
+    const ImageView* policy, Decision* d, uint8_t level, const ImageHit* winner
 ) noexcept nogil:
     """What rules in observe mode would have done at a level: those that match longer than the one that acts."""
     cdef const ImageHit* hit = &policy.hits[d.caller.start]
@@ -57,7 +66,7 @@ cdef inline void note_observers(
         if hit[i].level != level or not policy.rules[hit[i].rule].observe or not in_force(policy, d, hit[i].rule):
             continue
         if winner is NULL or hit[i].weight > winner.weight:
-            act(policy, d, hit[i].rule, policy.rules[hit[i].rule].outcome, basis)
+            act(policy, d, hit[i].rule)
 
 
 cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept nogil:
@@ -69,7 +78,7 @@ cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept no
         if hit is NULL:
             return False
         rule = hit.rule
-    add_reason(d, rule, 0)
+    add_reason(d, rule, 0, ACTION_ACCEPT)
     d.verdict.rule = rule
     return True
 
@@ -77,19 +86,18 @@ cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept no
 cdef inline void note_protection(const ImageView* policy, Decision* d) noexcept nogil:
     cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_PROTECTED)
     if hit is not NULL:
-        add_reason(d, hit.rule, 0)
+        add_reason(d, hit.rule, 0, ACTION_ACCEPT)
         d.protected_caller = True
 
 
 cdef inline bint ordered(const ImageView* policy, Decision* d) noexcept nogil:
     """A stop list of a regulator or the operator: it spares not even protected callers."""
     cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_ORDER)
-    note_observers(policy, d, LEVEL_ORDER, BASIS_POLICY, hit)
+    note_observers(policy, d, LEVEL_ORDER, hit)
     if hit is NULL:
         return False
-    add_reason(d, hit.rule, 0)
-    settle(d, ACTION_REJECT, BASIS_POLICY, hit.rule, policy.rules[hit.rule].label)
-    d.settled = True
+    add_reason(d, hit.rule, 0, ACTION_REJECT)
+    settle(d, ACTION_REJECT, BASIS_POLICY, hit.rule, policy.rules[hit.rule].label, NO_DIVERT)
     return True
 
 
@@ -98,18 +106,28 @@ cdef inline bint denied(const ImageView* policy, Decision* d) noexcept nogil:
     cdef const ImageHit* allow = strongest(policy, d, d.caller, LEVEL_ALLOW)
     cdef const ImageHit* deny = strongest(policy, d, d.caller, LEVEL_DENY)
     cdef bint allows = allow is not NULL and (deny is NULL or allow.weight >= deny.weight)
-    note_observers(policy, d, LEVEL_DENY, BASIS_POLICY, allow if allows else deny)
+    note_observers(policy, d, LEVEL_DENY, allow if allows else deny)
     if not allows:
-        return deny is not NULL and act(policy, d, deny.rule, OUTCOME_REJECT, BASIS_POLICY)
-    add_reason(d, allow.rule, 0)
+        return deny is not NULL and act(policy, d, deny.rule)
+    add_reason(d, allow.rule, 0, ACTION_ACCEPT)
     if not d.allowed:
         d.verdict.rule = allow.rule
     d.allowed = True
     return False
 
 
-cdef inline bint listed(const ImageView* policy, Decision* d, uint8_t level, uint8_t basis) noexcept nogil:
+cdef inline bint listed(const ImageView* policy, Decision* d, uint8_t level) noexcept nogil:
     """The longest match of a level of lists or prefix rules does what its rule says."""
     cdef const ImageHit* hit = strongest(policy, d, d.caller, level)
-    note_observers(policy, d, level, basis, hit)
-    return hit is not NULL and act(policy, d, hit.rule, policy.rules[hit.rule].outcome, basis)
+    note_observers(policy, d, level, hit)
+    return hit is not NULL and act(policy, d, hit.rule)
+
+
+cdef inline bint conditional(const ImageView* policy, Decision* d, uint8_t level) noexcept nogil:
+    """Rules without numbers, all that hold: those that act (LEVEL_PREFIX) or those that add points (LEVEL_SCORE)."""
+    cdef const uint16_t* rules = &policy.conditional[d.trunk.conditional_start]
+    cdef int i
+    for i in range(d.trunk.conditional_count):
+        if policy.rules[rules[i]].level == level and holds(policy, d, &policy.rules[rules[i]]):
+            act(policy, d, rules[i])
+    return d.settled

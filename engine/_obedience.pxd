@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint64_t
 
-from engine._decision cimport ACTION_REJECT, BASIS_POLICY, NO_LABEL
+from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, BASIS_POLICY, NO_DIVERT, NO_LABEL
 from engine._decision_notes cimport Decision, act_as, add_reason, settle
 from engine._image cimport (
     LEVEL_ALLOW,
@@ -49,13 +49,13 @@ cdef inline bint spared(Decision* d, OrderTable orders) noexcept nogil:
         return False
     if not order_of(&orders.table.view, kinds, d.attempt.callee, ORDER_CALLEE, d.now_us, &order):
         return False
-    add_reason(d, RULE_NEVER_BLOCK_ORDER, 0)
+    add_reason(d, RULE_NEVER_BLOCK_ORDER, 0, ACTION_ACCEPT)
     d.verdict.rule = RULE_NEVER_BLOCK_ORDER
     return True
 
 
 cdef inline void allow_by(Decision* d, uint16_t rule) noexcept nogil:
-    add_reason(d, rule, 0)
+    add_reason(d, rule, 0, ACTION_ACCEPT)
     if not d.allowed:
         d.verdict.rule = rule
     d.allowed = True
@@ -73,9 +73,8 @@ cdef inline bint commanded(Decision* d, OrderTable orders) noexcept nogil:
     if d.order.act == ORDER_ALLOW:
         allow_by(d, RULE_REGULATOR_ORDER)
         return False
-    add_reason(d, RULE_REGULATOR_ORDER, 0)
-    settle(d, ACTION_REJECT, BASIS_POLICY, RULE_REGULATOR_ORDER, NO_LABEL)
-    d.settled = True
+    add_reason(d, RULE_REGULATOR_ORDER, 0, ACTION_REJECT)
+    settle(d, ACTION_REJECT, BASIS_POLICY, RULE_REGULATOR_ORDER, NO_LABEL, NO_DIVERT)
     return True
 
 
@@ -88,6 +87,6 @@ cdef inline bint obeyed(const ImageView* policy, Decision* d) noexcept nogil:
     if (allow is not NULL and allow.weight > d.order.weight) or (deny is not NULL and deny.weight > d.order.weight):
         return False
     if d.order.act == ORDER_BLOCK:
-        return act_as(d, RULE_BLOCK_ORDER, OUTCOME_REJECT, BASIS_POLICY, 0, NO_LABEL, False)
+        return act_as(d, RULE_BLOCK_ORDER, OUTCOME_REJECT, BASIS_POLICY, NO_LABEL, NO_DIVERT, False)
     allow_by(d, RULE_ALLOW_ORDER)
     return False

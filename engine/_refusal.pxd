@@ -1,8 +1,8 @@
 # The step that asks for the callee's own will.
 
-from engine._decision cimport BASIS_SUBSCRIBER, NO_LABEL, NO_RULE
+from engine._conditions cimport is_withheld
+from engine._decision cimport ACTION_ACCEPT, BASIS_SUBSCRIBER, NO_DIVERT, NO_LABEL, NO_RULE
 from engine._decision_notes cimport SEEN_POINTS, Decision, act_as, add_reason, trace
-from engine._identity cimport is_withheld
 from engine._image cimport (
     MODE_OBSERVE,
     MODE_OFF,
@@ -15,6 +15,7 @@ from engine._image cimport (
 from engine._numbers cimport has_digits
 from engine._origin cimport segments_of
 from engine._subscriber_will cimport SubscriberWill, Will, WillCall
+
 
 cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wills) noexcept nogil:
     """The callee's own will. It allows whom the operator would not; nobody but the operator's orders stands above it."""
@@ -33,16 +34,16 @@ cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wi
     call.count = d.count
     wills.read(policy, &call, &d.callee_places, &will)
     if will.pair_points:
-        trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, will.pair_points)
+        trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, <int>will.pair_points, ACTION_ACCEPT)
     if will.allows:
-        add_reason(d, RULE_SUBSCRIBER_ALLOW, 0)
+        add_reason(d, RULE_SUBSCRIBER_ALLOW, 0, ACTION_ACCEPT)
         if not observes:
             d.verdict.rule = RULE_SUBSCRIBER_ALLOW
             d.allowed = True
         return False
     if will.consents:
-        add_reason(d, RULE_SUBSCRIBER_CONSENT, 0)
+        add_reason(d, RULE_SUBSCRIBER_CONSENT, 0, ACTION_ACCEPT)
         d.consented = not observes
     if will.refused_by == NO_RULE:
         return False
-    return act_as(d, will.refused_by, OUTCOME_REJECT, BASIS_SUBSCRIBER, 0, NO_LABEL, observes)
+    return act_as(d, will.refused_by, OUTCOME_REJECT, BASIS_SUBSCRIBER, NO_LABEL, NO_DIVERT, observes)

@@ -2,28 +2,21 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from engine._conditions cimport in_force
 from engine._cuckoo cimport Nest
-from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, ACTION_TAG, BASIS_ANALYTICS, NO_LABEL, number_t
-from engine._decision_notes cimport (
-    SEEN_COMPLAINTS,
-    SEEN_POINTS,
-    Decision,
-    act,
-    add_points,
-    in_force,
-    observe,
-    settle,
-    trace,
+from engine._decision cimport (
+    ACTION_ACCEPT,
+    ACTION_DIVERT,
+    ACTION_REJECT,
+    ACTION_TAG,
+    BASIS_ANALYTICS,
+    NO_DIVERT,
+    NO_LABEL,
+    number_t,
 )
-from engine._image cimport (
-    LEVEL_SCORE,
-    OUTCOME_SCORE,
-    RULE_BLOCK_REPUTATION,
-    RULE_REPUTATION,
-    RULE_SCORE,
-    ImageHit,
-    ImageView,
-)
+from engine._decision_notes cimport SEEN_COMPLAINTS, SEEN_POINTS, Decision, act, add_points, observe, settle, trace
+from engine._image cimport LEVEL_SCORE, RULE_BLOCK_REPUTATION, RULE_REPUTATION, RULE_SCORE, ImageHit, ImageView
+from engine._lists cimport conditional
 from engine._numbers cimport number_block_of
 from engine._reputation cimport ReputationEntry, reputation_at, reputation_prefetch
 from engine._table cimport Table
@@ -34,15 +27,17 @@ cdef enum:
 
 
 cdef inline void weigh_reputation(
-    Decision* d, Table reputation, const Nest* place, number_t key, uint16_t rule
+    Decision* d, Table reputation, const Nest* place, number_t key, uint16_t rule, uint16_t permille
 ) noexcept nogil:
     cdef ReputationEntry entry
+    cdef int points
     if not reputation_at(reputation, place, key, d.now_us, &entry):
         return
-    trace(d, rule, SEEN_POINTS, entry.points)
-    trace(d, rule, SEEN_COMPLAINTS, entry.complaints)
-    if entry.points:
-        add_points(d, rule, <int>min(entry.points, <uint32_t>MAX_SCORE))
+    trace(d, rule, SEEN_POINTS, <int>entry.points, ACTION_ACCEPT)
+    trace(d, rule, SEEN_COMPLAINTS, entry.complaints, ACTION_ACCEPT)
+    points = <int>min(entry.points, <uint32_t>MAX_SCORE) * permille // 1000
+    if points:
+        add_points(d, rule, points, False)
 
 
 cdef inline void weigh_prefixes(const ImageView* policy, Decision* d) noexcept nogil:
@@ -50,7 +45,7 @@ cdef inline void weigh_prefixes(const ImageView* policy, Decision* d) noexcept n
     cdef uint32_t i
     for i in range(d.caller.count):
         if hit[i].level == LEVEL_SCORE and in_force(policy, d, hit[i].rule):
-            act(policy, d, hit[i].rule, OUTCOME_SCORE, BASIS_ANALYTICS)
+            act(policy, d, hit[i].rule)
 
 
 cdef inline int clamped(int score) noexcept nogil:
@@ -59,25 +54,29 @@ cdef inline int clamped(int score) noexcept nogil:
 
 cdef inline uint8_t band(const Decision* d, int score) noexcept nogil:
     """The action of the highest threshold reached."""
-    if score >= d.trunk.reject_from and not d.protected_caller:
-        return ACTION_REJECT
-    return ACTION_TAG if score >= d.trunk.tag_from else ACTION_ACCEPT
+    if score < d.trunk.tag_from:
+        return ACTION_ACCEPT
+    if score < d.trunk.divert_from or d.protected_caller:
+        return ACTION_TAG
+    return ACTION_DIVERT if score < d.trunk.reject_from else ACTION_REJECT
 
 
 cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) noexcept nogil:
     cdef uint8_t action
     if d.numbered:
-        weigh_reputation(d, reputation, &d.caller_place, d.attempt.caller, RULE_REPUTATION)
-        weigh_reputation(d, reputation, &d.block_place, d.block, RULE_BLOCK_REPUTATION)
+        weigh_reputation(
+            d, reputation, &d.caller_place, d.attempt.caller, RULE_REPUTATION, d.trunk.reputation_permille
+        )
+        weigh_reputation(d, reputation, &d.block_place, d.block, RULE_BLOCK_REPUTATION, d.trunk.block_permille)
     weigh_prefixes(policy, d)
+    conditional(policy, d, LEVEL_SCORE)
     d.verdict.score = <uint16_t>clamped(d.score)
     action = band(d, d.verdict.score)
     if d.observed_score != d.score and band(d, clamped(d.observed_score)) > action:
         observe(d, RULE_SCORE, band(d, clamped(d.observed_score)))
     if action == ACTION_ACCEPT or d.allowed:
         return False
-    settle(d, action, BASIS_ANALYTICS, RULE_SCORE, NO_LABEL)
-    d.settled = action == ACTION_REJECT
+    settle(d, action, BASIS_ANALYTICS, RULE_SCORE, NO_LABEL, NO_DIVERT)
     return d.settled
 
 

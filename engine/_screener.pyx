@@ -9,6 +9,7 @@ from engine._decision cimport (
     ATTEMPT_EMERGENCY,
     ATTEMPT_IDENTITY_MISMATCH,
     ATTEMPT_PRIVACY,
+    NO_DIVERT,
     NO_LABEL,
     NO_RULE,
     Attempt,
@@ -24,7 +25,7 @@ from hashlib import blake2b
 
 from engine import explain as explanations
 from engine._fastpath import NODE_KEY
-from engine.decision import Action, Basis, Reason
+from engine.decision import Action, Basis
 from engine.decision import Verdict as PythonVerdict
 from engine.packs import CLASSES
 
@@ -58,7 +59,10 @@ cdef class Screener(FastPath):
         decision.count = False
         decision.trace = &seen
         decide(self, &decision)
-        entries = [(seen.entries[i].rule, seen.entries[i].seen, seen.entries[i].value) for i in range(seen.count)]
+        entries = [
+            (seen.entries[i].rule, seen.entries[i].seen, seen.entries[i].value, seen.entries[i].asked)
+            for i in range(seen.count)
+        ]
         return explanations.explanation(
             verdict_object(self, &verdict), native.caller, native.callee, self.image.rules, entries
         )
@@ -128,7 +132,8 @@ cdef int read_attempt(Screener screener, attempt, Attempt* native) except -1:
     native.caller = plan.normalize(attempt.caller)
     native.callee = plan.normalize(attempt.callee)
     native.trunk = screener.trunk_indices[attempt.trunk]
-    native.source = source_word(screener, attempt.source)
+    native.source = keyed_word(screener, attempt.source)
+    native.fingerprint = keyed_word(screener, attempt.fingerprint)
     native.flags = (
         ATTEMPT_EMERGENCY * <bint>attempt.emergency
         | ATTEMPT_PRIVACY * <bint>attempt.privacy
@@ -137,10 +142,10 @@ cdef int read_attempt(Screener screener, attempt, Attempt* native) except -1:
     return 0
 
 
-cdef uint64_t source_word(Screener screener, str source) except? 0:
-    if not source:
+cdef uint64_t keyed_word(Screener screener, str text) except? 0:
+    if not text:
         return 0
-    digest = blake2b(source.encode(), digest_size=8, key=NODE_KEY.pack(screener.key.low, screener.key.high)).digest()
+    digest = blake2b(text.encode(), digest_size=8, key=NODE_KEY.pack(screener.key.low, screener.key.high)).digest()
     return int.from_bytes(digest, "little")
 
 
@@ -153,8 +158,13 @@ cdef object verdict_object(Screener screener, const Verdict* verdict):
         None if verdict.rule == NO_RULE else names[verdict.rule],
         verdict.score,
         None if verdict.label == NO_LABEL else screener.image.labels[verdict.label],
-        tuple([Reason(names[verdict.reasons[i].name], verdict.reasons[i].points) for i in range(verdict.reasons_count)]),
+        tuple([
+            explanations.reason(names[verdict.reasons[i].name], verdict.reasons[i].points, verdict.asked[i])
+            for i in range(verdict.reasons_count)
+        ]),
         explanations.redress_text(verdict.redress) if verdict.redress else None,
         Action(verdict.observed),
         None if verdict.number_class == NO_CLASS else CLASSES[verdict.number_class].value,
+        None if verdict.observed_rule == NO_RULE else names[verdict.observed_rule],
+        None if verdict.divert == NO_DIVERT else screener.image.diverts[verdict.divert],
     )

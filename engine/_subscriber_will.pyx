@@ -29,8 +29,8 @@ from engine._image cimport (
     SEGMENT_COMMERCIAL,
     ImageSettings,
     ImageView,
-    local_half_hour,
 )
+from engine._local_time cimport local_half_hour
 from engine._numbers cimport number_block, number_digits, number_kind
 from engine._pairs cimport PairMemory, pair_add, pair_at, pair_key, pair_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms

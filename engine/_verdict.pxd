@@ -1,12 +1,23 @@
 # The beginning and the end of a verdict: empty, then with the status, label and redress id that follow.
 
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 
-from engine._decision cimport ACTION_ACCEPT, ACTION_REJECT, BASIS_NONE, NO_LABEL, NO_RULE, Verdict
-from engine._decision_notes cimport Decision, observe
+from engine._decision cimport (
+    ACTION_ACCEPT,
+    ACTION_DIVERT,
+    ACTION_REJECT,
+    ASKED_IN_VAIN,
+    BASIS_NONE,
+    NO_DIVERT,
+    NO_LABEL,
+    NO_RULE,
+    Verdict,
+)
+from engine._decision_notes cimport SEEN_REASON, Decision, observe
 from engine._image cimport NO_CLASS, RULE_ANONYMOUS, RULE_SUBSCRIBER_ANONYMOUS
 from engine._siphash cimport SipKey, siphash
+
 
 cdef inline uint64_t redress_id(const SipKey* key, const Decision* d, uint64_t generation, uint64_t sequence) noexcept nogil:
     """Unguessable without the node's key; differs between the workers that share it by what they were asked and when."""
@@ -25,7 +36,8 @@ cdef inline uint64_t redress_id(const SipKey* key, const Decision* d, uint64_t g
 cdef inline void clear_verdict(Verdict* verdict) noexcept nogil:
     memset(verdict, 0, sizeof(Verdict))
     verdict.label = NO_LABEL
-    verdict.rule = NO_RULE
+    verdict.divert = NO_DIVERT
+    verdict.rule = verdict.observed_rule = NO_RULE
     verdict.number_class = NO_CLASS
 
 
@@ -33,10 +45,20 @@ cdef inline bint is_anonymity(uint16_t rule) noexcept nogil:
     return rule == RULE_ANONYMOUS or rule == RULE_SUBSCRIBER_ANONYMOUS
 
 
+cdef inline uint8_t in_vain(uint8_t asked) noexcept nogil:
+    return asked | ASKED_IN_VAIN if asked != ACTION_ACCEPT else asked
+
+
 cdef inline void withdraw(Decision* d) noexcept nogil:
     """A policy in observe mode: what it decided is only noted."""
+    cdef int i
     observe(d, d.verdict.rule, d.verdict.action)
     d.verdict.action = ACTION_ACCEPT
+    for i in range(d.verdict.reasons_count):
+        d.verdict.asked[i] = in_vain(d.verdict.asked[i])
+    for i in range(d.trace.count if d.trace is not NULL else 0):
+        if d.trace.entries[i].seen == SEEN_REASON:
+            d.trace.entries[i].asked = in_vain(d.trace.entries[i].asked)
 
 
 cdef inline void finish(Decision* d) noexcept nogil:
@@ -44,11 +66,13 @@ cdef inline void finish(Decision* d) noexcept nogil:
     cdef Verdict* verdict = d.verdict
     if d.trunk.observe and verdict.action != ACTION_ACCEPT:
         withdraw(d)
+    if verdict.action != ACTION_DIVERT:
+        verdict.divert = NO_DIVERT
     if verdict.action == ACTION_ACCEPT:
         verdict.basis = BASIS_NONE
         verdict.label = NO_LABEL
         if verdict.observed != ACTION_ACCEPT and not d.allowed:
-            verdict.rule = d.observed_rule
+            verdict.rule = verdict.observed_rule
         return
     if verdict.label == NO_LABEL:
         verdict.label = d.trunk.label

@@ -57,7 +57,8 @@ class OutcomeKind(IntEnum):
 class Attempt:
     """One call attempt. Caller and callee as presented: the trunk's dial plan makes numbers of them.
 
-    source: the sender's address, any text; "" = unknown. emergency: the Request-URI is urn:service:sos or the like.
+    source: the sender's address, any text; "" = unknown. fingerprint: the shape of the request, likewise.
+    emergency: the Request-URI is urn:service:sos or the like.
     mismatch: From and the trusted P-Asserted-Identity name different numbers.
     """
 
@@ -68,14 +69,21 @@ class Attempt:
     emergency: bool = False
     privacy: bool = False
     mismatch: bool = False
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One contribution to a decision: a rule or a built-in feature, and the points it gave (0 = no score)."""
+    """One contribution to a decision: a rule or a built-in feature, and the points it gave (0 = no score).
+
+    asked: what it wants of the call beside its points, ACCEPT = nothing. observed: it is only reported, and neither its
+    points nor what it asks for count.
+    """
 
     name: str
     points: int
+    asked: Action = Action.ACCEPT
+    observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class Verdict:
     status: SIP status to answer, 0 when the call goes on. score: 0..1000. redress_id: 13 characters of base32, None
     when the call was accepted untouched. observed: the action that rules and policies in observe mode asked for.
     number_class: of the caller's number (`engine.packs.NumberClass`), None where the trunk's country has no pack.
+    observed_rule: the first that asked for `observed`. divert: the [[divert]] that the call goes to.
     """
 
     action: Action
@@ -98,6 +107,8 @@ class Verdict:
     redress_id: str | None
     observed: Action
     number_class: str | None = None
+    observed_rule: str | None = None
+    divert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,8 @@ class Explanation:
     """A verdict that was not counted, with all that was looked at.
 
     caller, callee: canonical. reasons: every one, not only the eight a verdict holds. seen: the table values read, such
-    as ("reputation.points", 340) or ("limit burst-caller", 1): 1 = one more call conforms, 0 = it does not.
+    as ("reputation.points", 340) or ("limit burst-caller", 1): 1 = one more call conforms, 0 = it does not. Further
+    windows of a limit are called "limit burst-caller, window 2".
     """
 
     verdict: Verdict

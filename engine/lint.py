@@ -19,10 +19,11 @@ from engine.packs import BUILTIN_DIAL_PLANS
 from engine.policy_names import BUILTIN_RULES
 
 MAX_RULES = 4096
-MAX_LABELS = 255
+MAX_NAMED = {"label": 255, "hours": 200, "divert": 64}
 MAX_LIMITS_PER_TRUNK = 16
 MAX_LABEL_BYTES = 64
 MAX_POINTS = 1000
+MAX_WEIGHT = 10
 MAX_INTERVAL_US = 1 << 60  # what the rate limiter can hold
 MICROSECONDS = 1_000_000
 DAY_S = 86_400
@@ -43,7 +44,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-RuleOfAny = rules.NumberList | rules.PrefixRule | rules.Limit
+RuleOfAny = rules.NumberList | rules.PrefixRule | rules.Rule | rules.Limit
 
 
 def error(key: str, why: str) -> Finding:
@@ -65,6 +66,8 @@ def check_rules(policy: rules.PolicySet, now_us: int | None) -> Iterator[Finding
         yield from _check_list(number_list, now_us)
     for rule in policy.prefix_rules:
         yield from _check_prefix_rule(rule)
+    for other in policy.rules:
+        yield from _check_points(f"rule[{other.name}]", other)
     for limit in policy.limits:
         yield from _check_limit(limit)
     for each in policy.policies:
@@ -82,13 +85,14 @@ def key_of(rule: RuleOfAny) -> str:
 KIND_NAMES: dict[type[RuleOfAny], str] = {
     rules.NumberList: "list",
     rules.PrefixRule: "prefix_rule",
+    rules.Rule: "rule",
     rules.Limit: "limit",
 }
 
 
 def all_rules(policy: rules.PolicySet) -> tuple[RuleOfAny, ...]:
     """The operator's rules in the order of their indices in an image, which follow the built-in ones."""
-    return (*policy.lists, *policy.prefix_rules, *policy.limits)
+    return (*policy.lists, *policy.prefix_rules, *policy.rules, *policy.limits)
 
 
 def takes_part(rule: RuleOfAny, policy: rules.Policy) -> bool:
@@ -97,6 +101,8 @@ def takes_part(rule: RuleOfAny, policy: rules.Policy) -> bool:
             chosen = policy.lists
         case rules.PrefixRule():
             chosen = policy.prefix_rules
+        case rules.Rule():
+            chosen = policy.rules
         case _:
             chosen = policy.limits
     return not chosen or rule.name in chosen
@@ -116,10 +122,17 @@ def end_of_day_us(text: str) -> int:
     return (timegm((year, month, day, 0, 0, 0)) + DAY_S) * MICROSECONDS
 
 
-def limit_times_us(limit: rules.Limit) -> tuple[int, int]:
-    """(increment, tolerance) of the limit as GCRA counts it."""
-    increment = round(limit.period_s * MICROSECONDS / limit.calls)
-    return increment, increment * ((limit.calls if limit.burst is None else limit.burst) - 1)
+def windows_of(limit: rules.Limit) -> tuple[rules.Window, ...]:
+    """A limit's windows, also of one that is written without `windows`."""
+    if limit.windows or limit.calls is None or limit.period_s is None:
+        return limit.windows
+    return (rules.Window(calls=limit.calls, period_s=limit.period_s, burst=limit.burst),)
+
+
+def window_times_us(window: rules.Window) -> tuple[int, int]:
+    """(increment, tolerance) of a window as GCRA counts it."""
+    increment = round(window.period_s * MICROSECONDS / window.calls)
+    return increment, increment * ((window.calls if window.burst is None else window.burst) - 1)
 
 
 # --- names and references --------------------------------------------------------------------------------------------
@@ -140,6 +153,8 @@ def _check_names(policy: rules.PolicySet) -> Iterator[Finding]:
     yield from _duplicates("policy", policy.policies)
     yield from _duplicates("trunk", policy.trunks)
     yield from _duplicates("dial_plan", policy.dial_plans)
+    yield from _duplicates("hours", policy.hours)
+    yield from _duplicates("divert", policy.diverts)
     owner: dict[str, str] = dict.fromkeys(BUILTIN_RULES, "a built-in rule")
     for rule in all_rules(policy):
         if not rule.name:
@@ -148,9 +163,10 @@ def _check_names(policy: rules.PolicySet) -> Iterator[Finding]:
             yield error(f"{key_of(rule)}.name", f"verdicts name rules, and {owner[rule.name]} has this name")
         owner[rule.name] = key_of(rule)
     if len(all_rules(policy)) > MAX_RULES:
-        yield error("list", f"{len(all_rules(policy))} lists, prefix rules and limits, at most {MAX_RULES}")
-    if len(policy.labels) > MAX_LABELS:
-        yield error("label", f"{len(policy.labels)} labels, at most {MAX_LABELS}")
+        yield error("list", f"{len(all_rules(policy))} lists, rules and limits, at most {MAX_RULES}")
+    for kind, count in (("label", len(policy.labels)), ("hours", len(policy.hours)), ("divert", len(policy.diverts))):
+        if count > MAX_NAMED[kind]:
+            yield error(kind, f"there are {count}, at most {MAX_NAMED[kind]}")
 
 
 def unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind: str) -> Iterator[Finding]:
@@ -163,13 +179,16 @@ def unknown(key: str, names: Iterable[str | None], known: Iterable[Named], kind:
 def _check_references(policy: rules.PolicySet) -> Iterator[Finding]:
     for rule in all_rules(policy):
         yield from unknown(f"{key_of(rule)}.label", [rule.label], policy.labels, "label")
+        yield from unknown(f"{key_of(rule)}.divert", [rule.divert], policy.diverts, "divert")
         yield from unknown(f"{key_of(rule)}.trunks", rule.trunks, policy.trunks, "trunk")
     for each in policy.policies:
         key = f"policy[{each.name}]"
         yield from unknown(f"{key}.label", [each.label], policy.labels, "label")
         yield from unknown(f"{key}.lists", each.lists, policy.lists, "list")
         yield from unknown(f"{key}.prefix_rules", each.prefix_rules, policy.prefix_rules, "prefix_rule")
+        yield from unknown(f"{key}.rules", each.rules, policy.rules, "rule")
         yield from unknown(f"{key}.limits", each.limits, policy.limits, "limit")
+        yield from unknown(f"{key}.divert", [each.divert], policy.diverts, "divert")
     plans = (*policy.dial_plans, *BUILTIN_DIAL_PLANS.values())
     for trunk in policy.trunks:
         yield from unknown(f"trunk[{trunk.name}].policy", [trunk.policy], policy.policies, "policy")
@@ -220,7 +239,7 @@ def _check_list(number_list: rules.NumberList, now_us: int | None) -> Iterator[F
         yield warning(key, "has neither numbers nor a file: it can never fire")
 
 
-def _check_points(key: str, rule: rules.PrefixRule | rules.Limit) -> Iterator[Finding]:
+def _check_points(key: str, rule: rules.PrefixRule | rules.Rule | rules.Limit) -> Iterator[Finding]:
     if abs(rule.points) > MAX_POINTS:
         yield error(f"{key}.points", f"{rule.points}: expected -{MAX_POINTS} to {MAX_POINTS}")
     if rule.outcome is rules.Outcome.SCORE and rule.points == 0:
@@ -238,31 +257,41 @@ def _check_prefix_rule(rule: rules.PrefixRule) -> Iterator[Finding]:
 def _check_limit(limit: rules.Limit) -> Iterator[Finding]:
     key = f"limit[{limit.name}]"
     yield from _check_points(key, limit)
-    if limit.calls < 1:
-        yield error(f"{key}.calls", f"{limit.calls}: expected at least 1")
-    if not limit.period_s > 0:
-        yield error(f"{key}.period_s", f"{limit.period_s}: expected more than 0")
-    if limit.burst is not None and limit.burst < 1:
-        yield error(f"{key}.burst", f"{limit.burst}: no call would ever pass")
-    if limit.calls < 1 or not limit.period_s > 0:
+    alone = (limit.calls, limit.period_s, limit.burst)
+    if limit.windows and alone != (None, None, None):
+        yield error(f"{key}.windows", "calls, period_s and burst stand in its windows, not beside them")
         return
-    increment, tolerance = limit_times_us(limit) if limit.period_s < MAX_INTERVAL_US else (MAX_INTERVAL_US, 0)
+    if not windows_of(limit):
+        yield error(f"{key}.calls", "calls and period_s are missing, or several of them in windows")
+    if len({window.period_s for window in limit.windows}) < len(limit.windows):
+        yield error(f"{key}.windows", "two have the same period_s: the wider one would never decide")
+    for place, window in enumerate(windows_of(limit)):
+        yield from _check_window(f"{key}.windows[{place}]" if limit.windows else key, window)
+
+
+def _check_window(key: str, window: rules.Window) -> Iterator[Finding]:
+    if window.calls < 1:
+        yield error(f"{key}.calls", f"{window.calls}: expected at least 1")
+    if not window.period_s > 0:
+        yield error(f"{key}.period_s", f"{window.period_s}: expected more than 0")
+    if window.burst is not None and window.burst < 1:
+        yield error(f"{key}.burst", f"{window.burst}: no call would ever pass")
+    if window.calls < 1 or not window.period_s > 0:
+        return
+    increment, tolerance = window_times_us(window) if window.period_s < MAX_INTERVAL_US else (MAX_INTERVAL_US, 0)
     if not 0 < increment < MAX_INTERVAL_US or tolerance >= MAX_INTERVAL_US:
-        yield error(f"{key}.period_s", f"{limit.calls} calls in {limit.period_s} s cannot be counted in microseconds")
-    if limit.burst is not None and limit.burst > limit.calls:
-        yield warning(f"{key}.burst", f"{limit.burst} at once are more than the {limit.calls} that a period may have")
+        yield error(f"{key}.period_s", f"{window.calls} calls in {window.period_s} s cannot be counted in microseconds")
+    if window.burst is not None and window.burst > window.calls:
+        yield warning(f"{key}.burst", f"{window.burst} at once are more than the {window.calls} a period may have")
 
 
 def _check_policy(policy: rules.Policy) -> Iterator[Finding]:
     key = f"policy[{policy.name}]"
-    thresholds = policy.thresholds
-    if thresholds.tag >= thresholds.reject:
-        yield error(f"{key}.thresholds.tag", f"{thresholds.tag} is not below reject ({thresholds.reject})")
-    for name, value in (("tag", thresholds.tag), ("reject", thresholds.reject)):
-        if value < 1:
-            yield error(f"{key}.thresholds.{name}", f"{value}: every call would reach it")
-        elif value > MAX_POINTS:
-            yield warning(f"{key}.thresholds.{name}", f"{value} can never be reached: scores end at {MAX_POINTS}")
+    yield from _check_thresholds(f"{key}.thresholds", policy.thresholds)
+    for name in ("reputation", "block_reputation"):
+        weight = getattr(policy.weights, name)
+        if not 0 <= weight <= MAX_WEIGHT:
+            yield error(f"{key}.weights.{name}", f"{weight}: expected 0 to {MAX_WEIGHT}")
     for name, value in (("invalid_points", policy.invalid_points), ("mismatch_points", policy.mismatch_points)):
         if abs(value) > MAX_POINTS:
             yield error(f"{key}.{name}", f"{value}: expected -{MAX_POINTS} to {MAX_POINTS}")
@@ -270,7 +299,22 @@ def _check_policy(policy: rules.Policy) -> Iterator[Finding]:
         yield warning(f"{key}.invalid_points", "invalid is score and the points are 0: it has no effect")
 
 
+def _check_thresholds(key: str, thresholds: rules.Thresholds) -> Iterator[Finding]:
+    if thresholds.tag >= thresholds.reject:
+        yield error(f"{key}.tag", f"{thresholds.tag} is not below reject ({thresholds.reject})")
+    if thresholds.divert is not None and not thresholds.tag <= thresholds.divert < thresholds.reject:
+        yield error(f"{key}.divert", f"{thresholds.divert} is not between tag and reject")
+    for name in ("tag", "divert", "reject"):
+        value = getattr(thresholds, name)
+        if value is not None and value < 1:
+            yield error(f"{key}.{name}", f"{value}: every call would reach it")
+        elif value is not None and value > MAX_POINTS:
+            yield warning(f"{key}.{name}", f"{value} can never be reached: scores end at {MAX_POINTS}")
+
+
 def _check_trunk(trunk: rules.TrunkPolicy) -> Iterator[Finding]:
+    if trunk.thresholds is not None:
+        yield from _check_thresholds(f"trunk[{trunk.name}].thresholds", trunk.thresholds)
     for basis, status in msgspec.structs.asdict(trunk.status).items():
         key = f"trunk[{trunk.name}].status.{basis}"
         if not 400 <= status <= 699:
@@ -305,7 +349,7 @@ def _check_use(policy: rules.PolicySet) -> Iterator[Finding]:
         if not any(in_force(rule, trunk, policies) for trunk in trunks):
             yield warning(key_of(rule), _unused(rule, policy.policies))
     for trunk in trunks:
-        count = sum(in_force(limit, trunk, policies) for limit in policy.limits)
+        count = sum(len(windows_of(limit)) for limit in policy.limits if in_force(limit, trunk, policies))
         if count > MAX_LIMITS_PER_TRUNK:
             yield error(f"trunk[{trunk.name}]", f"{count} limits count on it, at most {MAX_LIMITS_PER_TRUNK}")
 

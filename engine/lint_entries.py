@@ -37,7 +37,8 @@ PUBLIC_SERVICES: dict[str, str] = {
 WIDEST_SERVICE = max(len(text) for text in PUBLIC_SERVICES)
 LONGEST_CALLING_CODE = 3
 
-REJECTING_LISTS = (rules.ListAction.ORDER, rules.ListAction.DENY, rules.ListAction.DNO)
+REJECTING_LISTS = (rules.ListAction.ORDER, rules.ListAction.DENY, rules.ListAction.DROP, rules.ListAction.DNO)
+REJECTING = (rules.Outcome.REJECT, rules.Outcome.DROP)
 EXPLICIT_ACCEPT = (rules.ListAction.ALLOW, rules.ListAction.PROTECTED)
 
 # Protected comes after order in effect: an order spares nobody.
@@ -47,6 +48,8 @@ RANK = {
     rules.ListAction.PROTECTED: 2,
     rules.ListAction.ALLOW: 2,
     rules.ListAction.DENY: 3,
+    rules.ListAction.DIVERT: 3,
+    rules.ListAction.DROP: 3,
     rules.ListAction.DNO: 4,
     rules.ListAction.TAG: 5,
     rules.ListAction.OWN: 6,
@@ -58,7 +61,7 @@ Content = tuple[tuple[int, int], ...]
 def rejects(rule: RuleOfAny) -> bool:
     if isinstance(rule, rules.NumberList):
         return rule.action in REJECTING_LISTS
-    return rule.outcome is rules.Outcome.REJECT
+    return rule.outcome in REJECTING
 
 
 def check_wide_prefixes(callers: EntrySet, rule_at: Callable[[int], RuleOfAny]) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine import country_rules, pack_rules, rules
-from engine.pack_rules import PackRule
+from engine.hours import ZONES
+from engine.pack_rules import MOST_DIGITS, PackRule
 from engine.packs import CLASSES, COMMON_ORIGIN, HOME, PACK_BY_CALLING_CODE, PACKS, NumberClass
 
 # The same numbers as `Outcome` in _image.pxd.
@@ -20,6 +21,7 @@ OUTCOME = {
     rules.OriginAction.TAG: 1,
     rules.OriginAction.ACCEPT: 3,
     rules.OriginAction.OWN: 4,
+    rules.OriginAction.DIVERT: 5,
 }
 BASIS = {"dno": 2, "invalid": 3}  # the same numbers as `Basis` in _decision.pxd
 
@@ -44,6 +46,13 @@ def pack_of(trunk: rules.TrunkPolicy, plan: rules.DialPlan) -> str | None:
 def rules_of(home: Collection[str]) -> tuple[PackRule, ...]:
     """The rules of all packs for a policy whose trunks have these, in the order of their indices in an image."""
     return tuple(_rules_of(home)) if home else ()
+
+
+def zone_rules() -> Iterator[PackRule]:
+    """Rules that place callees in time zones, on every trunk."""
+    for zone in ZONES:
+        entries = tuple(f"+{prefix}*" for prefix in zone.prefixes)
+        yield PackRule(f"zone:{zone.time_zone}", "", 0, 0, MOST_DIGITS, entries, callee=True, zone=zone.time_zone)
 
 
 def _rules_of(home: Collection[str]) -> Iterator[PackRule]:

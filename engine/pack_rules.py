@@ -27,7 +27,7 @@ class PackRule:
 
     pack: whose numbers they are, "" = of several countries. abroad: it speaks on trunks of other countries than that.
     callee: it is a service that calls are never blocked to. sole: of such rules of one pack, only the longest match
-    counts.
+    counts. zone: the time zone of callees, instead of a class.
     """
 
     name: str
@@ -39,10 +39,11 @@ class PackRule:
     abroad: bool = False
     callee: bool = False
     sole: bool = False
+    zone: str | None = None
 
     def speaks_on(self, pack: str | None) -> bool:
         """Whether it holds on trunks whose pack this is."""
-        return pack is not None and (pack == self.pack) != self.abroad
+        return self.zone is not None or (pack is not None and (pack == self.pack) != self.abroad)
 
 
 def home_rules(name: str) -> Iterator[PackRule]:

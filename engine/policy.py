@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -20,24 +19,29 @@ from engine._image import ImageError, PolicyImage
 from engine._numbers import DialPlan
 from engine._prefix_trie import PrefixTrie
 from engine.country_rules import decisive
-from engine.lint import (
-    Finding,
-    RuleOfAny,
-    all_rules,
-    check_rules,
-    end_of_day_us,
-    error,
-    in_force,
-    key_of,
-    limit_times_us,
-)
+from engine.hours import CALLING_HOURS, ZONES, pack_hours, zone_of
+from engine.lint import Finding, RuleOfAny, all_rules, check_rules, error, in_force, key_of
+from engine.lint_conditions import check_conditions
 from engine.lint_entries import check_shadows, check_wide_prefixes
 from engine.lint_origin import check_origin
+from engine.lint_reach import check_reach
 from engine.lint_subscribers import check_subscribers, high_frequency_times_us
-from engine.origin import origin_cells, pack_of, rules_of
+from engine.origin import origin_cells, pack_of, rules_of, zone_rules
 from engine.pack_rules import PackRule
 from engine.packs import BUILTIN_DIAL_PLANS, HOME
 from engine.policy_names import BUILTIN_RULES, Names
+from engine.policy_rows import (
+    BUILTIN_ROW,
+    Places,
+    hours_row,
+    level_of,
+    limit_rows,
+    name_hash,
+    pack_rule_level,
+    pack_rule_row,
+    rule_row,
+    trunk_row,
+)
 from engine.segments import class_segments
 from engine.time_zones import offsets
 
@@ -46,42 +50,9 @@ __all__ = ["Finding", "ImageError", "PolicyError", "PolicyImage", "compile_polic
 Progress = Callable[[int, int], None]
 
 FIRST_RULE = len(BUILTIN_RULES)
-NO_LABEL = 0xFF
 BAD_LINES_SHOWN = 20
 TRIES = 4
-
-# The same numbers as in _image.pxd.
-LIST_LEVEL = {
-    rules.ListAction.NEVER_BLOCK: 0,
-    rules.ListAction.PROTECTED: 1,
-    rules.ListAction.ORDER: 2,
-    rules.ListAction.ALLOW: 3,
-    rules.ListAction.DENY: 4,
-    rules.ListAction.DNO: 5,
-    rules.ListAction.TAG: 8,
-    rules.ListAction.OWN: 9,
-}
-PREFIX_LEVEL = {rules.Outcome.REJECT: 6, rules.Outcome.TAG: 6, rules.Outcome.SCORE: 7}
-LIST_OUTCOME = {
-    rules.ListAction.NEVER_BLOCK: 3,
-    rules.ListAction.PROTECTED: 3,
-    rules.ListAction.ORDER: 0,
-    rules.ListAction.ALLOW: 3,
-    rules.ListAction.DENY: 0,
-    rules.ListAction.DNO: 0,
-    rules.ListAction.TAG: 1,
-    rules.ListAction.OWN: 3,
-}
-CLASS_LEVEL = 10
-OUTCOME = {rules.Outcome.REJECT: 0, rules.Outcome.TAG: 1, rules.Outcome.SCORE: 2}
-ANONYMOUS_OUTCOME = {
-    rules.AnonymousAction.REJECT: 0,
-    rules.AnonymousAction.TAG: 1,
-    rules.AnonymousAction.ACCEPT: 3,
-}
-MODE = {mode: index for index, mode in enumerate(rules.Mode)}
-LIMIT_KEY = {key: index for index, key in enumerate(rules.LimitKey)}
-BASES = ("none", "analytics", "dno", "invalid", "subscriber", "policy", "overload", "security")
+MILDNESS = tuple(rules.Outcome[name] for name in ("DROP", "REJECT", "DIVERT", "TAG", "SCORE"))
 
 
 class PolicyError(ValueError):
@@ -127,8 +98,11 @@ class Draft:
         self.policies = {each.name: each for each in policy.policies}
         self.plans = dict(BUILTIN_DIAL_PLANS) | {plan.name: plan for plan in policy.dial_plans}
         packs = {self._pack_of(trunk) for trunk in policy.trunks if trunk.dial_plan in self.plans}
-        self.pack_rules = rules_of([pack for pack in packs if pack in HOME])
-        self.labels = {label.name: index for index, label in enumerate(policy.labels)}
+        known = sorted(pack for pack in packs if pack in HOME)
+        self.pack_rules = (*rules_of(known), *(zone_rules() if self._by_callees_zone() else ()))
+        self.hours = (*policy.hours, *(hours for hours in map(pack_hours, known) if hours))
+        self.zones = self._zone_names()
+        self.places = Places(policy, self.zones, self.hours)
         self.records = RecordSet()
         self._progress = progress
         self._done = 0
@@ -136,13 +110,19 @@ class Draft:
 
     def check(self, now_us: int | None) -> list[Finding]:
         """Findings; without errors, the entries are read and pushed down."""
-        findings = [*check_rules(self.policy, now_us), *check_origin(self.policy), *check_subscribers(self.policy)]
+        findings = [
+            *check_rules(self.policy, now_us),
+            *check_conditions(self.policy),
+            *check_origin(self.policy),
+            *check_subscribers(self.policy),
+        ]
         if any(each.severity == "error" for each in findings):
             return findings
         used = {trunk.dial_plan for trunk in self.policy.trunks}
         plans = [DialPlan(self.plans[name]) for name in sorted(used)]
         self.callers = EntrySet(plans)
         self.callees = EntrySet(plans)
+        findings.extend(check_reach(self.policy))
         findings.extend(self._read_entries())
         findings.extend(check_wide_prefixes(self.callers, self._rule_at))
         self._add_packs()
@@ -157,21 +137,26 @@ class Draft:
 
     def sections(self) -> list[bytes]:
         """The sections of the image, in the order of `Section`."""
-        in_force_rows, limits, trunks = self._trunk_sections()
+        in_force_rows, limits, conditional, trunks = self._trunk_sections()
+        offset_rows, zone_rows = self._zone_sections()
         records, hits = self._record_sections()
         return [
             msgspec.msgpack.encode(self._names()),
             self._settings(),
             trunks,
-            b"".join(self._rule_row(rule) for rule in [None] * FIRST_RULE + list(self.rules))
-            + b"".join(map(self._pack_rule_row, self.pack_rules)),
+            BUILTIN_ROW * FIRST_RULE
+            + b"".join(rule_row(rule, self.places) for rule in self.rules)
+            + b"".join(pack_rule_row(rule, self.places) for rule in self.pack_rules),
             in_force_rows,
             limits,
             records,
             hits,
             *map(self._trie, self.prefixes),
             self._origins(),
-            b"".join(_image.OFFSET_ROW.pack(*each) for each in offsets(self.policy.subscribers.time_zone)),
+            offset_rows,
+            zone_rows,
+            bytes(_image.HOURS_ROW.size) + b"".join(hours_row(hours, self.places) for hours in self.hours),
+            conditional,
         ]
 
     def _rule_at(self, index: int) -> RuleOfAny:
@@ -217,8 +202,30 @@ class Draft:
 
     def _add_packs(self) -> None:
         for index, rule in enumerate(self.pack_rules, self.first_pack_rule):
-            entries = self.callees if rule.callee else self.callers
-            entries.add_text("\n".join(rule.entries).encode(), index)
+            written = "\n".join(rule.entries).encode()
+            if not rule.callee:
+                self.callers.add_text(written, index)
+            if rule.callee or self._by_callees_class():
+                self.callees.add_text(written, index)
+
+    def _by_callees_class(self) -> bool:
+        return any(rule.callee_classes for rule in self.rules if not isinstance(rule, rules.NumberList))
+
+    def _by_callees_zone(self) -> bool:
+        """Whether a rule asks for the hour at the callee's place."""
+        asked = {
+            name
+            for rule in self.rules
+            if not isinstance(rule, rules.NumberList)
+            for name in (rule.hours, rule.outside_hours)
+        }
+        return CALLING_HOURS in asked or any(each.name in asked and not each.time_zone for each in self.policy.hours)
+
+    def _zone_names(self) -> list[str]:
+        """The subscribers' zone first."""
+        named = [hours.time_zone for hours in self.policy.hours if hours.time_zone]
+        by_number = [zone.time_zone for zone in ZONES] if self._by_callees_zone() else []
+        return list(dict.fromkeys([self.policy.subscribers.time_zone, *named, *by_number]))
 
     # --- sections ----------------------------------------------------------------------------------------------------
 
@@ -231,10 +238,8 @@ class Draft:
             trunks=tuple(trunk.name for trunk in self.policy.trunks),
             dial_plans=tuple(self.plans[name] for name in used),
             trunk_plans=tuple(used.index(trunk.dial_plan) for trunk in self.policy.trunks),
+            diverts=tuple(divert.name for divert in self.policy.diverts),
         )
-
-    def _label(self, name: str | None) -> int:
-        return NO_LABEL if name is None else self.labels[name]
 
     @property
     def _rule_words(self) -> int:
@@ -249,51 +254,12 @@ class Draft:
             reputation.complaint_points,
             round(reputation.block_share * 1000),
             subscribers.pair_points,
-            len(offsets(subscribers.time_zone)),
-            _name_hash("subscriber-high-frequency"),
+            0,
+            name_hash("subscriber-high-frequency"),
             *(increment for increment, _ in levels),
             *(tolerance for _, tolerance in levels),
             *class_segments(),
         )
-
-    def _rule_row(self, rule: RuleOfAny | None) -> bytes:
-        increment = tolerance = until = points = level = limit_key = 0
-        if rule is None:
-            return _image.RULE_ROW.pack(0, 0, 0, 0, 0, 0, 0, 0, NO_LABEL, 0, 0, 0, 0)
-        match rule:
-            case rules.NumberList():
-                level, outcome = LIST_LEVEL[rule.action], LIST_OUTCOME[rule.action]
-                until = end_of_day_us(rule.until) if rule.until else 0
-            case rules.PrefixRule():
-                level, outcome, points = PREFIX_LEVEL[rule.outcome], OUTCOME[rule.outcome], rule.points
-            case _:
-                increment, tolerance = limit_times_us(rule)
-                outcome, points, limit_key = OUTCOME[rule.outcome], rule.points, LIMIT_KEY[rule.key]
-        return _image.RULE_ROW.pack(
-            increment,
-            tolerance,
-            until,
-            _name_hash(rule.name),
-            points,
-            level,
-            outcome,
-            limit_key,
-            self._label(rule.label),
-            rule.observe,
-            0,
-            0,
-            0,
-        )
-
-    def _pack_rule_row(self, rule: PackRule) -> bytes:
-        level = self._pack_rule_level(rule)
-        accept = LIST_OUTCOME[rules.ListAction.NEVER_BLOCK]
-        return _image.RULE_ROW.pack(
-            0, 0, 0, _name_hash(rule.name), 0, level, accept, 0, NO_LABEL, 0, rule.number_class, rule.least, rule.most
-        )
-
-    def _pack_rule_level(self, rule: PackRule) -> int:
-        return LIST_LEVEL[rules.ListAction.NEVER_BLOCK] if rule.callee else CLASS_LEVEL
 
     def _pack_of(self, trunk: rules.TrunkPolicy) -> str | None:
         return pack_of(trunk, self.plans[trunk.dial_plan])
@@ -305,42 +271,48 @@ class Draft:
             mode = self.policies[trunk.policy].origin
             for cell in origin_cells(trunk, self._pack_of(trunk), mode, self.policy.origin):
                 observe = mode is rules.Mode.OBSERVE
-                cells += _image.ORIGIN_ROW.pack(cell.outcome, cell.basis, self._label(cell.label), observe)
+                cells += _image.ORIGIN_ROW.pack(cell.outcome, cell.basis, self.places.label(cell.label), observe)
         return bytes(cells)
 
-    def _trunk_sections(self) -> tuple[bytes, bytes, bytes]:
-        """(rules in force, limits, trunks): each trunk's row of bits, its limits' indices, and what it screens with."""
-        bits, limits, trunks = bytearray(), bytearray(), bytearray()
+    def _trunk_sections(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """(rules in force, limits, rules without numbers, trunks): each trunk's own, and what it screens with."""
+        bits, limits, conditional, trunks = bytearray(), list[bytes](), list[int](), bytearray()
         for trunk in self.policy.trunks:
             active = [i for i, rule in enumerate(self.rules, FIRST_RULE) if in_force(rule, trunk, self.policies)]
             pack = self._pack_of(trunk)
             packed = [i for i, rule in enumerate(self.pack_rules, self.first_pack_rule) if rule.speaks_on(pack)]
             bits += sum(1 << index for index in (*active, *packed)).to_bytes(8 * self._rule_words, "little")
-            counted = [index for index in active if isinstance(self._rule_at(index), rules.Limit)]
-            trunks += self._trunk_row(trunk, len(limits) // 2, len(counted))
-            limits += b"".join(index.to_bytes(2, "little") for index in counted)
-        return bytes(bits), bytes(limits), bytes(trunks)
+            counted = [(i, rule) for i in active if isinstance(rule := self._rule_at(i), rules.Limit)]
+            windows = [row for index, limit in counted for row in limit_rows(index, limit)]
+            unnumbered = [index for index in active if isinstance(self._rule_at(index), rules.Rule)]
+            trunks += trunk_row(
+                trunk,
+                self.policies[trunk.policy],
+                self.places,
+                limits=(len(limits), len(windows)),
+                conditional=(len(conditional), len(unnumbered)),
+                has_pack=pack is not None,
+                zone=self._zone_index(pack),
+                hours=self.places.hours.get(f"{pack}:{CALLING_HOURS}", 0),
+                fingerprinted=any(limit.key is rules.LimitKey.FINGERPRINT for _, limit in counted),
+            )
+            limits += windows
+            conditional += unnumbered
+        return bytes(bits), b"".join(limits), b"".join(i.to_bytes(2, "little") for i in conditional), bytes(trunks)
 
-    def _trunk_row(self, trunk: rules.TrunkPolicy, limits_start: int, limits_count: int) -> bytes:
-        policy = self.policies[trunk.policy]
-        return _image.TRUNK_ROW.pack(
-            _name_hash(trunk.name),
-            *(getattr(trunk.status, basis, 0) for basis in BASES),
-            trunk.status.anonymous,
-            policy.thresholds.tag,
-            policy.thresholds.reject,
-            limits_count,
-            limits_start,
-            policy.invalid_points,
-            policy.mismatch_points,
-            ANONYMOUS_OUTCOME[policy.anonymous],
-            OUTCOME[policy.invalid],
-            self._label(policy.label),
-            policy.observe,
-            self._pack_of(trunk) is not None,
-            MODE[policy.subscribers],
-            trunk.trunk_class == "callcentre",
-        )
+    def _zone_index(self, pack: str | None) -> int:
+        """The zone of a country's numbers that no longer prefix places elsewhere; 0 = the subscribers'."""
+        zone = None if pack is None else zone_of(HOME[pack])
+        return 0 if zone is None else self.places.zones.get(zone, 0)
+
+    def _zone_sections(self) -> tuple[bytes, bytes]:
+        """(offsets, zones)"""
+        rows, zones = bytearray(), bytearray()
+        for zone in self.zones:
+            found = offsets(zone)
+            zones += _image.ZONE_ROW.pack(len(rows) // _image.OFFSET_ROW.size, len(found))
+            rows += b"".join(_image.OFFSET_ROW.pack(*each) for each in found)
+        return bytes(rows), bytes(zones)
 
     def _record_sections(self) -> tuple[bytes, bytes]:
         records, hits = bytearray(), bytearray()
@@ -359,27 +331,20 @@ class Draft:
         if index >= self.first_pack_rule:
             return 0
         rule = self._rule_at(index)
-        return OUTCOME[rule.outcome] if isinstance(rule, rules.PrefixRule) else 0
+        return MILDNESS.index(rule.outcome) if isinstance(rule, rules.PrefixRule) else 0
 
     def _pack_rule_at(self, index: int) -> PackRule | None:
         return None if index < self.first_pack_rule else self.pack_rules[index - self.first_pack_rule]
 
     def _level(self, index: int) -> int:
         if index >= self.first_pack_rule:
-            return self._pack_rule_level(self.pack_rules[index - self.first_pack_rule])
-        rule = self._rule_at(index)
-        if isinstance(rule, rules.NumberList):
-            return LIST_LEVEL[rule.action]
-        return PREFIX_LEVEL[rule.outcome]
+            return pack_rule_level(self.pack_rules[index - self.first_pack_rule])
+        return level_of(self._rule_at(index))
 
     def _trie(self, prefixes: tuple[array[int], array[int]]) -> bytes:
         trie = PrefixTrie.build_keys(*prefixes)
         self._step()
         return trie
-
-
-def _name_hash(name: str) -> int:
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def _bad_entry(key: str, text: bytes, where: str = "") -> Finding:

@@ -41,5 +41,6 @@ class Names(msgspec.Struct, frozen=True, array_like=True):
     labels: tuple[str, ...]
     label_texts: tuple[str, ...]
     trunks: tuple[str, ...]
+    diverts: tuple[str, ...]
     dial_plans: tuple[DialPlan, ...]
     trunk_plans: tuple[int, ...]

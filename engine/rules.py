@@ -24,6 +24,8 @@ class ListAction(StrEnum):
     ORDER = "order"  # callers: a regulator's or the operator's stop list
     ALLOW = "allow"  # callers: accepted on the trunks named, still measured
     DENY = "deny"  # callers: rejected, basis policy
+    DIVERT = "divert"  # callers: sent to the list's `divert`; a longer allow entry spares them, as it does with deny
+    DROP = "drop"  # callers: answered nothing at all; likewise
     DNO = "dno"  # callers: do-not-originate, rejected, basis dno
     TAG = "tag"  # callers: forwarded with the list's label
     OWN = "own"  # callers: numbers that belong to the trunks named, for origin rules that ask for it
@@ -40,6 +42,7 @@ class LimitKey(StrEnum):
     BLOCK_100 = "block-100"
     BLOCK_1000 = "block-1000"
     SOURCE = "source"  # sender's address
+    FINGERPRINT = "fingerprint"  # shape of the request: what dials, whatever number it shows
 
 
 class Outcome(StrEnum):
@@ -48,12 +51,15 @@ class Outcome(StrEnum):
     REJECT = "reject"
     TAG = "tag"
     SCORE = "score"  # adds `points` and leaves the action to the thresholds
+    DIVERT = "divert"  # sent to a [[divert]]: an IVR, an announcement
+    DROP = "drop"  # answered nothing at all
 
 
 class AnonymousAction(StrEnum):
     ACCEPT = "accept"
     TAG = "tag"
     REJECT = "reject"
+    DIVERT = "divert"
 
 
 class OriginAction(StrEnum):
@@ -63,6 +69,7 @@ class OriginAction(StrEnum):
     TAG = "tag"
     REJECT = "reject"
     OWN = "own"  # accepted if the number is on an `own` list of the trunk, else rejected
+    DIVERT = "divert"  # sent to the policy's `divert`
 
 
 class Mode(StrEnum):
@@ -135,43 +142,118 @@ class NumberList(Struct, frozen=True, kw_only=True):
     file: str | None = None
     label: str | None = None  # name of a [[label]]
     trunks: tuple[str, ...] = ()  # empty = every trunk
+    divert: str | None = None  # name of a [[divert]], None = the policy's
     owner: str | None = None  # required for allow
     until: str | None = None  # ISO date, the last day (UTC) it holds on; required for allow
     observe: bool = False
 
 
-class PrefixRule(Struct, frozen=True, kw_only=True):
-    """Callers that begin with one of the prefixes: points, a label or a rejection."""
+RuleBasis = Literal["analytics", "dno", "invalid", "policy", "security"]
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """What must be true of a call for a rule to speak of it; what is left out may be anything.
+
+    hours, outside_hours: name of an [[hours]], or "calling-hours" = those of the trunk's country (its pack); by the
+    callee's local time unless the [[hours]] names a zone.
+    """
+
+    classes: tuple[str, ...] = ()  # of the caller's number
+    callee_classes: tuple[str, ...] = ()
+    hours: str | None = None
+    outside_hours: str | None = None
+    trunks: tuple[str, ...] = ()
+
+
+class PrefixRule(Conditions, frozen=True, kw_only=True):
+    """Callers that begin with one of the prefixes: points, a label, another destination or a rejection."""
 
     name: str
     prefixes: tuple[str, ...]
     outcome: Outcome = Outcome.SCORE
     points: int = 0
     label: str | None = None
-    trunks: tuple[str, ...] = ()
+    divert: str | None = None  # name of a [[divert]], None = the policy's
+    basis: RuleBasis = "policy"
     observe: bool = False
 
 
-class Limit(Struct, frozen=True, kw_only=True):
-    """At most `calls` per `period_s`, exact (GCRA, ITU-T I.371); `burst` calls may come at once (default: `calls`)."""
+class Rule(Conditions, frozen=True, kw_only=True):
+    """Calls that meet all conditions, whatever their numbers begin with."""
 
     name: str
-    key: LimitKey
+    outcome: Outcome = Outcome.SCORE
+    points: int = 0
+    label: str | None = None
+    divert: str | None = None
+    basis: RuleBasis = "policy"
+    observe: bool = False
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """At most `calls` per `period_s`, exact (GCRA, ITU-T I.371); `burst` calls may come at once (default: `calls`)."""
+
     calls: int
     period_s: float
     burst: int | None = None
+
+
+class Limit(Conditions, frozen=True, kw_only=True):
+    """Attempts above what one window allows. One window stands in the limit itself, several in `windows`."""
+
+    name: str
+    key: LimitKey
+    calls: int | None = None
+    period_s: float | None = None
+    burst: int | None = None
+    windows: tuple[Window, ...] = ()
     outcome: Outcome = Outcome.REJECT
     points: int = 0
     label: str | None = None
-    trunks: tuple[str, ...] = ()
+    divert: str | None = None
+    basis: RuleBasis = "analytics"
     observe: bool = False
 
 
+class Hours(Struct, frozen=True, kw_only=True):
+    """Times of the week, in half hours: "mon-fri 09:00-12:00", "sat,sun 10:00-18:00", "daily 08:00-21:00".
+
+    time_zone: a name of the IANA database, None = the callee's own, by its number.
+    """
+
+    name: str
+    open: tuple[str, ...]
+    time_zone: str | None = None
+
+
+class Divert(Struct, frozen=True, kw_only=True):
+    """Where a diverted call goes: by the gateways of `route`, in this order, to `uri` (None = the number it called).
+
+    The engine names it in its verdicts; where it is is the proxy's to know.
+    """
+
+    name: str
+    route: str | tuple[str, ...] | None = None
+    uri: str | None = None
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        return (self.route,) if isinstance(self.route, str) else self.route or ()
+
+
 class Thresholds(Struct, frozen=True, kw_only=True):
-    """Scores (0..1000) from which a call is tagged or rejected."""
+    """Scores (0..1000) from which a call is tagged, diverted or rejected; divert None = never by score."""
 
     tag: int = 500
+    divert: int | None = None
     reject: int = 800
+
+
+class Weights(Struct, frozen=True, kw_only=True):
+    """What share of the points of the caller's reputation, and of its block's, counts toward the score."""
+
+    reputation: float = 1.0
+    block_reputation: float = 1.0
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -179,14 +261,17 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     name: str
     thresholds: Thresholds = Thresholds()
+    weights: Weights = Weights()
     lists: tuple[str, ...] = ()
     prefix_rules: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     anonymous: AnonymousAction = AnonymousAction.ACCEPT
     invalid: Outcome = Outcome.REJECT  # a caller number that is no number
     invalid_points: int = 0  # with invalid = "score"
     mismatch_points: int = 0  # From and the trusted P-Asserted-Identity name different numbers
     label: str | None = None  # what a call is tagged with by score
+    divert: str | None = None  # where diverted calls go whose rule names no [[divert]]
     observe: bool = False
     origin: Mode = Mode.OBSERVE  # number class against trunk class
     subscribers: Mode = Mode.ENFORCE  # the callee's own will
@@ -238,13 +323,17 @@ class StatusByBasis(Struct, frozen=True, kw_only=True):
 
 
 class TrunkPolicy(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
-    """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's."""
+    """What the engine knows of a trunk. pack: what its callers' numbers are classed by, None = its dial plan's.
+
+    thresholds: None = those of its policy.
+    """
 
     name: str
     policy: str
     dial_plan: str
     trunk_class: str = "carrier"
     pack: str | None = None
+    thresholds: Thresholds | None = None
     status: StatusByBasis = StatusByBasis()
 
 
@@ -275,7 +364,9 @@ class PolicySet(
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
+        "rules": "rule",
         "limits": "limit",
+        "diverts": "divert",
         "labels": "label",
         "dial_plans": "dial_plan",
         "tests": "test",
@@ -287,7 +378,10 @@ class PolicySet(
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
     limits: tuple[Limit, ...] = ()
+    hours: tuple[Hours, ...] = ()
+    diverts: tuple[Divert, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()
     origin: tuple[OriginRow, ...] = ()  # before those of the packs

@@ -1,10 +1,11 @@
 """Call attempts: a new INVITE is screened exactly once, and rejected, dropped or forwarded as its verdict says."""
 
-from engine._decision cimport ACTION_ACCEPT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, Verdict
+from engine._decision cimport ACTION_ACCEPT, ACTION_DIVERT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, Verdict
 from libc.string cimport memcpy
 from proxy.counters cimport (
     ACCEPTED,
     CALLS_EVICTED,
+    DIVERTED,
     DROPPED,
     INTERNAL_ERRORS,
     INVITES,
@@ -92,7 +93,9 @@ cdef class CallAttempts(WaitingRequests):
             self.router.calls.close(index)
         else:
             incoming.tagged = call.event.verdict.action == ACTION_TAG
-            self.count(TAGGED if incoming.tagged else ACCEPTED)
+            self.count(
+                TAGGED if incoming.tagged else DIVERTED if call.event.verdict.action == ACTION_DIVERT else ACCEPTED
+            )
             self.accept(incoming, trunk, index)
 
     # The way is looked for before the decision is told, which says where the call goes, or that a cap keeps it out.

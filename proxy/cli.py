@@ -18,6 +18,7 @@ from proxy import (
     cli_lookup,
     cli_node,
     cli_orders,
+    cli_policy,
     cli_store,
     cli_subscribers,
 )
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _store_command(commands)
     _fleet_command(commands)
     _subscriber_command(commands)
+    _policy_command(commands)
     _load_command(commands)
     return parser
 
@@ -317,6 +319,23 @@ def _fleet_command(commands: _Commands) -> None:
     _examples(invite, "callsieve fleet invite branch-1:91ab… --role proxy --role authority")
     _examples(revoke, "callsieve fleet revoke branch-1")
     _examples(parser, "callsieve fleet status", "callsieve fleet release")
+
+
+def _policy_command(commands: _Commands) -> None:
+    parser = commands.add_parser("policy", help="what rules have done, or would have done", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", title="actions", metavar="action", required=True)
+    report = _command(actions, "report", "what rules in observe mode would have done, by rule", cli_policy.report)
+    report.add_argument("file", nargs="*", type=Path, metavar="FILE", help="decision logs (default: the node's own)")
+    report.add_argument("--since", metavar="TIME", help="leave out what is older: 2026-11-22 or 2026-11-22T09:30+08:00")
+    report.add_argument("--enforced", action="store_true", help="what rules in force have done instead")
+    _examples(
+        report,
+        "callsieve policy report",
+        "callsieve policy report --since 2026-11-22 --json",
+        "callsieve policy report --enforced decisions.jsonl.1 decisions.jsonl",
+        note="Reads the decision log and what was rotated out of it, and works while the proxy is down.",
+    )
+    _examples(parser, "callsieve policy report")
 
 
 def _load_command(commands: _Commands) -> None:

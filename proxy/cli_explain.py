@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict
 from typing import Any
 
-from engine.decision import Action, Attempt, Explanation, Verdict
+from engine.decision import Action, Attempt, Explanation, Reason, Verdict
 from proxy.cli_live import Node, live_screener, now_us, open_node
 from proxy.cli_output import ExitCode, Failure, Output, progress_bar
 from proxy.config import Configuration, Trunk
@@ -58,22 +57,29 @@ def _document(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation
         "rule": verdict.rule,
         "score": verdict.score,
         "label": verdict.label,
-        "reasons": [asdict(reason) for reason in explained.reasons],
+        "divert": verdict.divert,
+        "reasons": [_logged(reason) for reason in explained.reasons],
         "observed": verdict.observed.name.lower(),
+        "observed_rule": verdict.observed_rule,
         "seen": dict(explained.seen),
         "policy": node.source,
     }
 
 
+def _logged(reason: Reason) -> dict[str, Any]:
+    asked = {"asks": reason.asked.name.lower()} if reason.asked is not Action.ACCEPT else {}
+    return {"name": reason.name, "points": reason.points} | asked | ({"observed": True} if reason.observed else {})
+
+
 def _print(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation, output: Output) -> None:
     verdict = explained.verdict
-    thresholds = next(p.thresholds for p in node.configuration.policies if p.name == trunk.policy)
     facts = {
         "verdict": " ".join([verdict.action.name.lower(), str(verdict.status or "")]).strip(),
         "basis": verdict.basis.name.lower(),
         "rule": verdict.rule,
-        "score": f"{verdict.score} (tag from {thresholds.tag}, reject from {thresholds.reject})",
+        "score": f"{verdict.score} ({_thresholds(node.configuration, trunk)})",
         "label": verdict.label,
+        "to": verdict.divert,
         "observed": _observed(verdict),
         "caller": _number(explained.caller, attempt.caller),
         "callee": _number(explained.callee, attempt.callee),
@@ -83,15 +89,28 @@ def _print(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation, o
     output.facts(facts, {"verdict": _ACTION_STYLES[verdict.action]})
     if explained.reasons:
         output.line("")
-        output.table(["reason", "points"], [[reason.name, reason.points or None] for reason in explained.reasons])
+        output.table(["reason", "points", "asks for", "mode"], [_reason(reason) for reason in explained.reasons])
     if explained.seen:
         output.line("")
         output.table(["looked at", "value"], [[name, _value(name, value)] for name, value in explained.seen])
 
 
+def _thresholds(configuration: Configuration, trunk: Trunk) -> str:
+    found = trunk.thresholds or next(p.thresholds for p in configuration.policies if p.name == trunk.policy)
+    divert = "" if found.divert is None else f"divert from {found.divert}, "
+    return f"tag from {found.tag}, {divert}reject from {found.reject}"
+
+
 def _observed(verdict: Verdict) -> str | None:
     """What rules in observe mode would have done, where that is more."""
-    return f"{verdict.observed.name.lower()}, if it were enforced" if verdict.observed > verdict.action else None
+    if verdict.observed <= verdict.action:
+        return None
+    return f"{verdict.observed.name.lower()} by {verdict.observed_rule}, if it were enforced"
+
+
+def _reason(reason: Reason) -> list[object]:
+    asked = reason.asked.name.lower() if reason.asked is not Action.ACCEPT else None
+    return [reason.name, reason.points or None, asked, "observes" if reason.observed else None]
 
 
 def _value(name: str, value: int) -> str:

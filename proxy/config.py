@@ -16,6 +16,8 @@ from msgspec import Meta
 
 from engine.rules import (
     DialPlan,
+    Divert,
+    Hours,
     Label,
     Limit,
     NumberList,
@@ -24,9 +26,11 @@ from engine.rules import (
     PolicyTest,
     PrefixRule,
     Reputation,
+    Rule,
     StatusByBasis,
     Struct,
     Subscribers,
+    Thresholds,
 )
 from proxy.config_complaints import Complaints, ComplaintSource
 from proxy.config_fleet import Fleet
@@ -270,6 +274,7 @@ class Trunk(Struct, frozen=True, kw_only=True, rename={"trunk_class": "class"}):
     listeners: tuple[str, ...] = ()
     calls_per_s: CallsPerSecond = 0
     concurrent_calls: ConcurrentCalls = 0
+    thresholds: Thresholds | None = None  # none = those of its policy
     analytics: AnalyticsForm = AnalyticsForm.NETWORK_BLOCKED
     status: StatusByBasis = StatusByBasis()
     methods_denied: tuple[str, ...] = ()
@@ -367,6 +372,8 @@ class Configuration(
         "policies": "policy",
         "lists": "list",
         "prefix_rules": "prefix_rule",
+        "rules": "rule",
+        "diverts": "divert",
         "limits": "limit",
         "labels": "label",
         "dial_plans": "dial_plan",
@@ -401,6 +408,9 @@ class Configuration(
     policies: tuple[Policy, ...] = ()
     lists: tuple[NumberList, ...] = ()
     prefix_rules: tuple[PrefixRule, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    hours: tuple[Hours, ...] = ()
+    diverts: tuple[Divert, ...] = ()
     limits: tuple[Limit, ...] = ()
     labels: tuple[Label, ...] = ()
     dial_plans: tuple[DialPlan, ...] = ()

@@ -22,6 +22,7 @@ from proxy.config_complaints import check_complaints
 from proxy.config_fleet import check_fleet
 from proxy.config_identity import check_identities
 from proxy.config_redirect import check_redirects
+from proxy.config_redress import check_redress_laws
 from proxy.config_tls import check_tls
 
 Findings = Iterator[ConfigFinding]
@@ -55,6 +56,9 @@ def _names(configuration: Configuration) -> Findings:
         "policy": configuration.policies,
         "list": configuration.lists,
         "prefix_rule": configuration.prefix_rules,
+        "rule": configuration.rules,
+        "hours": configuration.hours,
+        "divert": configuration.diverts,
         "limit": configuration.limits,
         "label": configuration.labels,
         "dial_plan": configuration.dial_plans,
@@ -88,6 +92,7 @@ def _reference(key: str, name: str, known: set[str], table: str) -> Findings:
 def _unused(configuration: Configuration) -> Findings:
     routes = {name for trunk in configuration.trunks for name in trunk.gateways}
     routes |= {name for route in configuration.routes for name in route.gateways}
+    routes |= {name for divert in configuration.diverts for name in divert.gateways}
     for gateway in configuration.gateways:
         if gateway.name not in routes:
             yield warning(f"gateway[{gateway.name}]", "no trunk's route leads to it")
@@ -383,6 +388,7 @@ _CHECKS: tuple[Callable[[Configuration], Findings], ...] = (
     _targets,
     check_routes,
     _redress,
+    check_redress_laws,
     _statuses,
     check_fleet,
     check_identities,

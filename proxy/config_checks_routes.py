@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 
 from engine.config_errors import ConfigFinding, error
+from engine.rules import Divert
 from proxy.config import Configuration, Gateway
 
 Findings = Iterator[ConfigFinding]
 
 _MAX_GATEWAYS = 8  # MAX_ROUTE_GATEWAYS of prefix_routes.pxd
+_URI = re.compile(r"sips?:[!-;=?-~]{1,200}\Z")  # visible characters but < and >
 _PREFIX = re.compile(r"(\+[0-9]{0,15}|[A-Z]{2}:[0-9]{0,8})\Z")
 
 
@@ -36,6 +38,18 @@ def check_routes(configuration: Configuration) -> Findings:
                 yield error(f"{key}.prefix", f"has a route already{f' on trunk[{owner}]' if owner else ''}")
             seen.add((route.prefix, owner))
         yield from _in_turn(f"{key}.gateways", route.gateways, gateways)
+    for divert in configuration.diverts:
+        yield from _check_divert(divert, gateways)
+
+
+def _check_divert(divert: Divert, gateways: dict[str, Gateway]) -> Findings:
+    key = f"divert[{divert.name}]"
+    for name in divert.gateways:
+        if name not in gateways:
+            yield error(f"{key}.route", f"no [[gateway]] is named {name!r}")
+    yield from _in_turn(f"{key}.route", divert.gateways, gateways)
+    if divert.uri is not None and not _URI.match(divert.uri):
+        yield error(f"{key}.uri", 'write a SIP URI in ASCII, as "sip:announcement@ivr.example.net"')
 
 
 def _in_turn(key: str, names: tuple[str, ...], gateways: dict[str, Gateway]) -> Findings:

@@ -58,6 +58,9 @@ def policy_set(configuration: Configuration) -> PolicySet:
         policies=configuration.policies,
         lists=configuration.lists,
         prefix_rules=configuration.prefix_rules,
+        rules=configuration.rules,
+        hours=configuration.hours,
+        diverts=configuration.diverts,
         limits=configuration.limits,
         labels=configuration.labels,
         dial_plans=tuple(dial_plans(configuration).values()),
@@ -99,5 +102,6 @@ def _trunk_policy(trunk: Trunk) -> TrunkPolicy:
         dial_plan=trunk.dial_plan,
         trunk_class=trunk.trunk_class.value,
         pack=trunk.pack,
+        thresholds=trunk.thresholds,
         status=msgspec.structs.replace(trunk.status, analytics=608) if rejected else trunk.status,
     )

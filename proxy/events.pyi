@@ -9,7 +9,7 @@ BASIS_NAMES: tuple[str, ...]
 DIVERSION_NAMES: tuple[str, ...]
 
 class EventRecord(NamedTuple):
-    """One `Event` in Python; reasons are (index of the name, points). Indices belong to `generation`."""
+    """One `Event` in Python; reasons are (index of the name, points, Verdict.asked). Indices belong to `generation`."""
 
     type: int
     time_us: int
@@ -36,11 +36,12 @@ class EventRecord(NamedTuple):
     score: int = 0
     label: int = 0xFF
     observed: int = 0
+    observed_rule: int = 0xFFFF
     redress: int = 0
     diverter: int = 0
     diversion: int = 0
     unwanted: bool = False
-    reasons: tuple[tuple[int, int], ...] = ()
+    reasons: tuple[tuple[int, int, int], ...] = ()
 
     def pack(self) -> bytes:
         """The record as the C struct holds it; texts are cut to size."""

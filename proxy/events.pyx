@@ -15,7 +15,17 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strlen
 
-from engine._decision cimport ACTION_DROP, BASIS_COUNT, KIND_INVALID, KIND_NONE, MAX_REASONS, NO_LABEL, NO_RULE, number_t
+from engine._decision cimport (
+    ACTION_DROP,
+    ASKED_IN_VAIN,
+    BASIS_COUNT,
+    KIND_INVALID,
+    KIND_NONE,
+    MAX_REASONS,
+    NO_LABEL,
+    NO_RULE,
+    number_t,
+)
 from engine._numbers cimport number_kind, number_text
 from proxy.events cimport EVENT_CALL_ID, EVENT_ENDED, EVENT_SCREENED, EVENT_TEXT, Event
 
@@ -31,7 +41,7 @@ cdef enum:
     GENERATIONS = 4                 # whose names are kept: a call may outlive a reload or two
     NAME_BYTES = 6 * MAX_NAME + 2   # as JSON, every character escaped
     WIRE_BYTES = 6 * (3 * EVENT_TEXT + EVENT_CALL_ID)
-    LINE_BYTES = 1024 + WIRE_BYTES + (5 + MAX_REASONS) * (NAME_BYTES + 32)
+    LINE_BYTES = 1024 + WIRE_BYTES + (6 + MAX_REASONS) * (NAME_BYTES + 64)
     SCRATCH_BYTES = 65536
 
 EVENT_BYTES = sizeof(Event)
@@ -55,7 +65,7 @@ cdef const char* BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"   # RFC 4648 secti
 
 
 class EventRecord(NamedTuple):
-    """One `Event` in Python; reasons are (index of the name, points)."""
+    """One `Event` in Python; reasons are (index of the name, points, what it asks for)."""
 
     type: int
     time_us: int
@@ -82,6 +92,7 @@ class EventRecord(NamedTuple):
     score: int = 0
     label: int = NO_LABEL
     observed: int = 0
+    observed_rule: int = NO_RULE
     redress: int = 0
     diverter: int = 0
     diversion: int = 0
@@ -100,10 +111,12 @@ class EventRecord(NamedTuple):
         event.verdict.action, event.verdict.basis, event.verdict.status = self.action, self.basis, self.verdict_status
         event.verdict.rule, event.verdict.score, event.verdict.label = self.rule, self.score, self.label
         event.verdict.observed, event.verdict.redress = self.observed, self.redress
+        event.verdict.observed_rule = self.observed_rule
         event.diverter, event.diversion, event.unwanted = self.diverter, self.diversion, self.unwanted
         event.verdict.reasons_count = min(len(self.reasons), MAX_REASONS)
-        for i, (name, points) in enumerate(self.reasons[:MAX_REASONS]):
+        for i, (name, points, asked) in enumerate(self.reasons[:MAX_REASONS]):
             event.verdict.reasons[i].name, event.verdict.reasons[i].points = name, points
+            event.verdict.asked[i] = asked
         event.caller_length = _copy_text(event.caller_text, EVENT_TEXT, self.caller_text)
         event.callee_length = _copy_text(event.callee_text, EVENT_TEXT, self.callee_text)
         event.user_agent_length = _copy_text(event.user_agent, EVENT_TEXT, self.user_agent)
@@ -325,12 +338,13 @@ cdef object _record(const Event* event):
         score=event.verdict.score,
         label=event.verdict.label,
         observed=event.verdict.observed,
+        observed_rule=event.verdict.observed_rule,
         redress=event.verdict.redress,
         diverter=event.diverter,
         diversion=event.diversion,
         unwanted=bool(event.unwanted),
         reasons=tuple(
-            (event.verdict.reasons[i].name, event.verdict.reasons[i].points)
+            (event.verdict.reasons[i].name, event.verdict.reasons[i].points, event.verdict.asked[i])
             for i in range(min(event.verdict.reasons_count, MAX_REASONS))
         ),
     )
@@ -361,8 +375,7 @@ cdef uint8_t* put_decision(
     at = put_text(put_text(at, b',"action":'), ACTION_JSON[min(event.verdict.action, ACTION_DROP)])
     at = put_unsigned_or_null(put_text(at, b',"status":'), event.status)
     at = put_text(put_text(at, b',"basis":'), BASIS_JSON[min(event.verdict.basis, BASIS_COUNT - 1)])
-    at = put_text(at, b',"rule":')
-    at = put_text(at, b"null") if event.verdict.rule == NO_RULE else generation.rules.put(at, event.verdict.rule)
+    at = put_rule(put_text(at, b',"rule":'), event.verdict.rule, generation)
     at = put_unsigned(put_text(at, b',"score":'), event.verdict.score)
     at = put_text(at, b',"label":')
     at = put_text(at, b"null") if event.verdict.label == NO_LABEL else generation.labels.put(at, event.verdict.label)
@@ -373,6 +386,7 @@ cdef uint8_t* put_decision(
     else:
         at = put_text(at, b"null")
     at = put_text(put_text(at, b',"observed":'), ACTION_JSON[min(event.verdict.observed, ACTION_DROP)])
+    at = put_rule(put_text(at, b',"observed_rule":'), event.verdict.observed_rule, generation)
     at = put_gateway(put_text(at, b',"gateway":'), event, generation)
     at = put_unsigned(put_text(at, b',"generation":'), event.generation)
     return put_text(at, b"}\n")
@@ -402,13 +416,24 @@ cdef uint8_t* put_gateway(uint8_t* at, const Event* event, GenerationNames gener
     return put_text(at, b"null") if event.gateway == NO_GATEWAY else generation.gateways.put(at, event.gateway)
 
 
+cdef uint8_t* put_rule(uint8_t* at, uint16_t rule, GenerationNames generation) noexcept:
+    return put_text(at, b"null") if rule == NO_RULE else generation.rules.put(at, rule)
+
+
 cdef uint8_t* put_reasons(uint8_t* at, const Event* event, GenerationNames generation) noexcept:
+    cdef uint8_t asked
     for i in range(min(event.verdict.reasons_count, MAX_REASONS)):
         if i:
             at = put_text(at, b",")
         at = generation.reasons.put(put_text(at, b'{"name":'), event.verdict.reasons[i].name)
         at = put_text(at, b',"points":')
-        at = put_text(put_signed(at, event.verdict.reasons[i].points), b"}")
+        at = put_signed(at, event.verdict.reasons[i].points)
+        asked = event.verdict.asked[i]
+        if asked & ~ASKED_IN_VAIN:
+            at = put_text(put_text(at, b',"asks":'), ACTION_JSON[min(asked & ~ASKED_IN_VAIN, ACTION_DROP)])
+        if asked & ASKED_IN_VAIN:
+            at = put_text(at, b',"observed":true')
+        at = put_text(at, b"}")
     return at
 
 

@@ -51,6 +51,7 @@ cdef class NextHops(RouteReading):
     cdef bint is_redirected(self, uint16_t trunk) noexcept nogil
     # call: of an initial INVITE, NULL = none; it counts toward the caps of the gateway that is chosen.
     cdef HopOutcome find_next_hop(self, Incoming* incoming, Call* call, NextHop* hop) noexcept nogil
+    cdef HopOutcome hop_of_divert(self, Incoming* incoming, Call* call, NextHop* hop) noexcept nogil
     cdef HopOutcome hop_by_message(self, Incoming* incoming, Uri* uri, Call* call, NextHop* hop) noexcept nogil
     cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
     cdef HopOutcome hop_by_uri(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil

@@ -4,6 +4,7 @@ A name is looked up in the cache of names and never waited for: what is not know
 to wait. A contact that leads nowhere gives way to the address that the call's other side has.
 """
 
+from engine._decision cimport ACTION_DIVERT
 from proxy.prefix_routes cimport NO_ROUTE, RouteEntry
 from proxy.routing_table cimport COMPAT_NONE, PEER_TRUNK
 from proxy.call_limits cimport NO_LIMIT
@@ -38,6 +39,8 @@ cdef class NextHops(RouteReading):
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if incoming.peer.kind == PEER_TRUNK and self.is_redirected(incoming.peer.index):
             return HOP_NONE      # it is answered, and nothing of it is forwarded
+        if call != NULL and call.event.verdict.action == ACTION_DIVERT:
+            return self.hop_of_divert(incoming, call, hop)
         if read_route(message, incoming.route.rest, &value) == 1:
             parse_uri(message.data, value.uri.start, value.uri.start + value.uri.size, &uri)
             return self.hop_by_message(incoming, &uri, call, hop)
@@ -48,6 +51,16 @@ cdef class NextHops(RouteReading):
             return HOP_NONE
         hop.route = self.routing.route_of(incoming.peer.index, call.event.callee if call != NULL else 0)
         return self.next_target(call, 0, incoming.now_us, hop)
+
+    # A diverted call goes nowhere else: not where it says itself, nor to the place that a reload gave the index to.
+    cdef HopOutcome hop_of_divert(self, Incoming* incoming, Call* call, NextHop* hop) noexcept nogil:
+        cdef NameAddr value
+        if incoming.message.to_tag.size or read_route(incoming.message, incoming.route.rest, &value) == 1:
+            return HOP_NONE
+        if call.event.generation != self.routing.generation:
+            return HOP_NONE
+        hop.route = self.routing.route_of_divert(call.event.verdict.divert)
+        return HOP_NONE if hop.route == NO_ROUTE else self.next_target(call, 0, incoming.now_us, hop)
 
     cdef bint is_redirected(self, uint16_t trunk) noexcept nogil:
         return self.routing.trunks[trunk].redirection.compat != COMPAT_NONE

@@ -10,6 +10,8 @@ cdef enum:
 
 # Gateways in the order in which they are tried.
 cdef struct RouteEntry:
+    const uint8_t* uri       # the Request-URI that its calls get, NULL = the one that they have
+    uint32_t uri_size
     uint16_t gateways[MAX_ROUTE_GATEWAYS]
     uint8_t count
 

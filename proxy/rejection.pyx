@@ -5,6 +5,7 @@ configuration, so that no caller can put a header into them.
 """
 
 from engine._decision cimport (
+    ACTION_DIVERT,
     ACTION_TAG,
     BASIS_ANALYTICS,
     BASIS_DNO,
@@ -50,10 +51,11 @@ cdef void write_rejection_headers(
 cdef void write_label_headers(
     Writer* writer, RoutingTable routing, const GatewayEntry* gateway, const Verdict* verdict
 ) noexcept nogil:
-    if verdict.action != ACTION_TAG or not gateway.trusted:
+    if verdict.action not in (ACTION_TAG, ACTION_DIVERT) or not gateway.trusted:
         return
     if gateway.tag_verdict:
-        literal(writer, b"X-Callsieve-Verdict: tag;score=")
+        literal(writer, b"X-Callsieve-Verdict: ")
+        literal(writer, b"tag;score=" if verdict.action == ACTION_TAG else b"divert;score=")
         put_decimal(writer, verdict.score)
         literal(writer, b";basis=")
         literal(writer, basis_name(verdict.basis))

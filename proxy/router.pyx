@@ -6,6 +6,7 @@ RFC 3261 sections 16.5 and 16.6, RFC 5658 for Record-Route.
 from libc.string cimport memset
 from proxy.outbox cimport Writer, put, put_hex, writer_over
 from proxy.own_addresses cimport ListenerEntry
+from proxy.prefix_routes cimport NO_ROUTE, RouteEntry
 from proxy.routing_table cimport GatewayEntry, TargetEntry
 from proxy.sip.address cimport same_address
 from proxy.sip.grammar cimport Slice, sip_equal_nocase
@@ -109,14 +110,18 @@ cdef class Router(NextHops):
         hop.uri = message.data + value.uri.start
         hop.uri_size = value.uri.size
 
-    # A Request-URI that names this proxy gets the host of the target, and one that came with our maddr loses it; any
-    # other stays (sections 16.4, 16.5). 0 = stays.
+    # A diverted call gets the URI of its new destination. A Request-URI that names this proxy gets the host of the target,
+    # and one that came with our maddr loses it; any other stays (sections 16.4, 16.5). 0 = stays.
     cdef uint32_t write_new_uri(self, Incoming* incoming, const NextHop* next_hop, uint8_t* out) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef const Uri* uri = &message.request_uri
         cdef const TargetEntry* target = NULL
+        cdef const RouteEntry* route = &self.routing.routes[next_hop.route] if next_hop.route != NO_ROUTE else NULL
         cdef Writer writer = writer_over(out, URI_ROOM)
         cdef int listener
+        if route != NULL and route.uri != NULL:
+            put(&writer, route.uri, route.uri_size)
+            return route.uri_size
         if next_hop.gateway != NO_GATEWAY and self.routing.gateways[next_hop.gateway].rewrite_host and (
             self.is_own_host(message, uri, &listener)
         ):

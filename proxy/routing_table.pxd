@@ -140,6 +140,8 @@ cdef class RoutingTable:
     cdef uint32_t network_count
     cdef uint32_t label_count
     cdef uint32_t rule_count
+    cdef uint32_t route_count
+    cdef uint32_t divert_count   # the last routes, where diverted calls go
     cdef readonly uint32_t generation
     cdef bint redirects      # a trunk is in redirect mode
     cdef list keep           # Python objects that the pointers above point into
@@ -154,6 +156,8 @@ cdef class RoutingTable:
     cdef int trunk_of_group(self, const Message* message, Slice group, Slice context) noexcept nogil
     # The route of a call from this trunk to this number.
     cdef uint16_t route_of(self, uint16_t trunk, number_t callee) noexcept nogil
+    # The route of a call that this generation's policy diverts, NO_ROUTE = there is none.
+    cdef uint16_t route_of_divert(self, uint8_t divert) noexcept nogil
     # Bits of the targets not in `tried`. secure: only those reached by TLS.
     cdef uint64_t untried(self, uint16_t gateway, uint64_t tried, bint secure) noexcept nogil
     # Index of the target to try next among those not in `tried`; -1 = none is left. Targets that are down come last.

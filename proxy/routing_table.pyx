@@ -212,6 +212,7 @@ cdef class RoutingTable:
         return 0
 
     def fill_routes(self, routing):
+        cdef Text text
         cdef int i, j
         for i, gateways in enumerate(routing.routes):
             if len(gateways) > MAX_ROUTE_GATEWAYS:
@@ -219,6 +220,11 @@ cdef class RoutingTable:
             self.routes[i].count = len(gateways)
             for j, gateway in enumerate(gateways):
                 self.routes[i].gateways[j] = gateway
+        self.route_count, self.divert_count = len(routing.routes), len(routing.divert_uris)
+        for i, uri in enumerate(routing.divert_uris, start=self.route_count - self.divert_count):
+            if uri is not None:
+                text = self.text(uri)
+                self.routes[i].uri, self.routes[i].uri_size = text.data, text.size
         self.prefixes = PrefixRoutes(routing.prefixes)
 
     # Longest network first. rows: (network, indexes of listeners or none for all, trunk)
@@ -315,6 +321,9 @@ cdef class RoutingTable:
     cdef uint16_t route_of(self, uint16_t trunk, number_t callee) noexcept nogil:
         cdef uint16_t route = self.prefixes.find(trunk, callee)
         return route if route != NO_ROUTE else self.trunks[trunk].route
+
+    cdef uint16_t route_of_divert(self, uint8_t divert) noexcept nogil:
+        return <uint16_t>(self.route_count - self.divert_count + divert) if divert < self.divert_count else NO_ROUTE
 
     cdef uint64_t untried(self, uint16_t gateway, uint64_t tried, bint secure) noexcept nogil:
         cdef const GatewayEntry* entry = &self.gateways[gateway]

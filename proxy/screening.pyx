@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memset
 
 from engine._decision cimport (
     ACTION_ACCEPT,
+    ACTION_DIVERT,
     ATTEMPT_EMERGENCY,
     ATTEMPT_IDENTITY_MISMATCH,
     ATTEMPT_PRIVACY,
@@ -17,6 +18,7 @@ from engine._decision cimport (
 from engine._numbers cimport KIND_SHIFT, normalize, number_kind
 from engine._outcomes cimport CallOutcome, observe_outcome
 from proxy.events cimport EVENT_CALL_ID, EVENT_SCREENED, EVENT_TEXT
+from proxy.fingerprint cimport fingerprint
 from proxy.sip.diversion cimport DIVERSION_NONE, Diverter, last_diverter
 from proxy.sip.grammar cimport Slice
 from proxy.sip.identity cimport Identity, called_user, read_identity
@@ -57,9 +59,12 @@ cdef class Screening:
         presented = choose_caller(message, trunk, event, &attempt)
         attempt.callee = normalize(trunk.dial_plan, message.data + callee.start, callee.size)
         attempt.source = self.source_key(source)
+        attempt.fingerprint = 0
         attempt.trunk = trunk.policy_trunk
         if message.request_uri.scheme == SCHEME_URN_SERVICE:
             attempt.flags |= ATTEMPT_EMERGENCY
+        if trunk.screen and self.screener.policy.trunks[trunk.policy_trunk].fingerprinted:
+            attempt.fingerprint = fingerprint(message, self.secret)
         event.caller = attempt.caller
         event.callee = attempt.callee
         describe(event, message, presented, callee, source)
@@ -67,7 +72,7 @@ cdef class Screening:
             self.screener.screen_attempt(&attempt, now_us, &event.verdict)
         else:
             event.verdict.action = event.verdict.observed = ACTION_ACCEPT
-            event.verdict.rule = NO_RULE
+            event.verdict.rule = event.verdict.observed_rule = NO_RULE
             event.verdict.label = NO_LABEL
 
     cdef uint64_t source_key(self, const Address* source) noexcept nogil:
@@ -93,6 +98,8 @@ cdef class Screening:
 
     cdef void observe(self, const Event* event, uint16_t policy_trunk, uint8_t kind, int64_t now_us) noexcept nogil:
         cdef CallOutcome outcome
+        if event.verdict.action == ACTION_DIVERT:
+            return               # whoever answered or refused it was not the callee
         memset(&outcome, 0, sizeof(CallOutcome))
         outcome.caller = event.caller
         outcome.callee = event.callee

@@ -59,6 +59,7 @@ class TrunkRoute:
 class Routing:
     """routes: indexes of gateways in the order in which they are tried. prefixes: (trunk, prefix, route) each.
 
+    divert_uris: of the last routes, where the policy's diverts lead in its order: the Request-URI that calls get there.
     limits: (name, calls a second, calls at once) of the trunks and then of the gateways, 0 = any number.
     labels: texts in UTF-8, in the order of the policy's labels.
     """
@@ -66,6 +67,7 @@ class Routing:
     trunks: tuple[TrunkRoute, ...]
     gateways: tuple[GatewayRoute, ...]
     routes: tuple[tuple[int, ...], ...]
+    divert_uris: tuple[bytes | None, ...]
     prefixes: tuple[tuple[int, str, int], ...]
     limits: tuple[tuple[str, float, int], ...]
     redress: Redress
@@ -81,13 +83,16 @@ def build_routing(configuration: Configuration, generation: int) -> Routing:
     gateways = build_gateways(configuration)
     indexes = {gateway.name: index for index, gateway in enumerate(gateways)}
     listeners = {listener.name: index for index, listener in enumerate(configuration.listeners)}
-    wanted = [trunk.gateways for trunk in configuration.trunks] + [route.gateways for route in configuration.routes]
+    wanted = [trunk.gateways for trunk in configuration.trunks]
+    wanted += [route.gateways for route in configuration.routes]
+    wanted += [divert.gateways for divert in configuration.diverts]
     return Routing(
         trunks=tuple(
             _trunk(trunk, plans[trunk.dial_plan], listeners, index) for index, trunk in enumerate(configuration.trunks)
         ),
         gateways=gateways,
         routes=tuple(tuple(indexes[name] for name in names) for names in wanted),
+        divert_uris=tuple(divert.uri.encode() if divert.uri else None for divert in configuration.diverts),
         prefixes=tuple(_prefixes(configuration)),
         limits=tuple(_limits(configuration)),
         redress=configuration.redress,

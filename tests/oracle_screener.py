@@ -7,96 +7,27 @@ canonical texts: "+8613800138000", "CN:95588", "anonymous", "invalid", "".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
 
 from engine import rules
-from engine._subscriber_lists import ListEntry
-from engine._subscribers import Preferences
 from engine.decision import Action, Basis, Category, Reason
-from engine.packs import NumberClass
 from engine.rules import ListAction, Outcome
-from tests.oracle_numbers import plain_class
+from tests.oracle_calls import US, Call, Match, OracleLimiter, Result, Wishes, block, has_digits, weight_of
+from tests.oracle_conditions import holds
+from tests.oracle_will import CalleesWill
 
 EMERGENCY = {"110", "119", "120", "122", "112", "911", "999", "000"}
-US = 1_000_000
+AnyRule = rules.NumberList | rules.PrefixRule | rules.Rule | rules.Limit
+MILDEST_FIRST = (Outcome.SCORE, Outcome.TAG, Outcome.DIVERT, Outcome.REJECT, Outcome.DROP)
+ACTION = {
+    Outcome.TAG: Action.TAG,
+    Outcome.DIVERT: Action.DIVERT,
+    Outcome.REJECT: Action.REJECT,
+    Outcome.DROP: Action.DROP,
+}
+LIST_OUTCOME = {ListAction.TAG: Outcome.TAG, ListAction.DIVERT: Outcome.DIVERT, ListAction.DROP: Outcome.DROP}
 
 
-@dataclass(frozen=True)
-class Call:
-    caller: str
-    callee: str
-    trunk: str
-    source: str = ""
-    emergency: bool = False
-    privacy: bool = False
-    mismatch: bool = False
-
-
-@dataclass
-class Result:
-    action: Action = Action.ACCEPT
-    basis: Basis = Basis.NONE
-    status: int = 0
-    rule: str | None = None
-    score: int = 0
-    label: str | None = None
-    reasons: list[Reason] = field(default_factory=list)
-    observed: Action = Action.ACCEPT
-
-
-@dataclass
-class Wishes:
-    """What one subscriber wants. own: entries for callers, "+8613800138000" or "+86138*"."""
-
-    preferences: Preferences = field(default_factory=Preferences)
-    own: dict[str, ListEntry] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Match:
-    """A rule that speaks of a number, and how precisely: digits matched, twice, and one more for the whole number."""
-
-    rule: rules.NumberList | rules.PrefixRule
-    weight: int
-
-
-class OracleLimiter:
-    """GCRA, virtual scheduling (ITU-T I.371 annex A), one theoretical arrival time a key."""
-
-    def __init__(self) -> None:
-        self.arrival: dict[tuple[str, ...], float] = {}
-
-    def conforms(self, key: tuple[str, ...], now_us: int, limit: rules.Limit) -> bool:
-        increment = round(limit.period_s * US / limit.calls)
-        tolerance = increment * ((limit.burst or limit.calls) - 1)
-        arrival = max(self.arrival.get(key, 0), now_us)
-        if arrival - now_us > tolerance:
-            return False
-        self.arrival[key] = arrival + increment
-        return True
-
-
-def digits(number: str) -> str:
-    return "".join(c for c in number if c.isdigit())
-
-
-def has_digits(number: str) -> bool:
-    return bool(digits(number))
-
-
-def block(number: str, dropped: int) -> str:
-    """Short codes form no blocks."""
-    return number[:-dropped] if number.startswith("+") and len(number) - 1 > dropped else ""
-
-
-def weight_of(entry: str, number: str) -> int:
-    """How precisely an entry matches a number; 0 = not at all."""
-    prefix = entry.removesuffix("*")
-    if entry.endswith("*"):
-        return 2 * len(prefix) if has_digits(number) and number.startswith(prefix) else 0
-    return 2 * len(prefix) + 1 if number == entry else 0
 
 
 def acting(found: list[Match]) -> Match | None:
@@ -129,15 +60,18 @@ class OracleScreener:
 
     # --- rules in force ---
 
-    def in_force(self, rule: rules.NumberList | rules.PrefixRule | rules.Limit, trunk: str, now_us: int) -> bool:
-        chosen = self.policies[self.trunks[trunk].policy]
+    def in_force(self, rule: AnyRule, call: Call, now_us: int) -> bool:
+        chosen = self.policies[self.trunks[call.trunk].policy]
         names = {
             rules.NumberList: chosen.lists,
             rules.PrefixRule: chosen.prefix_rules,
+            rules.Rule: chosen.rules,
             rules.Limit: chosen.limits,
         }[type(rule)]
-        if (names and rule.name not in names) or (rule.trunks and trunk not in rule.trunks):
+        if (names and rule.name not in names) or (rule.trunks and call.trunk not in rule.trunks):
             return False
+        if isinstance(rule, rules.Conditions):
+            return holds(rule, call.caller, call.callee, call.privacy, now_us)
         until = getattr(rule, "until", None)
         today = datetime.fromtimestamp(now_us / US, UTC).date()
         return until is None or today <= date.fromisoformat(until)
@@ -147,7 +81,7 @@ class OracleScreener:
         found = []
         for each in self.policy.lists:
             weight = max((weight_of(entry, number) for entry in each.numbers), default=0)
-            if each.action in actions and weight and self.in_force(each, call.trunk, now_us):
+            if each.action in actions and weight and self.in_force(each, call, now_us):
                 found.append(Match(each, weight))
         return sorted(found, key=lambda match: -match.weight)
 
@@ -155,9 +89,9 @@ class OracleScreener:
         found = []
         for each in self.policy.prefix_rules:
             weight = max((weight_of(f"{p.removesuffix('*')}*", call.caller) for p in each.prefixes), default=0)
-            if each.outcome in outcomes and weight and self.in_force(each, call.trunk, now_us):
+            if each.outcome in outcomes and weight and self.in_force(each, call, now_us):
                 found.append(Match(each, weight))
-        return sorted(found, key=lambda match: (-match.weight, match.rule.outcome is not Outcome.TAG))
+        return sorted(found, key=lambda match: (-match.weight, MILDEST_FIRST.index(match.rule.outcome)))
 
     # --- the decision ---
 
@@ -177,7 +111,6 @@ class Judgement:
         self.result = Result()
         self.score = 0
         self.observed_score = 0
-        self.observed_rule: str | None = None
         self.protected = False
         self.allowed: str | None = None
 
@@ -188,7 +121,8 @@ class Judgement:
         if self.policy.subscribers is rules.Mode.OFF or not has_digits(self.call.callee):
             return False
         observes = self.policy.subscribers is rules.Mode.OBSERVE
-        own = self.own_entry()
+        will = CalleesWill(self.screener, self.call, self.now_us, self.thresholds.tag)
+        own = will.own_entry()
         if own == "subscriber-allow":
             self.reason(own)
             if not observes:
@@ -197,82 +131,10 @@ class Judgement:
         if own == "subscriber-consent":
             self.reason(own)
             return False
-        rule = own or self.refused_kind() or self.refused_by_number()
+        rule = own or will.refused_kind() or will.refused_by_number()
         if rule is None:
             return False
-        return self.act(rule, Outcome.REJECT, Basis.SUBSCRIBER, 0, None, observes)
-
-    @property
-    def wishes(self) -> Wishes:
-        return self.screener.wishes.get(self.call.callee, Wishes())
-
-    def category(self) -> Category:
-        known = self.screener.points.get(self.call.caller, 0) >= self.policy.thresholds.tag
-        return self.screener.categories.get(self.call.caller, Category.NONE) if known else Category.NONE
-
-    def own_entry(self) -> str | None:
-        """The longest match; of one entry allow before deny before consent; a shorter denial yields to consent."""
-        found = [(weight_of(text, self.call.caller), each) for text, each in self.wishes.own.items()]
-        consents = False
-        for weight, entry in sorted(found, key=lambda each: -each[0]):
-            if not weight:
-                break
-            if entry.allow:
-                return "subscriber-allow"
-            if entry.deny:
-                return "subscriber-consent" if consents else "subscriber-deny"
-            covered = entry.consent_categories or 0xFFFF
-            consents |= entry.consent and bool(covered >> self.category() & 1)
-        return "subscriber-consent" if consents else None
-
-    def number_class(self) -> NumberClass | None:
-        if not has_digits(self.call.caller):
-            return NumberClass.INVALID if self.call.caller == "invalid" else None
-        return plain_class(self.trunk.dial_plan, self.call.caller)
-
-    def refused_kind(self) -> str | None:
-        wants, caller = self.wishes.preferences, self.number_class()
-        segments = {
-            NumberClass.CC95X: 1,
-            NumberClass.CC95X_UNASSIGNED: 1,
-            NumberClass.MARKETING: 1,
-            NumberClass.SVC400: 2,
-            NumberClass.SVC800: 2,
-            NumberClass.FOREIGN: 4,
-            NumberClass.FOREIGN_PREMIUM: 4,
-            NumberClass.FOREIGN_UNALLOCATED: 4,
-            NumberClass.MVNO: 8,
-        }
-        commercial = caller in (NumberClass.CC95X, NumberClass.MARKETING) or self.trunk.trunk_class == "callcentre"
-        selling = self.category() in (Category.SALES, Category.LOAN, Category.ESTATE)
-        withheld = self.call.caller in ("", "anonymous") or self.call.privacy
-        unknown = caller in (NumberClass.INVALID, NumberClass.UNALLOCATED)
-        local = datetime.fromtimestamp(self.now_us / US, ZoneInfo(self.screener.policy.subscribers.time_zone))
-        checks = {
-            "subscriber-anonymous": withheld and wants.refused_segments & 16,
-            "subscriber-category": self.category() and wants.refuses(self.category()),
-            "subscriber-unknown": unknown and wants.refused_segments & 32,
-            "subscriber-segment": caller is not None and segments.get(caller, 0) & wants.refused_segments,
-            "subscriber-do-not-call": wants.do_not_call and (selling or commercial),
-            "subscriber-quiet-hours": wants.is_quiet(local.hour * 2 + local.minute // 30),
-        }
-        return next((name for name, refused in checks.items() if refused), None)
-
-    def refused_by_number(self) -> str | None:
-        settings, level = self.screener.policy.subscribers, self.wishes.preferences.high_frequency
-        if level is not None:
-            calls = settings.high_frequency[level]
-            limit = rules.Limit(
-                name="subscriber-high-frequency",
-                key=rules.LimitKey.CALLEE,
-                calls=calls,
-                period_s=settings.high_frequency_s,
-            )
-            if not self.screener.limiter.conforms((limit.name, self.call.callee), self.now_us, limit):
-                return limit.name
-        caller = self.call.caller
-        points = self.screener.pairs.get((self.call.callee, block(caller, 2) or caller), 0) if has_digits(caller) else 0
-        return "subscriber-pair" if 0 < settings.pair_points <= points else None
+        return self.act(rule, Outcome.REJECT, Basis.SUBSCRIBER, None, None, observes)
 
     def run(self) -> Result:
         if self.never_blocked():
@@ -294,11 +156,12 @@ class Judgement:
         yield self.operator_lists()
         yield self.withheld()
         yield self.invalid()
-        yield self.decide(self.matches(ListAction.DNO), Basis.DNO)
-        yield self.decide(self.prefixes(Outcome.REJECT, Outcome.TAG), Basis.POLICY)
+        yield self.decide(self.matches(ListAction.DNO))
+        yield self.decide(self.prefixes(*ACTION))
+        yield self.rules_without_numbers(*ACTION)
         yield self.limits()
         yield self.scores()
-        yield self.decide(self.matches(ListAction.TAG), Basis.POLICY)
+        yield self.decide(self.matches(ListAction.TAG))
 
     def matches(self, *actions: ListAction) -> list[Match]:
         return self.screener.matches(self.call.caller, self.call, self.now_us, *actions)
@@ -306,62 +169,73 @@ class Judgement:
     def prefixes(self, *outcomes: Outcome) -> list[Match]:
         return self.screener.prefix_matches(self.call, self.now_us, *outcomes)
 
-    def reason(self, name: str, points: int = 0) -> None:
-        self.result.reasons.append(Reason(name, points))
+    def reason(self, name: str, points: int = 0, asked: Action = Action.ACCEPT, observed: bool = False) -> None:
+        self.result.reasons.append(Reason(name, points, asked, observed))
 
-    def add(self, name: str, points: int) -> None:
-        self.reason(name, points)
-        self.score += points
+    def add(self, name: str, points: int, observes: bool = False) -> None:
+        self.reason(name, points, observed=observes)
         self.observed_score += points
+        if not observes:
+            self.score += points
 
-    def observe(self, name: str, action: Action) -> None:
+    def observe(self, name: str | None, action: Action) -> None:
         if action > self.result.observed:
             self.result.observed = action
-            self.observed_rule = name
+            self.result.observed_rule = name
 
-    def settle(self, action: Action, basis: Basis, name: str, label: str | None) -> bool:
+    def settle(self, action: Action, basis: Basis, name: str, label: str | None, divert: str | None) -> bool:
         self.result.label = self.result.label or label
         if action > self.result.action:
             self.result.action, self.result.basis, self.result.rule = action, basis, name
-        return action is Action.REJECT
+            self.result.divert = divert or self.policy.divert
+        return action >= Action.REJECT
 
-    def rejecting(self) -> Action:
-        return Action.TAG if self.protected else Action.REJECT
+    def asked_for(self, outcome: Outcome) -> Action:
+        return Action.TAG if self.protected else ACTION[outcome]
 
-    def act(self, name: str, outcome: Outcome, basis: Basis, points: int, label: str | None, observes: bool) -> bool:
-        if outcome is Outcome.SCORE:
-            if observes:
-                self.reason(name)
-                self.observed_score += points
-            else:
-                self.add(name, points)
-            return False
-        self.reason(name)
-        action = self.rejecting() if outcome is Outcome.REJECT else Action.TAG
+    def act(
+        self, name: str, outcome: Outcome, basis: Basis, label: str | None, divert: str | None, observes: bool
+    ) -> bool:
         if self.allowed:
+            self.reason(name)
             return False
+        action = self.asked_for(outcome)
+        self.reason(name, 0, action, observes)
         if observes:
             self.observe(name, action)
             return False
-        return self.settle(action, basis, name, label)
+        return self.settle(action, basis, name, label, divert)
 
-    def decide(self, found: list[Match], basis: Basis) -> bool:
+    def decide(self, found: list[Match]) -> bool:
         """The longest match that acts; longer ones that observe are noted."""
         winner = acting(found)
-        self.note_observers(found, winner, basis)
-        return winner is not None and self.act_on(winner.rule, basis)
+        self.note_observers(found, winner)
+        return winner is not None and self.act_on(winner.rule)
 
-    def note_observers(self, found: list[Match], winner: Match | None, basis: Basis) -> None:
+    def note_observers(self, found: list[Match], winner: Match | None) -> None:
         """Rules that only observe are noted where they would have won."""
         for match in found:
             if match.rule.observe and (winner is None or match.weight > winner.weight):
-                self.act_on(match.rule, basis)
+                self.act_on(match.rule)
 
-    def act_on(self, rule: rules.NumberList | rules.PrefixRule, basis: Basis) -> bool:
+    def act_on(self, rule: AnyRule) -> bool:
         if isinstance(rule, rules.NumberList):
-            outcome = Outcome.TAG if rule.action is ListAction.TAG else Outcome.REJECT
-            return self.act(rule.name, outcome, basis, 0, rule.label, rule.observe)
-        return self.act(rule.name, rule.outcome, basis, rule.points, rule.label, rule.observe)
+            outcome = LIST_OUTCOME.get(rule.action, Outcome.REJECT)
+            basis = Basis.DNO if rule.action is ListAction.DNO else Basis.POLICY
+            return self.act(rule.name, outcome, basis, rule.label, rule.divert, rule.observe)
+        if rule.outcome is Outcome.SCORE:
+            self.add(rule.name, rule.points, rule.observe)
+            return False
+        return self.act(rule.name, rule.outcome, Basis[rule.basis.upper()], rule.label, rule.divert, rule.observe)
+
+    def rules_without_numbers(self, *outcomes: Outcome) -> bool:
+        """All that hold speak, the strongest decides."""
+        found = [
+            self.act_on(rule)
+            for rule in self.screener.policy.rules
+            if rule.outcome in outcomes and self.screener.in_force(rule, self.call, self.now_us)
+        ]
+        return any(found)
 
     def never_blocked(self) -> bool:
         callee = self.call.callee
@@ -380,27 +254,27 @@ class Judgement:
         """Orders spare nobody."""
         found = self.matches(ListAction.ORDER)
         winner = acting(found)
-        self.note_observers(found, winner, Basis.POLICY)
+        self.note_observers(found, winner)
         if winner is None:
             return False
-        self.reason(winner.rule.name)
-        return self.settle(Action.REJECT, Basis.POLICY, winner.rule.name, winner.rule.label)
+        self.reason(winner.rule.name, 0, Action.REJECT)
+        return self.settle(Action.REJECT, Basis.POLICY, winner.rule.name, winner.rule.label, None)
 
     def operator_lists(self) -> bool:
         """The longest match of allow and deny wins, allow on equality."""
-        denies = self.matches(ListAction.DENY)
+        denies = self.matches(ListAction.DENY, ListAction.DIVERT, ListAction.DROP)
         allow = acting(self.matches(ListAction.ALLOW))
         deny = acting(denies)
         if allow and deny and deny.weight > allow.weight:
             allow = None
-        self.note_observers(denies, allow or deny, Basis.POLICY)
+        self.note_observers(denies, allow or deny)
         if allow:
             self.reason(allow.rule.name)
             if not self.allowed:
                 self.result.rule = allow.rule.name
             self.allowed = allow.rule.name
             return False
-        return deny is not None and self.act_on(deny.rule, Basis.POLICY)
+        return deny is not None and self.act_on(deny.rule)
 
     def withheld(self) -> bool:
         if self.call.caller not in ("", "anonymous") and not self.call.privacy:
@@ -408,13 +282,15 @@ class Judgement:
         if self.policy.anonymous is rules.AnonymousAction.ACCEPT:
             self.reason("anonymous")
             return False
-        return self.act("anonymous", Outcome(self.policy.anonymous.value), Basis.POLICY, 0, None, False)
+        return self.act("anonymous", Outcome(self.policy.anonymous.value), Basis.POLICY, None, None, False)
 
     def invalid(self) -> bool:
         if self.call.caller != "invalid":
             return False
-        points = self.policy.invalid_points
-        return self.act("invalid-number", self.policy.invalid, Basis.INVALID, points, None, False)
+        if self.policy.invalid is Outcome.SCORE:
+            self.add("invalid-number", self.policy.invalid_points)
+            return False
+        return self.act("invalid-number", self.policy.invalid, Basis.INVALID, None, None, False)
 
     def subject(self, limit: rules.Limit) -> tuple[str, ...] | None:
         call = self.call
@@ -429,34 +305,52 @@ class Judgement:
             rules.LimitKey.BLOCK_100: (block(caller, 2),),
             rules.LimitKey.BLOCK_1000: (block(caller, 3),),
             rules.LimitKey.SOURCE: (call.source,),
+            rules.LimitKey.FINGERPRINT: (call.fingerprint,),
         }[limit.key]
         return (limit.name, *parts) if all(parts) else None
 
     def limits(self) -> bool:
+        """Every window counts, a limit speaks once."""
         settled = False
         for limit in self.screener.policy.limits:
             key = self.subject(limit)
-            if key is None or not self.screener.in_force(limit, self.call.trunk, self.now_us):
+            if key is None or not self.screener.in_force(limit, self.call, self.now_us):
                 continue
-            if not self.screener.limiter.conforms(key, self.now_us, limit):
-                settled |= self.act(
-                    limit.name, limit.outcome, Basis.ANALYTICS, limit.points, limit.label, limit.observe
-                )
+            windows = limit.windows or (
+                rules.Window(calls=limit.calls or 0, period_s=limit.period_s or 0, burst=limit.burst),
+            )
+            conforming = [
+                self.screener.limiter.conforms((*key, str(window.period_s)), self.now_us, window) for window in windows
+            ]
+            if not all(conforming):
+                settled |= self.act_on(limit)
         return settled
 
+    @property
+    def thresholds(self) -> rules.Thresholds:
+        return self.trunk.thresholds or self.policy.thresholds
+
     def band(self, score: int) -> Action:
-        if score >= self.policy.thresholds.reject:
-            return self.rejecting()
-        return Action.TAG if score >= self.policy.thresholds.tag else Action.ACCEPT
+        divert = self.thresholds.divert
+        if score >= self.thresholds.reject:
+            return self.asked_for(Outcome.REJECT)
+        if divert is not None and score >= divert:
+            return self.asked_for(Outcome.DIVERT)
+        return Action.TAG if score >= self.thresholds.tag else Action.ACCEPT
 
     def scores(self) -> bool:
         if has_digits(self.call.caller):
-            for name, key in (("reputation", self.call.caller), ("block-reputation", block(self.call.caller, 2))):
-                points = min(self.screener.points.get(key, 0), 1000)
+            weights = self.policy.weights
+            for name, key, weight in (
+                ("reputation", self.call.caller, weights.reputation),
+                ("block-reputation", block(self.call.caller, 2), weights.block_reputation),
+            ):
+                points = min(self.screener.points.get(key, 0), 1000) * round(weight * 1000) // 1000
                 if points:
                     self.add(name, points)
         for match in self.prefixes(Outcome.SCORE):
-            self.act_on(match.rule, Basis.ANALYTICS)
+            self.act_on(match.rule)
+        self.rules_without_numbers(Outcome.SCORE)
         self.result.score = max(0, min(1000, self.score))
         action = self.band(self.result.score)
         would = self.band(max(0, min(1000, self.observed_score)))
@@ -464,17 +358,23 @@ class Judgement:
             self.observe("score", would)
         if action is Action.ACCEPT or self.allowed:
             return False
-        return self.settle(action, Basis.ANALYTICS, "score", None)
+        return self.settle(action, Basis.ANALYTICS, "score", None, None)
 
     def finish(self) -> Result:
         result = self.result
         if self.policy.observe and result.action is not Action.ACCEPT:
-            self.observe(result.rule or "", result.action)
+            self.observe(result.rule, result.action)
             result.action = Action.ACCEPT
+            result.reasons = [
+                Reason(each.name, each.points, each.asked, each.observed or each.asked is not Action.ACCEPT)
+                for each in result.reasons
+            ]
+        if result.action is not Action.DIVERT:
+            result.divert = None
         if result.action is Action.ACCEPT:
             result.basis, result.label = Basis.NONE, None
             if result.observed is not Action.ACCEPT and not self.allowed:
-                result.rule = self.observed_rule
+                result.rule = result.observed_rule
             return result
         result.label = result.label or self.policy.label
         if result.action is Action.REJECT:

@@ -28,7 +28,8 @@ NEVER_BLOCKED_BLOCK = "+33142278*"
 ORDERED_NEVER_BLOCK = "+862088880122"
 BLOCK, ALLOW, NEVER_BLOCK = 1, 2, 3
 SPARED_CLASSES = (NumberClass.EMERGENCY, NumberClass.PUBLIC)
-REJECTING = (rules.ListAction.ORDER, rules.ListAction.DENY, rules.ListAction.DNO, rules.ListAction.TAG)
+REJECTING = tuple(rules.ListAction[name] for name in ("ORDER", "DENY", "DIVERT", "DROP", "DNO", "TAG"))
+UNCOVERED = (NumberClass.SVC95, NumberClass.SVC96, NumberClass.PUBLIC, NumberClass.EMERGENCY)  # as `check` wants it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class PolicyFuzz:
             policies=tuple(self._policy(name) for name in ("one", "two")),
             lists=(*self._sparing_lists(), *(self._list(index) for index in range(self.random.randint(1, 8)))),
             prefix_rules=tuple(self._prefix_rule(index) for index in range(self.random.randint(0, 6))),
+            rules=tuple(self._rule(index) for index in range(self.random.randint(0, 6))),
+            hours=(rules.Hours(name="always", open=("daily 00:00-24:00",)),),
+            diverts=(rules.Divert(name="ivr"),),
             limits=limits,
             labels=(rules.Label(name="label", text="Suspected spam"),),
             origin=tuple(self._origin_row() for _ in range(self.random.randint(0, 8))),
@@ -81,7 +85,10 @@ class PolicyFuzz:
         tag = self.random.randint(1, 999)
         return rules.Policy(
             name=name,
-            thresholds=rules.Thresholds(tag=tag, reject=self.random.randint(tag + 1, 1000)),
+            thresholds=rules.Thresholds(
+                tag=tag, divert=self.random.choice((None, tag)), reject=self.random.randint(tag + 1, 1000)
+            ),
+            divert="ivr",
             anonymous=self.random.choice(list(rules.AnonymousAction)),
             invalid=self.random.choice(list(rules.Outcome)),
             invalid_points=1000,
@@ -133,17 +140,41 @@ class PolicyFuzz:
         outcome = self.random.choice(list(rules.Outcome))
         points = 1000 if outcome is rules.Outcome.SCORE else 0
         return rules.PrefixRule(
-            name=f"prefix-{index}", prefixes=(*heads, "+86", "+1", "+44"), outcome=outcome, points=points
+            name=f"prefix-{index}",
+            prefixes=(*heads, "+86", "+1", "+44"),
+            outcome=outcome,
+            points=points,
+            hours=self.random.choice((None, "always")),
+            callee_classes=self._classes() if self.random.random() < 0.2 else (),
         )
+
+    def _rule(self, index: int) -> rules.Rule:
+        outcome = self.random.choice(list(rules.Outcome))
+        return rules.Rule(
+            name=f"rule-{index}",
+            classes=self._classes(),
+            callee_classes=self._classes() if self.random.random() < 0.3 else (),
+            hours=self.random.choice((None, "always", "calling-hours")),
+            outcome=outcome,
+            points=1000 if outcome is rules.Outcome.SCORE else 0,
+            trunks=self._trunks(),
+        )
+
+    def _classes(self) -> tuple[str, ...]:
+        """Those of banks and the police are reached by points, numbers and limits."""
+        usual = [each for each in CLASSES if each not in UNCOVERED and each is not NumberClass.ANONYMOUS]
+        return tuple(self.random.sample(usual, self.random.randint(1, len(usual))))
 
     def _limit(self, index: int) -> rules.Limit:
         outcome = self.random.choice(list(rules.Outcome))
         return rules.Limit(
             name=f"limit-{index}",
             key=self.random.choice(list(rules.LimitKey)),
-            calls=self._pick(1, 1, 2, 5),
-            period_s=self._pick(1, 60, 86_400),
-            burst=1,
+            windows=tuple(
+                rules.Window(calls=self._pick(1, 1, 2, 5), period_s=period, burst=1)
+                for period in self.random.choice(((1,), (60,), (86_400,), (1, 3600)))
+            ),
+            classes=tuple(CLASSES) if self.random.random() < 0.2 else (),
             outcome=outcome,
             points=1000 if outcome is rules.Outcome.SCORE else 0,
             trunks=self._trunks(),
@@ -205,6 +236,7 @@ class PolicyFuzz:
             emergency=kind == "flag",
             privacy=kind != "protected" and self.random.random() < 0.2,
             mismatch=self.random.random() < 0.2,
+            fingerprint="dialler",
         )
         return Call(attempt, kind)
 

@@ -157,10 +157,10 @@ class Play:
         """What a reload does."""
         self.generation += 1
         configuration = msgspec.toml.decode(text, type=Configuration)
-        image = compile_policy(
+        self.image = compile_policy(
             policy_set(configuration), base_dir=Path(self.directory.name), generation=self.generation
         )
-        screener = Screener(image, self.tables, bytes(16))
+        screener = Screener(self.image, self.tables, bytes(16))
         self.routing = build_routing(configuration, self.generation)
         self.core.configure(self.routing, screener)
 

@@ -164,7 +164,7 @@ class TestExplain:
         _, told = explained(capsys, "+862066667777")
         assert (told["action"], told["observed"]) == ("accept", "reject")
         assert main(["explain", "--from", "+862066667777", "--to", CALLEE, "--trunk", "carrier"]) == 0
-        assert "observed  reject, if it were enforced" in capsys.readouterr().out
+        assert "observed  reject by watched, if it were enforced" in capsys.readouterr().out
 
     def test_a_trunk_that_is_not_screened(self, screener: Screener, capsys: pytest.CaptureFixture[str]) -> None:
         arguments = ("explain", "--from", DENIED, "--to", CALLEE, "--trunk", "own")

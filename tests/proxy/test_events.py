@@ -75,8 +75,9 @@ def test_decision_line_names_everything() -> None:
             score=812,
             label=0,
             observed=3,
+            observed_rule=0,
             redress=0x0123456789ABCDEF,
-            reasons=((0, 500), (1, -312)),
+            reasons=((0, 500, 0), (1, -312, 0x80), (1, 0, 3), (0, 0, 0x82)),
         )
     )
     assert line == {
@@ -98,9 +99,15 @@ def test_decision_line_names_everything() -> None:
         "rule": "burst",
         "score": 812,
         "label": 'Suspected "spam": 贷款',
-        "reasons": [{"name": "listed", "points": 500}, {"name": "rate", "points": -312}],
+        "reasons": [
+            {"name": "listed", "points": 500},
+            {"name": "rate", "points": -312, "observed": True},
+            {"name": "rate", "points": 0, "asks": "reject"},
+            {"name": "listed", "points": 0, "asks": "divert", "observed": True},
+        ],
         "redress_id": "AERUKZ4JVPG66",
         "observed": "reject",
+        "observed_rule": "deny",
         "gateway": None,
         "generation": 1,
     }
@@ -167,7 +174,8 @@ def test_longest_lines_fit() -> None:
     book.add(1, trunks=long, gateways=long, rules=long, reasons=long, labels=long)
     ugly = screened(
         call_id=b"\x01" * 200, caller_text=b"\x01" * 99, callee_text=b"\x01" * 99, user_agent=b"\x01" * 99, gateway=0,
-        callee=number("", KIND_INVALID), label=0, rule=0, reasons=((0, -30000),) * 8, source_ip=b"\xfe" * 16, action=3,
+        callee=number("", KIND_INVALID), label=0, rule=0, reasons=((0, -30000, 0x84),) * 8,
+        source_ip=b"\xfe" * 16, action=3,
     )  # fmt: skip
     out = bytearray()
     assert EventBatch(ugly.pack() * 64).write_decisions(book, out) == 64
@@ -226,7 +234,8 @@ def test_callee_that_is_no_number_is_shown_as_called() -> None:
 
 
 def test_record_survives_packing() -> None:
-    record = screened(call_id=b"id", user_agent=b"ua", source_ip=bytes(range(16)), reasons=((1, 2), (3, -4)), redress=9)
+    reasons = ((1, 2, 0), (3, -4, 0x83))
+    record = screened(call_id=b"id", user_agent=b"ua", source_ip=bytes(range(16)), reasons=reasons, redress=9)
     assert list(EventBatch(record.pack() * 2)) == [record, record]
     assert len(record.pack()) == EVENT_BYTES
 
