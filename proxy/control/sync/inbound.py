@@ -21,7 +21,6 @@ from proxy.control.sync.records import (
     Refused,
     Region,
     Unsigned,
-    Verdict,
     Word32,
     decode,
     read_decisions,
@@ -174,9 +173,7 @@ class Inbound:
             case RecordType.REGION:
                 replica.merge_regions(member.region, frame.trust, read_keyed(frame.records, Region))
             case RecordType.VERDICT:
-                replica.merge_verdicts(
-                    member.origin, frame.hlc, frame.trust, read_keyed(frame.records, Verdict), now_s
-                )
+                replica.merge_verdicts(member.origin, frame.hlc, frame.trust, frame.records, now_s)
             case RecordType.DECISION | RecordType.GENERATION:
                 self._take_decisions(frame, levels[0])
             case RecordType.LEASE:
