@@ -24,7 +24,6 @@ from proxy.control.sync.records import (
     Word32,
     decode,
     read_decisions,
-    read_evidence,
     read_generations,
     read_keyed,
 )
@@ -165,7 +164,7 @@ class Inbound:
         replica, now_s = self._replica, self._now_ms // 1000
         match frame.type:
             case RecordType.EVIDENCE:
-                replica.merge_evidence(member.origin, frame.epoch, read_evidence(frame.records))
+                replica.take_evidence(member.origin, frame.epoch, frame.records)
             case RecordType.COMPLAINANTS:
                 replica.merge_complainants(read_keyed(frame.records, Complainants))
             case RecordType.CALLEES:

@@ -233,10 +233,10 @@ class Repair:
     def _take_evidence(self, member: Member, answer: Answer) -> None:
         f = self._replica.trust.parameters.f
         for origin, epoch, data in decode(_entries, answer.records):
-            records = read_evidence(data)
             if origin == member.origin:
-                self._replica.merge_evidence(origin, epoch, records)
+                self._replica.take_evidence(origin, epoch, data)
             elif self._replica.trust.by_origin(origin) is not None:
+                records = read_evidence(data)
                 vouched = [self._vouched(record, origin, epoch, member.origin, f) for record in records]
                 self._replica.merge_evidence(origin, epoch, [record for record in vouched if record[2]])
 

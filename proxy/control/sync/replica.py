@@ -64,6 +64,10 @@ class Replica:
                 news += 1
         return news
 
+    def take_evidence(self, origin: int, epoch: int, records: bytes) -> int:
+        """Likewise of a frame's E records, as they came. Refused if they are not sound; then nothing has changed."""
+        return self.evidence.merge_records(records, origin, epoch, self._touched)
+
     def merge_complainants(self, records: Iterable[Complainants]) -> None:
         for record in records:
             if record.gen == self.evidence.generation(record.key):

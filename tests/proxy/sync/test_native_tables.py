@@ -16,7 +16,7 @@ from proxy.control.sync.keys import BUCKETS, SHARDS
 from proxy.control.sync.records import Refused, Verdict, read_keyed, write_keyed
 from proxy.control.sync.verdicts import LANDMARK_S, TTL_S, VerdictTable
 from tests.abuse.size import size
-from tests.proxy.sync.plain_tables import PlainVerdicts
+from tests.proxy.sync.plain_tables import PlainVerdicts, buckets_of
 
 RUNS = size(100, 100_000)
 NOW_S = LANDMARK_S + 30_000_000
@@ -118,10 +118,7 @@ def test_m1_verdicts_are_those_of_a_dictionary(seed: int) -> None:
 
 def same_as(table: VerdictTable, plain: PlainVerdicts) -> None:
     assert len(table) == len(plain.state)
-    buckets = plain.digest()
-    assert [table.digest.shard(shard) for shard in range(SHARDS)] == [
-        b"".join(bucket.to_bytes(8) for bucket in buckets[shard]) for shard in range(SHARDS)
-    ]
+    assert buckets_of(table.digest) == plain.digest()
     found = {key: verdict for shard in range(SHARDS) for key, verdict in table.items(shard)}
     assert found.keys() == plain.state.keys()
     for key, (_, hlc, _, score, band, why, expiry) in plain.state.items():
