@@ -43,7 +43,7 @@ from proxy.fleet_files import FleetFileError, broker_context, public_key, read_b
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory
 
-VERDICTS_A_TICK = 1000
+VERDICTS_AT_ONCE = 5000
 FLUSH_S = 5.0
 RETRY_S = 5.0
 _CLOCK, _SEEN = "fleet-clock", "fleet-seen-ms"  # numbers that the store keeps
@@ -66,6 +66,7 @@ class FleetAtWork:
         self._clock = clock
         self._log = log
         self._arrived = asyncio.Event()
+        self._judged = asyncio.Event()
         self._was_holding = False
 
     @staticmethod
@@ -77,6 +78,7 @@ class FleetAtWork:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.session.run())
             tasks.create_task(self._store_decisions())
+            tasks.create_task(self._apply_verdicts())
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
@@ -101,15 +103,30 @@ class FleetAtWork:
 
     def _on_tick(self, now_ms: int) -> None:
         changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
-        changes += [Change(key, judgement) for key, judgement in self.node.take_verdicts(VERDICTS_A_TICK)]
+        if self.node.replica.changed_verdicts:
+            self._judged.set()
         if changes:
             self.effects.take(changes, now_ms)
         if self.effects.waiting:
             self._arrived.set()
-        if self.effects.breaker.holds != self._was_holding:
-            self._was_holding = self.effects.breaker.holds
-            if self._was_holding:
-                self._log.error("what the fleet would block is held: callsieve fleet release", held=len(changes))
+        self._tell_of_hold()
+
+    def _tell_of_hold(self) -> None:
+        breaker = self.effects.breaker
+        if breaker.holds != self._was_holding:
+            self._was_holding = breaker.holds
+            if breaker.holds:
+                self._log.error("what the fleet would block is held: callsieve fleet release", held=breaker.held)
+
+    async def _apply_verdicts(self) -> None:
+        """In small steps, between which others have the event loop."""
+        while True:
+            await self._judged.wait()
+            self._judged.clear()
+            while self.node.replica.changed_verdicts:
+                self.effects.take_bands(*self.node.take_bands(VERDICTS_AT_ONCE), self.now_ms())
+                self._tell_of_hold()
+                await asyncio.sleep(0)
 
     def _on_link(self, up: bool, why: str) -> None:
         link = "connected" if up else why

@@ -6,6 +6,7 @@ path reads it from the tables and never waits.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass
 
@@ -14,14 +15,13 @@ from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.orders import Orders
 from proxy.control.store_thread import StoreUnavailable
 from proxy.control.sync.breaker import Breaker, RecentCallers
-from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of
-from proxy.control.sync.score import Band, Judgement
+from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of, prefix_of
+from proxy.control.sync.score import Band, Judgement, Why
+from proxy.control.verdict_points import VerdictPoints
 
 DECISIONS_AT_ONCE = 500
-POINTS = {Band.NONE: 0, Band.TAG: 600, Band.CHALLENGE: 700, Band.BLOCK: 1000}
-MAX_REMEMBERED = 1_000_000
-_SHORT_PREFIX = 1 << 59
-_WITH_REPUTATION = frozenset({KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE})
+POINTS = (0, 600, 700, 1000)  # by `Band`
+_BLOCKED = Judgement(0, Band.BLOCK, Why(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,21 @@ class FleetEffects:
         self.callers = RecentCallers()
         self.breaker: Breaker[Change] = Breaker(self.callers, would_hit)
         self._orders = orders
-        self._reputation = reputation
+        self._points = VerdictPoints(reputation)
         self._decisions: deque[Decision] = deque()
-        self._given: dict[int, int] = {}  # points that a verdict has given a key
 
     def take(self, changes: list[Change], now_ms: int) -> None:
         self._apply(self.breaker.admit(changes, now_ms, lambda change: change.blocks), now_ms)
+
+    def take_bands(self, keys: array[int], bands: bytearray, now_ms: int) -> None:
+        """Verdicts in bulk: keys (format Q), and the `Band` of each. Only those that hit a caller become changes."""
+        blocked = [key for key, band in zip(keys, bands, strict=True) if band == Band.BLOCK]
+        hitting = [Change(key, _BLOCKED) for key in self.callers.among(blocked, now_ms)]
+        if blocked and self.breaker.would_hold(hitting, now_ms):
+            judged = (Judgement(0, Band(band), Why(0)) for band in bands)
+            self.take([Change(key, each) for key, each in zip(keys, judged, strict=True)], now_ms)
+        else:
+            self._points.give_bands(keys, bands, POINTS, now_ms * 1000)
 
     def release(self, now_ms: int) -> int:
         released = self.breaker.release()
@@ -76,23 +85,8 @@ class FleetEffects:
         for change in changes:
             if isinstance(change.word, Decision):
                 self._decisions.append(change.word)
-            elif change.key >> KIND_SHIFT in _WITH_REPUTATION:
-                self._set_points(change.key, POINTS[change.word.band], now_ms * 1000)
-
-    def _set_points(self, key: int, wanted: int, now_us: int) -> None:
-        """Raises a key to so many points, or takes back what an earlier verdict has given it."""
-        standing = self._reputation.read(key, now_us)
-        points = 0 if standing is None else standing.points
-        given = self._given.pop(key, 0)
-        if points < wanted:
-            self._reputation.add(key, now_us, wanted - points)
-            given += wanted - points
-        elif given and standing is not None and wanted < given:
-            self._reputation.forget(key)
-            self._reputation.add(key, now_us, max(points - given, wanted), category=standing.category)
-            given = wanted
-        if wanted and len(self._given) < MAX_REMEMBERED:
-            self._given[key] = given
+            else:
+                self._points.give(change.key, POINTS[change.word.band], now_ms * 1000)
 
 
 def would_hit(changes: list[Change], callers: set[int]) -> set[int]:
@@ -102,8 +96,8 @@ def would_hit(changes: list[Change], callers: set[int]) -> set[int]:
     for change in changes:
         is_prefix = change.word.kind is Kind.PREFIX if isinstance(change.word, Decision) else False
         if is_prefix or change.key >> KIND_SHIFT == KeyKind.PREFIX:
-            of = KeyKind.SHORT_CODE if change.key & _SHORT_PREFIX else KeyKind.NUMBER
-            prefixes[of].append(digits_of(change.key & ~_SHORT_PREFIX))
+            of, digits = prefix_of(change.key)
+            prefixes[of].append(digits)
         else:
             exact.add(change.key)
     hit = callers & exact

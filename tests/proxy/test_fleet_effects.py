@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from array import array
 from pathlib import Path
+
+import pytest
 
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
@@ -65,6 +69,60 @@ def test_m11_blocks_that_would_hit_callers_wait_for_release(tmp_path: Path) -> N
     assert points(reputation) == 0
     assert fleet.release(NOW_MS) == 20
     assert points(reputation) > 900
+
+
+def test_verdicts_in_bulk_are_what_changes_are(tmp_path: Path) -> None:
+    (tmp_path / "bulk").mkdir()
+    one, changed = effects(tmp_path)
+    other, in_bulk = effects(tmp_path / "bulk")
+    rng = random.Random(4)
+    keys = [1 << 60 | 18613912345000 + at for at in range(300)] + [2 << 60 | 186139 + at for at in range(50)]
+    keys += [4 << 60 | 77, 3 << 60 | 195588]
+    for at in range(12):
+        now_ms = NOW_MS + at * 40 * 3_600_000
+        some = rng.sample(keys, rng.randrange(len(keys)))
+        for key in rng.sample(keys[:-2], 20):
+            for reputation in (changed, in_bulk):
+                reputation.add(key, now_ms * 1000, at, category=at % 3)
+        bands = [Band(rng.randrange(4)) for _ in some]
+        one.take([Change(key, Judgement(0, band, Why(0))) for key, band in zip(some, bands, strict=True)], now_ms)
+        other.take_bands(array("Q", some), bytearray(bands), now_ms)
+        for key in keys:
+            assert changed.read(key, now_ms * 1000) == in_bulk.read(key, now_ms * 1000)
+    assert in_bulk.read(4 << 60 | 77, NOW_MS * 1000) is None
+
+
+def test_m11_verdicts_in_bulk_pass_the_breaker_too(tmp_path: Path) -> None:
+    fleet, reputation = effects(tmp_path)
+    callers = [NUMBER + at for at in range(500)]
+    for caller in callers:
+        fleet.callers.add(caller, False, NOW_MS)
+    others = [1 << 60 | 144123 + at for at in range(1000)]
+    few = [*others, *callers[490:498]]
+    fleet.take_bands(array("Q", few), bytearray([Band.BLOCK] * len(few)), NOW_MS)
+    assert not fleet.breaker.holds  # eight callers are no mistake of a feed
+    fleet.take_bands(array("Q", [*callers[:20], 1 << 60 | 15]), bytearray([Band.BLOCK] * 20 + [Band.TAG]), NOW_MS)
+    assert fleet.breaker.held == 20 and points(reputation) == 0
+    assert reputation.read(1 << 60 | 15, NOW_MS * 1000) is not None  # a label blocks nobody
+    fleet.take_bands(array("Q", [1 << 60 | 16]), bytearray([Band.BLOCK]), NOW_MS)
+    assert fleet.breaker.held == 21
+    assert fleet.release(NOW_MS) == 21
+    assert points(reputation) > 900
+
+
+@pytest.mark.parametrize("prefix", [2 << 60 | 186139, 2 << 60 | 18613912345678])
+def test_m11_a_verdict_on_a_block_of_callers_is_held(tmp_path: Path, prefix: int) -> None:
+    fleet, _ = effects(tmp_path)
+    callers = [NUMBER + at for at in range(15)] + [1 << 60 | int(f"18613912345678{at}") for at in range(20)]
+    assert fleet.callers.among([prefix], NOW_MS) == []
+    for caller in callers:
+        fleet.callers.add(caller, False, NOW_MS)
+    assert fleet.callers.among([prefix, 2 << 60 | 1 << 59 | 186139, 2 << 60 | 144], NOW_MS) == [prefix]
+    fleet.take_bands(array("Q", [prefix]), bytearray([Band.BLOCK]), NOW_MS)
+    assert fleet.breaker.held == 1
+    later_ms = NOW_MS + 11 * 60_000
+    assert fleet.callers.among([prefix], later_ms) == []
+    assert fleet.callers.clean(later_ms) == set()
 
 
 def test_prefixes_hit_the_callers_below_them() -> None:

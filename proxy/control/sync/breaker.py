@@ -6,10 +6,11 @@ is held until an operator releases it. Fewer than ten callers are no mistake of 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Generic, TypeVar
+
+from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of, prefix_of
 
 WINDOW_MS = 600_000
 _SLICE_MS = 60_000
@@ -22,37 +23,65 @@ MAX_HELD = 100_000
 Change = TypeVar("Change")
 
 
-@dataclass(slots=True)
-class _Minute:
-    start_ms: int
-    clean: set[int] = field(default_factory=set)
-    blocked: set[int] = field(default_factory=set)
-
-
 class RecentCallers:
+    """Each caller with the minute in which it was last seen; so many new ones a minute."""
+
     def __init__(self) -> None:
-        self._minutes: deque[_Minute] = deque()
+        self._clean: dict[int, int] = {}
+        self._blocked: dict[int, int] = {}
+        self._begins: dict[tuple[int, int], set[str]] = {}  # (kind, digits): how the clean callers of a kind begin
+        self._minute_ms = self._oldest_ms = 0
+        self._room = {False: MAX_CALLERS, True: MAX_CALLERS}
 
     def add(self, caller: int, was_blocked: bool, now_ms: int) -> None:
-        start = now_ms - now_ms % _SLICE_MS
-        if not self._minutes or self._minutes[-1].start_ms < start:
-            self._minutes.append(_Minute(start))
+        minute_ms = now_ms - now_ms % _SLICE_MS
+        if minute_ms > self._minute_ms:
+            self._minute_ms = minute_ms
+            self._room = {False: MAX_CALLERS, True: MAX_CALLERS}
             self._drop(now_ms)
-        callers = self._minutes[-1].blocked if was_blocked else self._minutes[-1].clean
-        if len(callers) < MAX_CALLERS:
-            callers.add(caller)
+        callers = self._blocked if was_blocked else self._clean
+        seen_ms = callers.get(caller)
+        if seen_ms == self._minute_ms or not self._room[was_blocked]:
+            return
+        self._room[was_blocked] -= 1
+        callers[caller] = self._minute_ms
+        if seen_ms is None and not was_blocked:
+            for (kind, digits), begins in self._begins.items():
+                if caller >> KIND_SHIFT == kind:
+                    begins.add(digits_of(caller)[:digits])
 
     def clean(self, now_ms: int) -> set[int]:
         self._drop(now_ms)
-        return set().union(*(minute.clean for minute in self._minutes))
+        return set(self._clean)
 
     def blocked(self, now_ms: int) -> int:
         self._drop(now_ms)
-        return len(set().union(*(minute.blocked for minute in self._minutes)))
+        return len(self._blocked)
+
+    def among(self, keys: Iterable[int], now_ms: int) -> list[int]:
+        """Those of the keys that are a clean caller, or a prefix of one."""
+        self._drop(now_ms)
+        return [key for key in keys if key in self._clean or (key >> KIND_SHIFT == KeyKind.PREFIX and self._has(key))]
+
+    def _has(self, prefix: int) -> bool:
+        kind, digits = prefix_of(prefix)
+        begins = self._begins.get((kind, len(digits)))
+        if begins is None:
+            of_kind = (caller for caller in self._clean if caller >> KIND_SHIFT == kind)
+            begins = {digits_of(caller)[: len(digits)] for caller in of_kind}
+            self._begins[kind, len(digits)] = begins
+        return digits in begins
 
     def _drop(self, now_ms: int) -> None:
-        while self._minutes and self._minutes[0].start_ms < now_ms - WINDOW_MS:
-            self._minutes.popleft()
+        since_ms = now_ms - WINDOW_MS
+        if self._oldest_ms >= since_ms:
+            return
+        self._clean, self._blocked = (
+            {caller: seen_ms for caller, seen_ms in callers.items() if seen_ms >= since_ms}
+            for callers in (self._clean, self._blocked)
+        )
+        self._oldest_ms = min(chain(self._clean.values(), self._blocked.values()), default=self._minute_ms)
+        self._begins.clear()
 
 
 class Breaker(Generic[Change]):
@@ -69,11 +98,14 @@ class Breaker(Generic[Change]):
     def held(self) -> int:
         return len(self._held)
 
+    def would_hold(self, blocking: list[Change], now_ms: int) -> bool:
+        """Whether changes that block would not pass now."""
+        return self.holds or (bool(blocking) and self._is_too_much(blocking, now_ms))
+
     def admit(self, changes: list[Change], now_ms: int, is_block: Callable[[Change], bool]) -> list[Change]:
         """Those that may be applied now."""
         blocking = [change for change in changes if is_block(change)]
-        holds = self._by_hand or self._held
-        if not blocking or not (holds or self._is_too_much(blocking, now_ms)):
+        if not blocking or not self.would_hold(blocking, now_ms):
             return changes
         room = MAX_HELD - len(self._held)
         self._held += blocking[:room]

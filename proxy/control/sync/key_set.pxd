@@ -2,10 +2,11 @@
 
 from libc.stdint cimport uint64_t
 
-from proxy.control.sync.key_table cimport KeyTable
+from proxy.control.sync.key_table cimport PARTS, KeyTable
 
 cdef class KeySet:
-    cdef KeyTable table      # records of nothing but the key
+    cdef KeyTable parts[PARTS]   # records of nothing but the key
+    cdef uint64_t count
     cdef uint64_t* order     # every key that was added, some of which have been taken away since
     cdef uint64_t room       # in `order`
     cdef uint64_t first      # of what is still to come

@@ -13,6 +13,7 @@ from proxy.control.sync.key_table cimport (
     close_key_table,
     find_key,
     open_key_table,
+    part_number,
     put_key,
     remove_record,
 )
@@ -23,20 +24,29 @@ cdef enum:
     SMALLEST = 16
 
 
+cdef inline KeyTable* part_of(KeySet keys, uint64_t key) noexcept nogil:
+    return &keys.parts[part_number(key)]
+
+
 @cython.final
 cdef class KeySet:
     def __cinit__(self):
-        open_key_table(&self.table, sizeof(uint64_t), urandom(16))
+        cdef int part
+        secrets = urandom(16)
+        for part in range(PARTS):
+            open_key_table(&self.parts[part], sizeof(uint64_t), secrets)
 
     def __dealloc__(self):
-        close_key_table(&self.table)
+        cdef int part
+        for part in range(PARTS):
+            close_key_table(&self.parts[part])
         free(self.order)
 
     def __len__(self):
-        return self.table.count
+        return self.count
 
     def __contains__(self, uint64_t key):
-        return find_key(&self.table, key) != NULL
+        return find_key(part_of(self, key), key) != NULL
 
     def add(self, uint64_t key):
         if not key:
@@ -48,43 +58,51 @@ cdef class KeySet:
             self.add(key)
 
     def discard(self, uint64_t key):
-        cdef void* record = find_key(&self.table, key)
+        cdef KeyTable* part = part_of(self, key)
+        cdef void* record = find_key(part, key)
         if record != NULL:
-            remove_record(&self.table, record)
+            remove_record(part, record)
+            self.count -= 1
 
     def take(self, uint64_t limit):
-        return [self.pop() for _ in range(min(limit, self.table.count))]
+        return [self.pop() for _ in range(min(limit, self.count))]
 
     @property
     def octets(self):
-        return bytes_of_table(&self.table) + self.room * sizeof(uint64_t)
+        cdef int part
+        return sum(bytes_of_table(&self.parts[part]) for part in range(PARTS)) + self.room * sizeof(uint64_t)
 
     cdef bint put(self, uint64_t key) except -1:
-        cdef uint64_t before = self.table.count
+        cdef KeyTable* part = part_of(self, key)
+        cdef uint64_t before = part.count
         if self.last == self.room:
             self.make_room()
-        if put_key(&self.table, key) == NULL:
+        if put_key(part, key) == NULL:
             raise MemoryError
-        if self.table.count == before:
+        if part.count == before:
             return False
         self.order[self.last] = key
         self.last += 1
+        self.count += 1
         return True
 
     cdef uint64_t pop(self) noexcept nogil:
+        cdef KeyTable* part
         cdef void* record
         while self.first < self.last:
-            record = find_key(&self.table, self.order[self.first])
+            part = part_of(self, self.order[self.first])
+            record = find_key(part, self.order[self.first])
             self.first += 1
             if record != NULL:
-                remove_record(&self.table, record)
+                remove_record(part, record)
+                self.count -= 1
                 return self.order[self.first - 1]
         return 0
 
     cdef int make_room(self) except -1:
         cdef uint64_t room
         cdef uint64_t* order
-        if (self.last - self.first) > 2 * self.table.count:
+        if (self.last - self.first) > 2 * self.count:
             self.drop_stale()
         memmove(self.order, self.order + self.first, (self.last - self.first) * sizeof(uint64_t))
         self.last -= self.first
@@ -100,19 +118,14 @@ cdef class KeySet:
 
     # Leaves of each key that is still here its first turn alone.
     cdef int drop_stale(self) except -1:
-        cdef KeyTable seen
+        cdef KeySet seen = KeySet()
         cdef uint64_t i, key, kept = self.first
-        open_key_table(&seen, sizeof(uint64_t), urandom(16))
         for i in range(self.first, self.last):
             key = self.order[i]
-            if find_key(&self.table, key) == NULL or find_key(&seen, key) != NULL:
-                continue
-            if put_key(&seen, key) == NULL:
-                close_key_table(&seen)
-                raise MemoryError
-            self.order[kept] = key
-            kept += 1
+            if find_key(part_of(self, key), key) != NULL and find_key(part_of(seen, key), key) == NULL:
+                if put_key(part_of(seen, key), key) == NULL:
+                    raise MemoryError
+                self.order[kept] = key
+                kept += 1
         self.last = kept
-        close_key_table(&self.table)
-        self.table = seen
         return 0

@@ -1,8 +1,21 @@
-# Open addressing from 64-bit keys to records of one size, each of which begins with its key. It grows by a fifth at a
-# time, so it is never far from full; what stands behind a hole moves up, so that no tombstone is ever left. Keys come from
+# Open addressing from 64-bit keys to records of one size, each of which begins with its key. It grows by about a
+# fifth, so it is never far from full; what stands behind a hole moves up, so that no tombstone is ever left. Keys come from
 # the wire: their places are keyed hashes.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    PARTS = 64               # tables that share the keys of one owner, so that growing is done in small steps
+
+cdef extern from *:
+    """
+    #define CALLSIEVE_GOLDEN 0x9E3779B97F4A7C15ULL /* 2^64 over the golden ratio: Knuth, section 6.4 */
+    """
+    const uint64_t GOLDEN "CALLSIEVE_GOLDEN"
+
+# Which of the parts a key belongs to.
+cdef inline int part_number(uint64_t key) noexcept nogil:
+    return <int>(key * GOLDEN >> 58)
 
 cdef struct KeyTable:
     uint8_t* records         # NULL until the first key; a record of key 0 is free

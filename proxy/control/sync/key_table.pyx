@@ -1,4 +1,7 @@
-"""Keys to records: linear probing at up to 0.85 load. A key's home is its hash scaled to the capacity."""
+"""Keys to records: linear probing at up to 0.85 load. A key's home is its hash scaled to the capacity.
+
+How much a table grows depends a little on the key that it grows for: tables that fill alike do not all grow at once.
+"""
 
 from libc.stdlib cimport calloc, free, qsort
 from libc.string cimport memcpy, memset
@@ -70,7 +73,7 @@ cdef void* put_key(KeyTable* table, uint64_t key) noexcept nogil:
     if record != NULL:
         return record
     if (table.count + 1) * 100 > table.capacity * FULL_PERCENT and not resize(
-        table, max(<uint64_t>SMALLEST, table.capacity * 6 // 5 + 1)
+        table, max(<uint64_t>SMALLEST, table.capacity * (112 + key % 16) // 100 + 1)
     ):
         return NULL
     record = place_for(table, key)

@@ -15,6 +15,7 @@ GROUPS = 8
 BUCKETS = 256
 MAX_KEY = (1 << 64) - 1
 _PAYLOAD = (1 << KIND_SHIFT) - 1
+_SHORT_PREFIX = 1 << 59
 
 
 class KeyKind(IntEnum):
@@ -57,3 +58,9 @@ def group_of(shard: int) -> int:
 def digits_of(key: int) -> str:
     """The digits of a number, prefix or short code, "" for other kinds."""
     return str(key & _PAYLOAD)[1:] if key >> KIND_SHIFT <= KeyKind.SHORT_CODE else ""
+
+
+def prefix_of(key: int) -> tuple[KeyKind, str]:
+    """Of a prefix: what it is a prefix of, numbers or short codes, and its digits."""
+    of = KeyKind.SHORT_CODE if key & _SHORT_PREFIX else KeyKind.NUMBER
+    return of, str(key & _PAYLOAD & ~_SHORT_PREFIX)[1:]

@@ -11,6 +11,7 @@ trust bundle say who sums up a region, who judges, and who only takes verdicts.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -263,6 +264,10 @@ class Node:
 
     def take_verdicts(self, limit: int) -> list[tuple[int, Judgement]]:
         return self.replica.take_changed_verdicts(limit, self._now_ms // 1000)
+
+    def take_bands(self, limit: int) -> tuple[array[int], bytearray]:
+        """Keys whose verdicts have changed (format Q), and the `Band` of each: likewise, without an object a key."""
+        return self.replica.take_changed_bands(limit, self._now_ms // 1000)
 
     def take_trust(self) -> bytes | None:
         """A bundle that came in and is to be kept."""

@@ -6,6 +6,7 @@ marked, and told again as a whole when there is room: nothing is lost.
 
 from __future__ import annotations
 
+from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import place_of
 from proxy.control.sync.own import URGENCIES
 
@@ -17,7 +18,7 @@ class Outbox:
 
     def __init__(self, max_keys: int = MAX_KEYS) -> None:
         self._max_keys = max_keys
-        self._dirty: tuple[dict[int, None], ...] = tuple({} for _ in range(URGENCIES))
+        self._dirty = tuple(KeySet() for _ in range(URGENCIES))
         self.marked_shards: set[int] = set()
 
     def __len__(self) -> int:
@@ -29,23 +30,20 @@ class Outbox:
             if key in sooner:
                 return
         for later in self._dirty[urgency + 1 :]:
-            later.pop(key, None)
+            later.discard(key)
         if len(self) >= self._max_keys:
             self.marked_shards.add(place_of(key)[0])
         else:
-            self._dirty[urgency][key] = None
+            self._dirty[urgency].add(key)
 
     def has(self, urgency: int) -> bool:
-        return bool(self._dirty[urgency])
+        return len(self._dirty[urgency]) > 0
 
     def take(self, limit: int, least_urgent: int = URGENCIES - 1) -> list[tuple[int, int]]:
         """The next keys with their urgency, most urgent first; they are no longer here."""
         taken: list[tuple[int, int]] = []
         for urgency, keys in enumerate(self._dirty[: least_urgent + 1]):
-            while keys and len(taken) < limit:
-                key = next(iter(keys))
-                del keys[key]
-                taken.append((key, urgency))
+            taken += [(key, urgency) for key in keys.take(limit - len(taken))]
         return taken
 
     def next_marked_shard(self) -> int | None:

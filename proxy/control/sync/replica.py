@@ -5,6 +5,7 @@ It holds no protocol and no clock. What a join touched is judged later, a bounde
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 
 from proxy.control.decisions import Decision
@@ -159,6 +160,10 @@ class Replica:
             self._touched.update(self.verdicts.keys(shard))
         self.verdicts.expire(shard, now_ms // 1000, self.changed_verdicts)
         return gone
+
+    def take_changed_bands(self, limit: int, now_s: int) -> tuple[array[int], bytearray]:
+        """Keys (format Q) whose verdicts are to be put into force, and the `Band` of each as it is now."""
+        return self.verdicts.take_changed(self.changed_verdicts, limit, now_s)
 
     def take_changed_verdicts(self, limit: int, now_s: int) -> list[tuple[int, Judgement]]:
         """Verdicts to be put into force, each as it is now."""

@@ -1,5 +1,6 @@
 """Verdicts as words, of which the larger by (trust, hlc, reducer, entry) stands. `verdicts` says what they mean."""
 
+from array import array
 from collections.abc import Collection, Sequence
 
 from typing_extensions import Buffer
@@ -36,6 +37,8 @@ class VerdictEntries:
 
         now_s: seconds since 2026-01-01.
         """
+    def take_bands(self, changed: KeySet, limit: int, now_s: int, forgotten_s: int) -> tuple[array[int], bytearray]:
+        """Up to so many keys out of `changed` (format Q), with the `Band` that each is worth now."""
     def forget(self, key: int) -> None: ...
     @property
     def octets(self) -> int:

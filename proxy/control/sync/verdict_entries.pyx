@@ -5,6 +5,8 @@
 A frame's records are read twice: once to see whether all of them are sound, once to take them in. No object is made.
 """
 
+from array import array
+
 from libc.stdint cimport int64_t, uint8_t
 
 from proxy.control.sync.blake2b cimport blake2b_64, store_be32, store_be64
@@ -30,7 +32,8 @@ from proxy.control.sync.records import MAX_RECORDS, Refused
 cdef enum:
     FIELDS = 6                       # [key, gen, score, band, why, ttl_s]
     MAX_SCORE = 1000
-    BAND_TAG = 1                     # as `score.Band`
+    BAND_NONE = 0                    # as `score.Band`
+    BAND_TAG = 1
     BAND_BLOCK = 3
 
 cdef extern from *:
@@ -97,6 +100,15 @@ cdef Fault check_rows(Cursor cursor, uint32_t most, uint32_t* count) noexcept no
 cdef inline uint64_t entry_of(const Row* row, int64_t now_s, uint64_t longest_ttl_s) noexcept nogil:
     cdef int64_t expiry = min(max(now_s + <int64_t>min(row.ttl_s, longest_ttl_s), <int64_t>0), <int64_t>MASK32)
     return row.score << 54 | row.band << 51 | row.why << 35 | <uint64_t>expiry << 3
+
+
+# What a verdict is worth: nothing is blocked for ever because nobody took it back.
+cdef inline uint8_t band_now(uint64_t entry, int64_t now_s, int64_t forgotten_s) noexcept nogil:
+    cdef uint8_t band = <uint8_t>(entry >> 51 & 7)
+    cdef int64_t ended_s = now_s - <int64_t>(entry >> 3 & MASK32)
+    if ended_s < 0:
+        return band
+    return min(band, <uint8_t>BAND_TAG) if ended_s < forgotten_s else BAND_NONE
 
 
 cdef inline bint is_larger(const VerdictRecord* a, const VerdictRecord* b) noexcept nogil:
@@ -198,23 +210,33 @@ cdef class VerdictEntries:
     def fade(self, int shard, int64_t now_s, int64_t forgotten_s, KeySet changed not None):
         cdef KeyTable* table = &self.shards[shard & (SHARDS - 1)]
         cdef uint64_t at = 0
-        cdef int64_t ended_s
-        cdef uint64_t band
+        cdef uint8_t now
         cdef VerdictRecord* record
         gone = []
         while True:
             record = <VerdictRecord*>next_record(table, &at)
             if record == NULL:
                 break
-            ended_s = now_s - <int64_t>(record.entry >> 3 & MASK32)
-            band = record.entry >> 51 & 7
-            if ended_s < 0 or band == 0 or (ended_s < forgotten_s and band == BAND_TAG):
+            now = band_now(record.entry, now_s, forgotten_s)
+            if now == record.entry >> 51 & 7:
                 continue
             changed.put(record.key)
-            if ended_s >= forgotten_s:
+            if now == BAND_NONE:
                 gone.append(record.key)
         for key in gone:
             self.remove(key)
+
+    def take_bands(self, KeySet changed not None, uint64_t limit, int64_t now_s, int64_t forgotten_s):
+        cdef uint64_t count = min(limit, changed.count), i
+        keys, bands = array("Q", bytes(8 * count)), bytearray(count)
+        cdef uint64_t[::1] key_at = keys
+        cdef uint8_t[::1] band_at = bands
+        cdef VerdictRecord* record
+        for i in range(count):
+            key_at[i] = changed.pop()
+            record = self.find(key_at[i])
+            band_at[i] = 0 if record == NULL else band_now(record.entry, now_s, forgotten_s)
+        return keys, bands
 
     def forget(self, uint64_t key):
         self.remove(key)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,6 +60,10 @@ class VerdictTable(VerdictEntries):
     def expire(self, shard: int, now_s: int, changed: KeySet) -> None:
         """Forgets those of a shard that are worth nothing any more; `changed` gets all that are worth less now."""
         self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed)
+
+    def take_changed(self, changed: KeySet, limit: int, now_s: int) -> tuple[array[int], bytearray]:
+        """Up to so many keys out of `changed`, with the band that each is in now."""
+        return self.take_bands(changed, limit, now_s - LANDMARK_S, FORGOTTEN_S)
 
 
 def _packed(judgement: Judgement, expires_s: int) -> int:
