@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from dataclasses import dataclass
+from itertools import compress
 
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
@@ -21,6 +22,7 @@ from proxy.control.verdict_points import VerdictPoints
 
 DECISIONS_AT_ONCE = 500
 POINTS = (0, 600, 700, 1000)  # by `Band`
+_IS_BLOCK = bytes(band == Band.BLOCK for band in range(256))
 _BLOCKED = Judgement(0, Band.BLOCK, Why(0))
 
 
@@ -53,7 +55,7 @@ class FleetEffects:
 
     def take_bands(self, keys: array[int], bands: bytearray, now_ms: int) -> None:
         """Verdicts in bulk: keys (format Q), and the `Band` of each. Only those that hit a caller become changes."""
-        blocked = [key for key, band in zip(keys, bands, strict=True) if band == Band.BLOCK]
+        blocked = list(compress(keys, bands.translate(_IS_BLOCK)))
         hitting = [Change(key, _BLOCKED) for key in self.callers.among(blocked, now_ms)]
         if blocked and self.breaker.would_hold(hitting, now_ms):
             judged = (Judgement(0, Band(band), Why(0)) for band in bands)
@@ -103,5 +105,7 @@ def would_hit(changes: list[Change], callers: set[int]) -> set[int]:
     hit = callers & exact
     for kind, some in prefixes.items():
         begins = tuple(some)
+        if not begins:
+            continue
         hit |= {caller for caller in callers if caller >> KIND_SHIFT == kind and digits_of(caller).startswith(begins)}
     return hit

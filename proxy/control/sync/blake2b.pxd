@@ -1,6 +1,6 @@
 # BLAKE2b (RFC 7693) of short messages to 64 bits, without a key: what digests and shards are made of.
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
@@ -27,10 +27,10 @@ cdef extern from *:
         0x6A09E667F3BCC908ULL, 0xBB67AE8584CAA73BULL, 0x3C6EF372FE94F82BULL, 0xA54FF53A5F1D36F1ULL,
         0x510E527FADE682D1ULL, 0x9B05688C2B3E6C1FULL, 0x1F83D9ABFB41BD6BULL, 0x5BE0CD19137E2179ULL};
 
-    static void callsieve_blake2b_compress(uint64_t *h, const uint8_t *block, uint64_t counter, int last)
+    static inline __attribute__((always_inline)) void callsieve_blake2b_mix(
+        uint64_t *h, const uint64_t *m, uint64_t counter, int last)
     {
-        uint64_t m[16], v[16];
-        memcpy(m, block, 128);
+        uint64_t v[16];
         memcpy(v, h, 64);
         memcpy(v + 8, callsieve_blake2b_iv, 64);
         v[12] ^= counter;
@@ -50,6 +50,24 @@ cdef extern from *:
         CALLSIEVE_ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
         for (int i = 0; i < 8; i++)
             h[i] ^= v[i] ^ v[i + 8];
+    }
+
+    static void callsieve_blake2b_compress(uint64_t *h, const uint8_t *block, uint64_t counter, int last)
+    {
+        uint64_t m[16];
+        memcpy(m, block, 128);
+        callsieve_blake2b_mix(h, m, counter, last);
+    }
+
+    /* Of up to 16 bytes, in two words as they lie in memory: what is known to be 0 the compiler leaves out. */
+    static uint64_t callsieve_blake2b_64_of_words(uint64_t first, uint64_t second, size_t size)
+    {
+        uint64_t h[8];
+        const uint64_t m[16] = {first, second};
+        memcpy(h, callsieve_blake2b_iv, 64);
+        h[0] ^= 0x01010000 ^ 8;
+        callsieve_blake2b_mix(h, m, size, 1);
+        return __builtin_bswap64(h[0]);
     }
 
     /* Big-endian, as a digest is written down. */
@@ -82,5 +100,10 @@ cdef extern from *:
     }
     """
     uint64_t blake2b_64 "callsieve_blake2b_64"(const uint8_t* message, size_t size) noexcept nogil
+    uint64_t blake2b_64_of_words "callsieve_blake2b_64_of_words"(
+        uint64_t first, uint64_t second, size_t size
+    ) noexcept nogil
+    uint64_t big_endian_64 "__builtin_bswap64"(uint64_t word) noexcept nogil
+    uint32_t big_endian_32 "__builtin_bswap32"(uint32_t word) noexcept nogil
     void store_be64 "callsieve_store_be64"(uint8_t* at, uint64_t word) noexcept nogil
-    void store_be32 "callsieve_store_be32"(uint8_t* at, unsigned int word) noexcept nogil
+    void store_be32 "callsieve_store_be32"(uint8_t* at, uint32_t word) noexcept nogil

@@ -19,6 +19,7 @@ CLEAN_SHARE = 100  # one in so many
 RATE_FACTOR = 3
 FEW_CALLERS = 10
 MAX_HELD = 100_000
+_FIRST_PREFIX = KeyKind.PREFIX << KIND_SHIFT
 
 Change = TypeVar("Change")
 
@@ -61,7 +62,9 @@ class RecentCallers:
     def among(self, keys: Iterable[int], now_ms: int) -> list[int]:
         """Those of the keys that are a clean caller, or a prefix of one."""
         self._drop(now_ms)
-        return [key for key in keys if key in self._clean or (key >> KIND_SHIFT == KeyKind.PREFIX and self._has(key))]
+        wanted = set(keys)
+        prefixes = [key for key in filter(_FIRST_PREFIX.__le__, wanted) if key >> KIND_SHIFT == KeyKind.PREFIX]
+        return [*(self._clean.keys() & wanted), *filter(self._has, prefixes)]
 
     def _has(self, prefix: int) -> bool:
         kind, digits = prefix_of(prefix)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from proxy.control.sync.blake2b cimport blake2b_64, store_be64
+from proxy.control.sync.blake2b cimport big_endian_64, blake2b_64_of_words
 from proxy.control.sync.key_table cimport KeyTable
 
 cdef enum:
@@ -19,10 +19,7 @@ cdef inline bint is_key(uint64_t word) noexcept nogil:
     return FIRST_KIND <= word >> 60 <= LAST_KIND
 
 cdef inline Place place_of(uint64_t key) noexcept nogil:
-    cdef uint8_t octets[8]
-    cdef uint64_t hashed
-    store_be64(octets, key)
-    hashed = blake2b_64(octets, sizeof(octets))
+    cdef uint64_t hashed = blake2b_64_of_words(big_endian_64(key), 0, 8)
     return Place(shard=<uint8_t>(hashed >> 56) & (SHARDS - 1), bucket=<uint8_t>(hashed >> 48))
 
 # The keys of a shard's table, ascending. buckets: None = of all, else a collection.

@@ -9,7 +9,7 @@ from array import array
 
 from libc.stdint cimport int64_t, uint8_t
 
-from proxy.control.sync.blake2b cimport blake2b_64, store_be32, store_be64
+from proxy.control.sync.blake2b cimport big_endian_32, big_endian_64, blake2b_64_of_words
 from proxy.control.sync.digest cimport toggle_hash
 from proxy.control.sync.key_place cimport Place, is_key, keys_of, place_of
 from proxy.control.sync.key_set cimport KeySet
@@ -123,10 +123,7 @@ cdef inline bint is_larger(const VerdictRecord* a, const VerdictRecord* b) noexc
 
 # Without the time at which it ends: that is renewed.
 cdef inline uint64_t canonical_hash(const VerdictRecord* record) noexcept nogil:
-    cdef uint8_t octets[12]
-    store_be64(octets, record.key)
-    store_be32(octets + 8, <uint32_t>(record.entry >> 35))
-    return blake2b_64(octets, sizeof(octets))
+    return blake2b_64_of_words(big_endian_64(record.key), big_endian_32(<uint32_t>(record.entry >> 35)), 12)
 
 
 cdef class VerdictEntries:
