@@ -265,7 +265,7 @@ class Worker:
         while True:
             await asyncio.sleep(_HEALTH_S)
             self._note_refused()
-            self._leave_what_is_down()
+            await self._leave_what_is_down()
             if self._reopen_tables():
                 self._swaps.put_nowait(self._generation)
             texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
@@ -276,15 +276,23 @@ class Worker:
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
 
-    def _leave_what_is_down(self) -> None:
+    async def _leave_what_is_down(self) -> None:
         """Once for each target that goes down; at a reload those that are down are looked at again."""
         down = {(self._generation, gateway, target) for gateway, target, up in self._core.target_health() if not up}
         for _, gateway, target in down - self._down:
-            if calls := self._edge.leave_target(gateway, target):
-                name = self._gateway_names[gateway]
-                self._log.warning("ringing calls go to the next target", gateway=name, calls=calls)
-                self._arm()
+            await self._leave(gateway, target)
         self._down = down
+
+    async def _leave(self, gateway: int, target: int) -> None:
+        """Step by step, with turns of the loop between for everybody else."""
+        generation, position, calls = self._generation, 1, 0
+        while position and generation == self._generation:
+            left, position = self._edge.leave_target(gateway, target, position)
+            calls += left
+            self._arm()
+            await asyncio.sleep(0)
+        if calls:
+            self._log.warning("ringing calls go to the next target", gateway=self._gateway_names[gateway], calls=calls)
 
     def _note_refused(self) -> None:
         for trunk, count in self._core.take_refused().items():
