@@ -187,7 +187,7 @@ class Play:
         return self.sent()
 
     def leave_target(self, gateway: int, target: int) -> int:
-        """What the edge does when a target has gone down, every step; how many calls. What was sent is still to be read."""
+        """What the edge does when a target has gone down, every step; how many calls. What was sent is still there."""
         position, calls = 1, 0
         while position:
             left, position = self.core.leave_target(gateway, target, position, self.now_us, self.out)
