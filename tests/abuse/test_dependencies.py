@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.abuse.size import size
-from tests.live.node import LISTED, PROTECTED_CALLEE, SUSPECTED, Node
+from tests.abuse.stalled_disk import StalledDisk
+from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLER, Sipp, SippFactory
 
@@ -147,7 +149,8 @@ def test_d3_log_pipe_blocked(
     node = start_node(ports.udp(), more=more, prepare=lambda _: os.mkfifo(pipe))
     sipp.callee(port=node.gateway_port)
     calls = place_calls(node, sipp)
-    time.sleep(size(1, 60))
+    wait_until(lambda: node.metric("callsieve_calls_total") == calls, "control to have heard of every call")
+    time.sleep(size(0, 60))  # how long nobody reads
     assert node.metric("callsieve_log_lines_written_total", log="decisions") == 0
     with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
         received = b""
@@ -178,14 +181,43 @@ def test_d3_process_log_pipe_blocked(
         for _ in range(3):  # each worker and control say something at a reload
             assert node.command("reload").returncode == 0
         place_calls(node, sipp)
-        time.sleep(size(1, 60))
+        time.sleep(size(0, 60))  # how long nobody reads
         assert node.healthy()
-        while b"lost_lines" not in _drained(reader):
-            assert node.command("reload").returncode == 0
+        received = b""
+
+        def told() -> bool:
+            nonlocal received
+            received += _drained(reader)
+            return b"lost_lines" in received or node.command("reload").returncode != 0
+
+        wait_until(told, "the log to say how many lines it lost", 60)
+        assert b"lost_lines" in received
         node.stop()
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_d3_a_sync_that_stalls_holds_up_the_order_and_no_call(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fsync and fdatasync of the node's processes waits for as long as the disk is said to stall."""
+    disk = StalledDisk(tmp_path)
+    for name, value in disk.environment.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    node = start_node(ports.udp())
+    sipp.callee(port=node.gateway_port)
+    with disk.stalled():
+        order = [*COMMAND, "block", "+8613900139000", "--config", str(node.configuration)]
+        with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT) as ordering:
+            wait_until(disk.is_waited_for, "the order to be written", 30)
+            calls = place_calls(node, sipp)
+            time.sleep(size(0, 5))
+            assert ordering.poll() is None, "what is not on the disk is not acknowledged"
+            assert node.healthy()
+            disk.release()
+            assert ordering.wait(60) == 0, ordering.stdout.read() if ordering.stdout else b""
+    wait_until(lambda: told(node) == calls, "every decision to be told or counted as dropped")
 
 
 def _drained(reader: int) -> bytes:
