@@ -34,6 +34,8 @@ from proxy.counters import Counters
 from proxy.dns_servers import DnsServers
 from proxy.event_channel import (
     MESSAGE_BYTES,
+    Certificate,
+    Certificates,
     EventSender,
     Hello,
     Refused,
@@ -49,7 +51,7 @@ from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
 from proxy.stream import StreamEdge
-from proxy.stream_setup import build_streams, open_certificates, renew_certificates
+from proxy.stream_setup import build_streams, open_certificates, renew_certificates, troubled_certificates
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge
 from proxy.worker_tables import WorkerTables, open_tables
@@ -67,7 +69,8 @@ Prepared = tuple[Routing, Screener, CallLimits]
 class Worker:
     """Drives a core by its edges. prepare: what it takes to put a generation into force; runs in a thread.
 
-    renew: keeps certificates up to date, for as long as it is let. reopen_tables: whether any had been replaced.
+    renew: keeps certificates up to date, for as long as it is let; troubled_certificates: those that it cannot use.
+    reopen_tables: whether any had been replaced.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Worker:
         edge: UdpEdge,
         streams: StreamEdge,
         renew: Callable[[], Coroutine[None, None, None]],
+        troubled_certificates: Callable[[], tuple[Certificate, ...]],
         sockets: Sequence[socket.socket],
         sender: EventSender,
         prepare: Callable[[int], Prepared],
@@ -89,6 +93,7 @@ class Worker:
         self._edge = edge
         self._streams = streams
         self._renew = renew
+        self._troubled_certificates = troubled_certificates
         self._sockets = sockets
         self._sender = sender
         self._prepare = prepare
@@ -105,6 +110,7 @@ class Worker:
         self._trunk_names: list[str] = []
         self._refused: Counter[str] = Counter()  # by trunk, not reported yet
         self._health: tuple[Target, ...] = ()
+        self._certificates: tuple[Certificate, ...] = ()
         self._down: set[tuple[int, int, int]] = set()  # (generation, gateway, target)
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -200,7 +206,7 @@ class Worker:
             end = self._sender.connect()
             if end is not None:
                 self._sender.note(Hello(self._number, os.getpid(), self._generation))
-                self._health = ()
+                self._health, self._certificates = (), ()
                 with end:
                     await self._hear(end)
                     self._sender.disconnect()
@@ -275,6 +281,9 @@ class Worker:
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
+            certificates = self._troubled_certificates()
+            if certificates != self._certificates and self._sender.note(Certificates(certificates)):
+                self._certificates = certificates
 
     async def _leave_what_is_down(self) -> None:
         """Once for each target that goes down; at a reload those that are down are looked at again."""
@@ -408,6 +417,7 @@ def main() -> None:
         edge,
         streams,
         functools.partial(renew_certificates, certificates, counters, log),
+        functools.partial(troubled_certificates, certificates),
         sockets,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
