@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.abuse import hostile_broker
+from tests.abuse.clean_caller import CleanCaller, assert_unaffected
 from tests.abuse.size import size
 from tests.abuse.stalled_disk import StalledDisk
 from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLER, Sipp, SippFactory
+from tests.live.test_fleet_nodes import fleet_command
 
 CALLS = 20
 KINDS = ((LISTED, "rejected", 403), (SUSPECTED, "uac", 0), (CALLER, "uac", 0))  # (caller, scenario, status)
@@ -94,6 +98,54 @@ def test_d2_decisions_are_the_same(
 ) -> None:
     with trouble(node):  # type: ignore[attr-defined]
         calls = place_calls(node, sipp)
+    assert_same_decisions(node, softswitch, calls)
+
+
+FLEET = """
+[fleet]
+enabled = true
+name = "live"
+node = "one"
+broker = "127.0.0.1:{broker}"
+root = "{root}"
+key = "fleet/node.key"
+trust = "fleet/trust.bundle"
+"""
+
+
+@pytest.mark.parametrize("kind", hostile_broker.KINDS)
+def test_d2_decisions_are_the_same_whatever_the_broker_does(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path, kind: str
+) -> None:
+    founded = fleet_command("init", "one", "--directory", str(tmp_path / "fleet"), "--json")
+    broker = hostile_broker.HostileBroker(kind)
+    try:
+        table = FLEET.format(broker=broker.port, root=json.loads(founded)["fleet"]["root"])
+        node = start_node(ports.udp(), more=table)
+        softswitch = sipp.callee(port=node.gateway_port)
+        if kind != "refused":
+            wait_until(lambda: broker.taken, "the node to come to its broker", 30)
+        assert_same_decisions(node, softswitch, place_calls(node, sipp))
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("trouble", [control_stopped, hostile_scrapers])
+def test_d2_calls_take_no_longer(
+    start_node: Callable[..., Node],
+    ports: Ports,
+    clean_caller: CleanCaller,
+    trouble: Callable[[Node], Iterator[None]],
+) -> None:
+    node = start_node(ports.udp(), more=clean_caller.more, calls_a_minute=100_000)
+    alone_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    with trouble(node):  # type: ignore[attr-defined]
+        during_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    assert_unaffected(during_s, alone_s, rise=1.05)
+
+
+def assert_same_decisions(node: Node, softswitch: Sipp, calls: int) -> None:
+    """What `place_calls` brings about, whatever else goes on."""
     wait_until(node.healthy, "control to answer again", 30)
     wait_until(lambda: told(node) == calls, "every decision to be told or counted as dropped")
     assert len(softswitch.received("INVITE")) == CALLS + 5
