@@ -20,13 +20,14 @@ from engine import Action, Engine, Screener
 from engine._table import TableError
 from proxy.config import Configuration, Gateway, InternalErrorAction
 from proxy.event_channel import Beside, EventSender
+from proxy.plugin_divert import divert_targets
 from proxy.plugin_screening import Judged, PluginScreening
 from proxy.state_directory import StateDirectory
 from proxy.trunks import Routing, build_routing
 
 FIRST_NUMBER = 256  # beyond all workers
 TICK_US = 1_000_000
-_FAULT = Judged(Action.REJECT, "", None, 500, "Server Internal Error", "", "", None, b"")
+_FAULT = Judged(Action.REJECT, "", None, 500, "Server Internal Error", "", "", None, None, b"")
 
 
 class Plugin:
@@ -128,7 +129,8 @@ class Plugin:
         configuration = self._state.configuration(engine.generation)
         if self._screening is None:
             self._screening = PluginScreening(self._number, self._state.secret()[16:32])
-        self._screening.configure(plugin_routing(configuration, engine.generation), engine.screener)
+        routing = plugin_routing(configuration, engine.generation)
+        self._screening.configure(routing, engine.screener, divert_targets(configuration))
         self._screener = engine.screener
         self._open_on_error = configuration.node.on_internal_error is InternalErrorAction.OPEN
 
@@ -170,4 +172,5 @@ def plugin_routing(configuration: Configuration, generation: int) -> Routing:
     """Trunks as the proxy has them, on any listener; of gateways only how calls are labelled."""
     style = Gateway(name="plugin", targets=(), tags=configuration.plugin.tags)
     trunks = tuple(replace(trunk, listeners=(), route=None, compat=None) for trunk in configuration.trunks)
-    return build_routing(replace(configuration, trunks=trunks, gateways=(style,), routes=()), generation)
+    only = replace(configuration, trunks=trunks, gateways=(style,), routes=(), diverts=())
+    return build_routing(only, generation)

@@ -4,14 +4,15 @@ from typing import NamedTuple
 
 from engine import Screener
 from engine.decision import Action
+from proxy.plugin_divert import DivertTarget
 from proxy.trunks import Routing
 
 class Judged(NamedTuple):
     """A verdict as the wire shows it.
 
-    status, reason, reply_headers: of the answer, with action REJECT. labels: header lines for the request, with TAG;
-    identity: the lines that take the place of its P-Asserted-Identity, None = it stays. record: what is told when the
-    call is over. Header lines end with CRLF.
+    status, reason, reply_headers: of the answer, with action REJECT. labels: header lines for the request, with TAG
+    or DIVERT; identity: the lines that take the place of its P-Asserted-Identity, None = it stays. divert: where the
+    request goes instead, with DIVERT. record: what is told when the call is over. Header lines end with CRLF.
     """
 
     action: Action
@@ -22,6 +23,7 @@ class Judged(NamedTuple):
     reply_headers: str
     labels: str
     identity: str | None
+    divert: DivertTarget | None
     record: bytes
 
 class NotSound(Exception):
@@ -37,8 +39,8 @@ class PluginScreening:
     def __init__(self, worker: int, secret: bytes, ring_size: int = 8192) -> None: ...
     @property
     def generation(self) -> int: ...
-    def configure(self, routing: Routing, screener: Screener) -> None:
-        """routing: its one gateway says how calls are labelled."""
+    def configure(self, routing: Routing, screener: Screener, diverts: tuple[DivertTarget, ...]) -> None:
+        """routing: its one gateway says how calls are labelled. diverts: in the order of the policy."""
     def judge(self, data: bytes, source: tuple[str, int], now_us: int) -> Judged | None:
         """Screens and tells a new INVITE, whole or only its head; source: address and port that it came from.
 

@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from engine._decision cimport ACTION_DROP, ACTION_REJECT, ACTION_TAG, NO_RULE, Verdict
+from engine._decision cimport ACTION_DIVERT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, NO_RULE, Verdict
 from engine._fastpath cimport FastPath
 from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
 from proxy.events cimport EVENT_ENDED, Event
@@ -26,6 +26,7 @@ from proxy.trust_border cimport RIGHT_ASSERT, Border, open_border, write_across
 from typing import NamedTuple
 
 from engine.decision import Action
+from proxy.plugin_divert import DivertTarget
 
 cdef enum:
     NO_GATEWAY = 0xFFFF
@@ -42,6 +43,7 @@ class Judged(NamedTuple):
     reply_headers: str
     labels: str
     identity: str | None
+    divert: DivertTarget | None
     record: bytes
 
 
@@ -51,9 +53,11 @@ class NotSound(Exception):
 
 cdef class PluginScreening(Screening):
     cdef RoutingTable routing
+    cdef tuple diverts
 
-    def configure(self, routing, FastPath screener not None):
+    def configure(self, routing, FastPath screener not None, tuple diverts not None):
         self.routing = RoutingTable(routing, screener.image.rules)
+        self.diverts = diverts
         self.screener = screener
 
     @property
@@ -77,7 +81,7 @@ cdef class PluginScreening(Screening):
         event.trunk = peer.index
         event.generation = self.routing.generation
         event.gateway = NO_GATEWAY
-        if not is_sound(&event.verdict):
+        if not is_sound(&event.verdict, <int>len(self.diverts)):
             raise NotSound(f"a verdict with action {event.verdict.action}, status {event.verdict.status}")
         return self.tell_judged(&message, &event)
 
@@ -113,6 +117,7 @@ cdef class PluginScreening(Screening):
             reply_headers,
             text_of(&lines),
             labelled_identity(message, trunk, style) if verdict.action == ACTION_TAG else None,
+            self.diverts[verdict.divert] if verdict.action == ACTION_DIVERT else None,
             (<const char*>event)[: sizeof(Event)],
         )
 
@@ -144,8 +149,10 @@ cdef class PluginScreening(Screening):
         self.tell(&event)
 
 
-cdef inline bint is_sound(const Verdict* verdict) noexcept nogil:
-    return verdict.action <= ACTION_DROP and (verdict.action != ACTION_REJECT or 300 <= verdict.status <= 699)
+cdef inline bint is_sound(const Verdict* verdict, int diverts) noexcept nogil:
+    if verdict.action == ACTION_REJECT:
+        return 300 <= verdict.status <= 699
+    return verdict.divert < diverts if verdict.action == ACTION_DIVERT else verdict.action <= ACTION_DROP
 
 
 cdef inline uint32_t milliseconds(int64_t us) noexcept nogil:
