@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from engine import _image, rules
+from engine._dial_plan import DialPlan
 from engine._entries import EntrySet, RecordSet
 from engine._image import ImageError, PolicyImage
-from engine._numbers import DialPlan
 from engine._prefix_trie import PrefixTrie
 from engine.contact_limits import with_contact_limits
 from engine.country_rules import decisive

@@ -73,6 +73,10 @@ class Plugin:
             self._fault(traceback.format_exc())
             return None if self._open_on_error else _FAULT
 
+    def ringing(self, record: str) -> None:
+        """The first 18x has come to the call that `record_text` names, told once."""
+        self._learn(record, lambda screening, call, now_us: screening.ringing(call, now_us))
+
     def answered(self, record: str) -> None:
         """The callee has answered the call that `record_text` names."""
         self._learn(record, lambda screening, call, now_us: screening.answered(call, now_us))
@@ -81,11 +85,13 @@ class Plugin:
         """The callee said that the call was unwanted: Reason: SIP;cause=607 in a BYE (RFC 8197 section 4)."""
         self._learn(record, lambda screening, call, now_us: screening.unwanted(call, now_us))
 
-    def ended(self, record: str, status: int, released_by: int, answered_us: int) -> None:
-        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee. answered_us: 0 = it never was."""
-        self._learn(
-            record, lambda screening, call, now_us: screening.ended(call, status, released_by, answered_us, now_us)
-        )
+    def ended(self, record: str, status: int, released_by: int, *, rang_us: int = 0, answered_us: int = 0) -> None:
+        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee. rang_us, answered_us: 0 = never."""
+
+        def tell(screening: PluginScreening, call: bytes, now_us: int) -> None:
+            screening.ended(call, status, released_by, rang_us, answered_us, now_us)
+
+        self._learn(record, tell)
 
     def now_us(self) -> int:
         return self._clock()
@@ -128,7 +134,7 @@ class Plugin:
     def _configure(self, engine: Engine) -> None:
         configuration = self._state.configuration(engine.generation)
         if self._screening is None:
-            self._screening = PluginScreening(self._number, self._state.secret()[16:32])
+            self._screening = PluginScreening(self._number, self._state.screening_key())
         routing = plugin_routing(configuration, engine.generation)
         self._screening.configure(routing, engine.screener, divert_targets(configuration))
         self._screener = engine.screener

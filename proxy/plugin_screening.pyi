@@ -47,11 +47,18 @@ class PluginScreening:
         None for what is no new INVITE, cannot be read, or comes from no trunk. NotSound, ValueError for an address
         that is none.
         """
+    def ringing(self, record: bytes, now_us: int) -> None:
+        """The first 18x has come, told once."""
     def answered(self, record: bytes, now_us: int) -> None:
         """The callee has answered."""
     def unwanted(self, record: bytes, now_us: int) -> None:
         """The callee said while the call was on that it was unwanted (RFC 8197 section 4)."""
-    def ended(self, record: bytes, status: int, released_by: int, answered_us: int, now_us: int) -> None:
-        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee. answered_us: 0 = never."""
+    def ended(
+        self, record: bytes, status: int, released_by: int, rang_us: int, answered_us: int, now_us: int
+    ) -> None:
+        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee.
+
+        rang_us, answered_us: when the first 18x and the 2xx came, 0 = never.
+        """
     def take(self) -> bytes:
         """The oldest events as concatenated records, at most 64; b"" when there are none."""

@@ -11,8 +11,8 @@ from libc.string cimport memcpy
 
 from engine._decision cimport ACTION_DIVERT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, NO_RULE, Verdict
 from engine._fastpath cimport FastPath
-from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
-from proxy.events cimport EVENT_ENDED, Event
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_RINGING
+from proxy.events cimport EVENT_ENDED, NO_GATEWAY, Event
 from proxy.outbox cimport Writer, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_label_headers, write_rejection_headers
 from proxy.routing_table cimport PEER_TRUNK, GatewayEntry, Peer, RoutingTable, TrunkEntry
@@ -29,7 +29,6 @@ from engine.decision import Action
 from proxy.plugin_divert import DivertTarget
 
 cdef enum:
-    NO_GATEWAY = 0xFFFF
     STYLE = 0                # the one gateway of the routing of a plug-in: how its calls are labelled
     ROOM = 8192              # for header lines
 
@@ -121,6 +120,12 @@ cdef class PluginScreening(Screening):
             (<const char*>event)[: sizeof(Event)],
         )
 
+    def ringing(self, bytes record, int64_t now_us):
+        cdef Event event
+        read_record(record, &event)
+        event.setup_ms = max(milliseconds(now_us - event.time_us), <uint32_t>1)
+        self.observe(&event, event.trunk, OUTCOME_RINGING, now_us)
+
     def answered(self, bytes record, int64_t now_us):
         cdef Event event
         read_record(record, &event)
@@ -131,12 +136,21 @@ cdef class PluginScreening(Screening):
         read_record(record, &event)
         self.observe(&event, event.trunk, OUTCOME_REFUSED, now_us)
 
-    def ended(self, bytes record, uint16_t status, uint8_t released_by, int64_t answered_us, int64_t now_us):
+    def ended(
+        self,
+        bytes record,
+        uint16_t status,
+        uint8_t released_by,
+        int64_t rang_us,
+        int64_t answered_us,
+        int64_t now_us,
+    ):
         cdef Event event
         read_record(record, &event)
         event.type = EVENT_ENDED
         event.status = status
         event.released_by = released_by
+        event.setup_ms = max(milliseconds(rang_us - event.time_us), <uint32_t>1) if rang_us else 0
         event.ring_ms = milliseconds((answered_us if answered_us else now_us) - event.time_us)
         if answered_us:
             event.talk_ms = milliseconds(now_us - answered_us)

@@ -1,6 +1,6 @@
 """KEMI script of Kamailio that screens calls with callsieve (docs/kamailio.md).
 
-What belongs to callsieve is in `Calls`, `ksr_failure_divert` and `ksr_dialog_event`; the routing around it is the least
+What belongs to callsieve is in `Calls` and the last three `ksr_` functions; the routing around it is the least
 that a proxy needs. A Kamailio with a script of its own takes over the marked lines of `ksr_request_route`.
 """
 
@@ -103,6 +103,7 @@ class Calls:
         if judged.record:
             KSR.dialog.dlg_manage()
             KSR.dialog.var_sets("callsieve", record_text(judged))
+            KSR.tm.t_on_reply("ksr_onreply_callsieve")
 
     # --- what is diverted --------------------------------------------------------------------------------------------
 
@@ -143,6 +144,14 @@ class Calls:
         self.over(status, CALLER if status == REQUEST_TERMINATED else CALLEE)
 
     @guarded(None)
+    def ringing(self):
+        """A provisional response: the first 18x counts."""
+        record = value("$dlg_var(callsieve)")
+        if record and 180 <= value("$rs") <= 189 and not value("$dlg_var(ringing)"):
+            KSR.dialog.var_sets("ringing", str(self.plugin.now_us()))
+            self.plugin.ringing(record)
+
+    @guarded(None)
     def answered(self):
         record = value("$dlg_var(callsieve)")
         if record:
@@ -166,7 +175,8 @@ class Calls:
         if not record:
             return
         KSR.dialog.var_rm("callsieve")  # told once
-        self.plugin.ended(record, status, released, int(value("$dlg_var(answered)") or 0))
+        rang, answered = (int(value(f"$dlg_var({name})") or 0) for name in ("ringing", "answered"))
+        self.plugin.ended(record, status, released, rang_us=rang, answered_us=answered)
 
 
 class Script:
@@ -221,6 +231,10 @@ class Script:
     def ksr_failure_divert(self, _):
         if self.calls.has_other_way():
             self.relay()
+        return 1
+
+    def ksr_onreply_callsieve(self, _):
+        self.calls.ringing()
         return 1
 
     def ksr_dialog_event(self, _, event):

@@ -36,6 +36,7 @@ def test_a_call_goes_on_and_its_end_is_told(beside: Beside, sipp: SippFactory) -
     assert (decision["action"], decision["trunk"], decision["caller"]) == ("accept", "carrier", CALLER)
     ended = beside.node.call_ended()
     assert (ended["call"], ended["status"], ended["released_by"]) == (decision["call"], 200, "caller")
+    assert 0 < float(ended["setup_s"]) <= float(ended["ring_s"]) - 0.25
     assert 0.25 <= float(ended["ring_s"]) < 5
     assert 0.4 <= float(ended["talk_s"]) < 5
     assert beside.node.metric("callsieve_calls_total", action="accept") == 1

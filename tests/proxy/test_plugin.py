@@ -208,7 +208,7 @@ def test_who_answers_a_diverted_call_is_not_the_callee(tmp_path: Path) -> None:
     setup.put_into_force(1, CONFIGURATION + DIVERTING)
     robot = setup.plugin.judge(invite("+8616700000000"), CARRIER)
     assert robot is not None
-    setup.plugin.ended(record_text(robot), 603, 2, 0)
+    setup.plugin.ended(record_text(robot), 603, 2)
     (record,) = EventBatch(robot.record)
     assert Engine.attach(setup.state.path).tables.reputation.read(record.caller, setup.clock.now_us) is None
 
@@ -267,12 +267,14 @@ def test_control_is_told_of_each_call_and_its_end(setup: Setup, control: socket.
     assert (hello.program, hello.worker, hello.generation) == ("kamailio", FIRST_NUMBER + 3, 1)
     (screened,) = told(end)
     assert (screened.type, screened.call >> 48, screened.status) == (1, FIRST_NUMBER + 3, 0)
+    setup.plugin.ringing(record_text(judged))
     setup.plugin.answered(record_text(judged))
     setup.clock.now_us += 5_000_000
-    setup.plugin.ended(record_text(judged), 200, 1, setup.clock.now_us - 3_000_000)
+    now_us = setup.clock.now_us
+    setup.plugin.ended(record_text(judged), 200, 1, rang_us=now_us - 4_500_000, answered_us=now_us - 3_000_000)
     (ended,) = told(end)
     assert (ended.type, ended.call, ended.status, ended.released_by) == (2, screened.call, 200, 1)
-    assert (ended.ring_ms, ended.talk_ms) == (2000, 3000)
+    assert (ended.setup_ms, ended.ring_ms, ended.talk_ms) == (500, 2000, 3000)
     assert ended.time_us == setup.clock.now_us
 
 
@@ -292,7 +294,7 @@ def test_what_control_did_not_hear_it_hears_when_it_is_back(setup: Setup, contro
 def test_refusals_are_learnt_from_and_seen_by_every_engine(setup: Setup) -> None:
     judged = setup.plugin.judge(invite(), CARRIER)
     assert judged is not None
-    setup.plugin.ended(record_text(judged), 603, 2, 0)
+    setup.plugin.ended(record_text(judged), 603, 2)
     setup.plugin.unwanted(record_text(judged))
     beside = Engine.attach(setup.state.path)
     (record,) = EventBatch(judged.record)
@@ -345,5 +347,5 @@ def test_a_fault_of_ours_is_logged_and_the_setting_says_what_becomes_of_the_call
 
 @pytest.mark.parametrize("record", ["", "AAAA", "no base64"])
 def test_a_record_that_is_none_is_logged(setup: Setup, record: str) -> None:
-    setup.plugin.ended(record, 200, 1, 0)
+    setup.plugin.ended(record, 200, 1)
     assert len(setup.log) == 1
