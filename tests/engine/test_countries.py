@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import rules
-from engine._numbers import DialPlan, number_text
+from engine._dial_plan import DialPlan
+from engine._numbers import number_text
 from engine._prefix_trie import PrefixTrie
 from engine._screener import Screener
 from engine.decision import Action, Attempt
