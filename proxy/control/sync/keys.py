@@ -9,13 +9,14 @@ from __future__ import annotations
 from enum import IntEnum
 from hashlib import blake2b
 
+from engine._numbers import SHORT_PREFIX
+
 KIND_SHIFT = 60
 SHARDS = 64
 GROUPS = 8
 BUCKETS = 256
 MAX_KEY = (1 << 64) - 1
 _PAYLOAD = (1 << KIND_SHIFT) - 1
-_SHORT_PREFIX = 1 << 59
 
 
 class KeyKind(IntEnum):
@@ -62,5 +63,5 @@ def digits_of(key: int) -> str:
 
 def prefix_of(key: int) -> tuple[KeyKind, str]:
     """Of a prefix: what it is a prefix of, numbers or short codes, and its digits."""
-    of = KeyKind.SHORT_CODE if key & _SHORT_PREFIX else KeyKind.NUMBER
-    return of, str(key & _PAYLOAD & ~_SHORT_PREFIX)[1:]
+    of = KeyKind.SHORT_CODE if key & SHORT_PREFIX else KeyKind.NUMBER
+    return of, str(key & _PAYLOAD & ~SHORT_PREFIX)[1:]

@@ -14,7 +14,7 @@ from proxy.control.sync.topics import Outgoing
 TICK_S = 0.25
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
-FRAMES_A_TURN = 50  # then others have the event loop
+TURN_S = 0.005  # of frames one after the other; then others have the event loop
 
 
 def wall_ms() -> int:
@@ -100,12 +100,12 @@ class Session:
         self._on_link(True, "")
         self.hurry()
         try:
-            turn = 0
+            turn_ends = time.monotonic() + TURN_S
             async for topic, payload in connection.messages():
                 self.node.on_frame(topic, payload, self._now_ms())
-                turn += 1
-                if turn % FRAMES_A_TURN == 0:
+                if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
+                    turn_ends = time.monotonic() + TURN_S
         finally:
             self._connection = None
 
