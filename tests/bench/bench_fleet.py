@@ -134,7 +134,7 @@ def later(records: list[Evidence], step: int) -> list[Evidence]:
 
 
 def snapshot(rng: random.Random) -> None:
-    """What an empty node does with the shards of a full one: from a signed frame to the table of the workers. CPU time."""
+    """What an empty node does with a full one's shards, from a signed frame to the workers' table. In CPU time."""
     served, hlc, now_s = VerdictTable(), stamp_of(NOW_MS), NOW_MS // 1000
     for key in numbers(KEYS, rng):
         served.merge(key, Judgement(700, Band.BLOCK, Why.COMPLAINTS), now_s + TTL_S, 1, hlc, 1)
