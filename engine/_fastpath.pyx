@@ -37,6 +37,7 @@ from engine._rate_limiter cimport RateLimiter
 from engine._refusal cimport refused
 from engine._reputation cimport ReputationCache
 from engine._score cimport prefetch_reputation, scored
+from engine._shares cimport ShareTable
 from engine._subscriber_will cimport SubscriberWill
 from engine._verdict cimport clear_verdict, finish, redress_id
 
@@ -52,6 +53,7 @@ cdef class FastPath:
     def __init__(self, PolicyImage image, tables, bytes node_key):
         cdef ReputationCache reputation = tables.reputation
         cdef RateLimiter rate_limiter = tables.rate_limiter
+        cdef ShareTable shares = tables.shares
         if len(node_key) != NODE_KEY.size:
             raise ValueError(f"node_key: {len(node_key)} bytes, expected {NODE_KEY.size}")
         self.image = image
@@ -60,6 +62,7 @@ cdef class FastPath:
         self.reputation = reputation.table
         self.limiter = rate_limiter.table
         self.orders = tables.orders
+        self.shares = shares.table
         self.wills = SubscriberWill(tables)
         self.key.low, self.key.high = NODE_KEY.unpack(node_key)
 
@@ -143,7 +146,7 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
         or listed(policy, d, LEVEL_DNO)
         or listed(policy, d, LEVEL_PREFIX)
         or conditional(policy, d, LEVEL_PREFIX)
-        or limited(policy, d, path.limiter)
+        or limited(policy, d, path.limiter, path.shares)
         or scored(policy, d, path.reputation)
     ):
         listed(policy, d, LEVEL_TAG)

@@ -181,7 +181,8 @@ cdef struct ImageLimit:
     uint64_t name_hash       # its part of the key: its state outlives a reload under the same name
     uint16_t rule
     uint8_t limit_key
-    uint8_t reserved[5]
+    uint8_t fleet            # it holds for the whole fleet: this node uses its share (`_shares`)
+    uint8_t reserved[4]
 
 # What a class of numbers means on a trunk: one row a trunk, one cell a class.
 cdef struct ImageOrigin:

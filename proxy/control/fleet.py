@@ -17,7 +17,9 @@ from prometheus_client.registry import Collector
 
 from engine._numbers import is_emergency
 from engine._reputation import ReputationCache
+from engine._shares import ShareTable
 from engine._table import TableError
+from engine.tables import SHARES
 from proxy.config import Configuration
 from proxy.config_address import parse_host_port
 from proxy.config_fleet import Fleet as Settings
@@ -30,6 +32,7 @@ from proxy.control.fleet_effects import Change, FleetEffects
 from proxy.control.fleet_events import observe_calls
 from proxy.control.fleet_routes import FleetRoutes
 from proxy.control.hybrid_clock import HybridClock
+from proxy.control.limit_shares import LimitShares
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
 from proxy.control.sync.decay import UNIT
@@ -53,13 +56,21 @@ class FleetAtWork:
     """A node that has begun. link: what is wrong with the connection, or that nothing is."""
 
     def __init__(
-        self, node: Node, settings: Settings, effects: FleetEffects, thread: StoreThread, clock: HybridClock, log: Log
+        self,
+        node: Node,
+        settings: Settings,
+        effects: FleetEffects,
+        shares: LimitShares,
+        thread: StoreThread,
+        clock: HybridClock,
+        log: Log,
     ) -> None:
         broker = parse_host_port(settings.broker, None)
         client_id = f"callsieve-{settings.name}-{node.identity.name}"
         address = BrokerAddress(broker.host, broker.port, client_id, broker_context(settings))
         self.node = node
         self.effects = effects
+        self.shares = shares
         self.link = "not connected yet"
         self.session = Session(node, address, on_tick=self._on_tick, on_link=self._on_link)
         self._thread = thread
@@ -81,6 +92,7 @@ class FleetAtWork:
 
     def take(self, batch: EventBatch) -> None:
         observe_calls(batch, self.node.observe, self.effects.callers)
+        self.shares.take(batch, self.node.limits.borrower)
 
     def on_local(self, decisions: Sequence[Decision]) -> None:
         """This node's operator has ordered it, and it is durable."""
@@ -100,6 +112,7 @@ class FleetAtWork:
         self.session.hurry()
 
     def _on_tick(self, now_ms: int) -> None:
+        self.shares.apply(self.node.limits.borrower, now_ms)
         changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
         changes += [Change(key, judgement) for key, judgement in self.node.take_verdicts(VERDICTS_A_TICK)]
         if changes:
@@ -179,6 +192,8 @@ class Fleet(Collector):
         self._log = log
         self._at_work: FleetAtWork | None = None
         self._running: asyncio.Task[None] | None = None
+        self._shares = ShareTable(state.tables / "shares.tbl", SHARES)
+        self._shares.clear()
         self._routes = FleetRoutes(lambda: self._at_work)
 
     def start(self) -> None:
@@ -236,7 +251,9 @@ class Fleet(Collector):
         node = Node(identity, trust, raw, epoch, clock, wall_ms(), last_seen_ms=seen_ms, is_protected=_is_protected)
         orders.signer = node.member.origin
         await self._take_back(node)
-        at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), thread, clock, self._log)
+        shares = LimitShares(self._shares, self._state.configuration)
+        shares.learn(self._state.current() or 0)
+        at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), shares, thread, clock, self._log)
         orders.on_local(at_work.on_local)
         self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
@@ -276,14 +293,17 @@ class Fleet(Collector):
         yield GaugeMetricFamily("callsieve_fleet_member", "Whether this node takes part in a fleet", int(bool(fleet)))
         if fleet is None:
             return
-        node = fleet.node
+        node, now_ms = fleet.node, fleet.now_ms()
         gauges = {
             "connected": ("Whether the broker is there", fleet.session.connected),
-            "stale": ("Whether no peer's digest came for a minute", node.is_stale(fleet.now_ms())),
+            "stale": ("Whether no peer's digest came for a minute", node.is_stale(now_ms)),
             "trust_version": ("Version of the trust bundle in force", node.trust.version),
             "backlog": ("Keys and messages that are still to be told", node.outbound.backlog()),
             "held": ("Changes that the circuit breaker holds", fleet.effects.breaker.held),
             "peers_that_differ": ("Members whose digests differ twice in a row", node.repair.differs()),
+            "lending": ("Whether a lender of the fleet's limits is at work", node.limits.borrower.is_lent_to(now_ms)),
+            "claims": ("Subjects of limits of the whole fleet that this node asks for", len(node.limits.borrower)),
+            "shares_without_room": ("Shares that the table had no room for", fleet.shares.no_room),
             "keys": ("Keys with evidence", len(node.replica.evidence)),
         }
         for name, (text, value) in gauges.items():

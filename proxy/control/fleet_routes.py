@@ -78,12 +78,20 @@ def _status(fleet: FleetAtWork) -> dict[str, Any]:
         "decisions_not_yet_stored": fleet.effects.waiting,
         "keys": len(node.replica.evidence),
         "verdicts": len(node.replica.verdicts),
+        "lender": _lender(fleet, now_ms),
         "backlog": node.outbound.backlog(),
         "holding": fleet.effects.breaker.holds,
         "held": fleet.effects.breaker.held,
         "counts": dict(sorted(node.counts.items())),
         "members": [_member(fleet, member.origin) for member in node.trust.members],
     }
+
+
+def _lender(fleet: FleetAtWork, now_ms: int) -> str | None:
+    """Who divides the limits of the whole fleet now."""
+    borrower = fleet.node.limits.borrower
+    member = fleet.node.trust.by_origin(borrower.lender)
+    return member.name if member is not None and borrower.is_lent_to(now_ms) else None
 
 
 def _member(fleet: FleetAtWork, origin: int) -> dict[str, Any]:

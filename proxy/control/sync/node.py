@@ -22,6 +22,7 @@ from proxy.control.decisions import Decision
 from proxy.control.evidence_slots import Slot
 from proxy.control.hybrid_clock import HybridClock, stamp_of
 from proxy.control.sync.decay import DAY_MS, UNIT
+from proxy.control.sync.fleet_limits import FleetLimits
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.inbound import Inbound, Status
 from proxy.control.sync.keys import SHARDS, group_of
@@ -30,7 +31,7 @@ from proxy.control.sync.outbound import Outbound
 from proxy.control.sync.outbox import MAX_KEYS
 from proxy.control.sync.own import OwnEvidence
 from proxy.control.sync.pacing import Pacing
-from proxy.control.sync.records import Generation, Lease
+from proxy.control.sync.records import Generation
 from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
 from proxy.control.sync.score import Judgement
@@ -84,7 +85,7 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.topics = Topics(identity.fleet)
         self.must_catch_up = bool(last_seen_ms) and now_ms - last_seen_ms > SNAPSHOT_FIRST_MS
-        self.leases: dict[int, Lease] = {}
+        self.limits = FleetLimits(member, trust, now_ms)
         top = member.has(Role.TOP)
         self.replica = Replica(
             member.origin,
@@ -117,7 +118,8 @@ class Node:
             on_decisions=self._decided,
             on_trust=self._on_trust,
             on_restart=self._on_restart,
-            on_leases=self._on_leases,
+            on_leases=lambda member, leases: self.limits.on_leases(member, leases, self._now_ms),
+            on_demands=lambda member, demands: self.limits.on_demands(member, demands, self._now_ms),
         )
         self._new_decisions: list[Decision] = []
         self._new_trust = False
@@ -214,7 +216,7 @@ class Node:
         wanted = [topics.decisions("+"), topics.trust, topics.hot("+"), *self._heads_wanted()]
         wanted += [topics.up("+", "+", "+")] if mesh else [topics.down("+")]
         wanted += [topics.up(member.region, "+", "+")] if self.replica.reduces else []
-        wanted += [topics.region("+", "+")] if not mesh and member.has(Role.TOP) else []
+        wanted += [topics.region("+", "+"), topics.demands("+", "+")] if not mesh and member.has(Role.TOP) else []
         answers = mesh or member.has(Role.TOP)
         shared = [(topics.shared(topics.request(group)), 1, False) for group in all_groups()] if answers else []
         return [*((topic, 1, mesh) for topic in wanted), (topics.inbox(member.name), 1, False), *shared]
@@ -234,6 +236,7 @@ class Node:
     def on_disconnected(self) -> None:
         self._connected = False
         self.outbound.pacing.connection_lost()
+        self.limits.on_disconnected(self._now_ms)
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -249,6 +252,8 @@ class Node:
         self._judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
+        if self._connected:
+            self._divide_limits(now_ms)
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
         self._join(now_ms)
@@ -306,6 +311,15 @@ class Node:
         self.outbound.say(sealer.regions(regions, hlc, trust))
         if not self.identity.mesh:
             self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
+
+    def _divide_limits(self, now_ms: int) -> None:
+        others = [self.trust.by_origin(origin) for origin, status in self.inbound.statuses.items() if status.up]
+        proxies = sum(member is not None and member.has(Role.PROXY) for member in others)
+        demands, leases = self.limits.take(now_ms, proxies + self.member.has(Role.PROXY))
+        if demands or leases:
+            sealer, hlc, trust = self.outbound.sealer, self._clock.tick(now_ms), self.trust.version
+            self.outbound.say(sealer.demands(demands, hlc, trust))
+            self.outbound.say(sealer.leases(leases, hlc, trust))
 
     def _on_grid(self, now_ms: int) -> None:
         for key in self.replica.sweep(self._grid, now_ms):
@@ -374,12 +388,6 @@ class Node:
             self.repair.forget(origin)
         own = trust.by_name(self.identity.name)
         self.counts["revoked"] = int(own is None)
-
-    def _on_leases(self, member: Member, leases: list[Lease]) -> None:
-        for lease in leases:
-            standing = self.leases.get(lease.key)
-            if standing is None or lease.term >= standing.term:
-                self.leases[lease.key] = lease
 
 
 __all__ = ["Identity", "Node", "Status"]
