@@ -30,7 +30,7 @@ from engine._lists cimport (
     record_of,
 )
 from engine._numbers cimport has_digits
-from engine._obedience cimport commanded, obeyed, prefetch_orders, spared
+from engine._obedience cimport closed, commanded, obeyed, prefetch_orders, spared
 from engine._origin cimport classify, misplaced
 from engine._prefix_trie cimport trie_begin, trie_narrow
 from engine._rate_limiter cimport RateLimiter
@@ -139,6 +139,7 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
         or commanded(d, path.orders)
         or refused(policy, d, path.wills)
         or obeyed(policy, d)
+        or closed(d, path.orders)
         or denied(policy, d)
         or withheld(d)
         or invalid(d)

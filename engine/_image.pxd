@@ -104,7 +104,8 @@ cdef enum BuiltinRule:
     RULE_BLOCK_ORDER = 20
     RULE_ALLOW_ORDER = 21
     RULE_NEVER_BLOCK_ORDER = 22
-    BUILTIN_RULES = 23
+    RULE_TRUNK_ORDER = 23
+    BUILTIN_RULES = 24
 
 # Classes that no form names; the others are numbered in engine.packs.
 cdef enum NumberClass:

@@ -21,7 +21,7 @@ from engine._prefix_trie cimport TrieView
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 4
+LAYOUT = 5
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size

@@ -78,6 +78,7 @@ class FleetAtWork:
         self._log = log
         self._arrived = asyncio.Event()
         self._was_holding = False
+        self._judges_disagreed = False
 
     @staticmethod
     def now_ms() -> int:
@@ -123,6 +124,12 @@ class FleetAtWork:
             self._was_holding = self.effects.breaker.holds
             if self._was_holding:
                 self._log.error("what the fleet would block is held: callsieve fleet release", held=len(changes))
+
+        disagree = _disagreements(self.node, now_ms)
+        if bool(disagree) != self._judges_disagreed:
+            self._judges_disagreed = bool(disagree)
+            if disagree:
+                self._log.error("judges disagree, the milder word counts: one of them lies or is behind", keys=disagree)
 
     def _on_link(self, up: bool, why: str) -> None:
         link = "connected" if up else why
@@ -179,6 +186,10 @@ class FleetAtWork:
 def _is_protected(decision: Decision) -> bool:
     """No single authority blocks an emergency service."""
     return decision.kind is Kind.EXACT and is_emergency(decision.key)
+
+
+def _disagreements(node: Node, now_ms: int) -> int:
+    return node.replica.opinions.lasting(now_ms)
 
 
 class Fleet(Collector):
@@ -301,6 +312,7 @@ class Fleet(Collector):
             "backlog": ("Keys and messages that are still to be told", node.outbound.backlog()),
             "held": ("Changes that the circuit breaker holds", fleet.effects.breaker.held),
             "peers_that_differ": ("Members whose digests differ twice in a row", node.repair.differs()),
+            "judges_disagree": ("Keys of which judges have said different things for a minute", _disagreements(node, now_ms)),
             "lending": ("Whether a lender of the fleet's limits is at work", node.limits.borrower.is_lent_to(now_ms)),
             "claims": ("Subjects of limits of the whole fleet that this node asks for", len(node.limits.borrower)),
             "shares_without_room": ("Shares that the table had no room for", fleet.shares.no_room),

@@ -78,6 +78,7 @@ def _status(fleet: FleetAtWork) -> dict[str, Any]:
         "decisions_not_yet_stored": fleet.effects.waiting,
         "keys": len(node.replica.evidence),
         "verdicts": len(node.replica.verdicts),
+        "judges_disagree": node.replica.opinions.lasting(now_ms),
         "lender": _lender(fleet, now_ms),
         "backlog": node.outbound.backlog(),
         "holding": fleet.effects.breaker.holds,

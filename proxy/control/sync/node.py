@@ -41,6 +41,8 @@ from proxy.control.sync.topics import Outgoing, Topics, all_groups
 from proxy.control.sync.trust import Member, Role, Trust
 
 JUDGED_A_TICK = 2000
+TICK_MS_OF_JUDGING = 250
+BEHIND_MS = 10_000  # a judge so far behind has begun anew, and what it does not say is not its opinion
 TOMBSTONES_MS = 30 * DAY_MS
 SNAPSHOT_FIRST_MS = 7 * DAY_MS  # who was away for longer takes the decisions of the others before it says anything
 STALE_MS = 60_000
@@ -254,6 +256,8 @@ class Node:
             self.must_catch_up = False
         if self._connected:
             self._divide_limits(now_ms)
+            if not self.identity.mesh:
+                self._see_judges(now_ms)
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
         self._join(now_ms)
@@ -312,6 +316,13 @@ class Node:
         if not self.identity.mesh:
             self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
 
+    def _see_judges(self, now_ms: int) -> None:
+        """Which judges know what they say: in a tree a node takes the milder word of those that are there."""
+        statuses = self.inbound.statuses.items()
+        up = [self.trust.by_origin(origin) for origin, status in statuses if status.up and status.lag_ms < BEHIND_MS]
+        there = frozenset(member.origin for member in up if member is not None and member.has(Role.TOP))
+        self.replica.set_judges(there, self.trust.version, self._clock.tick(now_ms), now_ms // 1000)
+
     def _divide_limits(self, now_ms: int) -> None:
         others = [self.trust.by_origin(origin) for origin, status in self.inbound.statuses.items() if status.up]
         proxies = sum(member is not None and member.has(Role.PROXY) for member in others)
@@ -341,15 +352,21 @@ class Node:
 
     def _status(self, up: bool) -> list[object]:
         peers = sum(status.up for status in self.inbound.statuses.values())
-        return [up, self.epoch, BUILD, 0, self.outbound.backlog(), peers]
+        lag_ms = self.replica.keys_to_judge * TICK_MS_OF_JUDGING // JUDGED_A_TICK
+        return [up, self.epoch, BUILD, lag_ms, self.outbound.backlog(), peers]
 
     def _ask(self, request: Request, member: Member | None) -> None:
         hlc = self._clock.tick(self._now_ms)
-        to = None if member is None else member.name
-        self.outbound.say([self.outbound.sealer.request(request, to, group_of(request.shard), hlc, self.trust.version)])
+        to = [None if member is None else member.name]
+        if request.what is What.REGIONS:
+            to = [reducer.name for reducer in self.trust.members if reducer.has(Role.REDUCER)]
+        group, sealer, trust = group_of(request.shard), self.outbound.sealer, self.trust.version
+        self.outbound.say([sealer.request(request, each, group, hlc, trust) for each in to])
 
     def _answer(self, request: Request, member: Member) -> None:
         sealer = self.outbound.sealer
+        if request.what is What.REGIONS and not member.has(Role.TOP):
+            return
         self.outbound.answer(
             sealer.answer(answer, member.name, self._clock.tick(self._now_ms), self.trust.version)
             for answer in self.repair.answer(request, self.trust_raw)
