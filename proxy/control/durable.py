@@ -25,6 +25,7 @@ from proxy.control.store import FILE_NAME
 from proxy.control.store_recovery import backup, last_good, open_or_recover
 from proxy.control.store_schema import StoreFault
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.trunk_keys import TrunkKeys
 from proxy.events import EventBatch
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory
@@ -44,7 +45,7 @@ class Durable(Collector):
         self._path = state.path / FILE_NAME
         self.thread = StoreThread(lambda: open_or_recover(self._path, log), log)
         self._log = log
-        self.orders = Orders(self.thread, table, time.time, log)
+        self.orders = Orders(self.thread, table, TrunkKeys(_ConfiguredTrunks(state)), time.time, log)
         sources = configuration.complaint_sources
         self.complaints = Complaints(self.thread, reputation, calls, settings, points, sources, key, time.time)
         clock = CaseClock.of(settings.forward_days, settings.answer_days, settings.holidays)
@@ -117,3 +118,19 @@ class Durable(Collector):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _ConfiguredTrunks:
+    """Names of the trunks that are configured now; read once a generation."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self._state = state
+        self._generation: int | None = None
+        self._names: list[str] = []
+
+    def __call__(self) -> list[str]:
+        generation = self._state.current()
+        if generation is not None and generation != self._generation:
+            self._names = [trunk.name for trunk in self._state.configuration(generation).trunks]
+            self._generation = generation
+        return self._names

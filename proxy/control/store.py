@@ -16,6 +16,7 @@ from proxy.control.complaint_store import CaseTable, ComplaintTable
 from proxy.control.decisions import DecisionTable
 from proxy.control.evidence_slots import ComplainantTable, EvidenceTable
 from proxy.control.node_state import NodeState
+from proxy.control.proposals import ProposalTable
 from proxy.control.store_schema import StoreFault, check_version, migrate
 
 FILE_NAME = "store.db"
@@ -73,6 +74,7 @@ class Store:
         self.migrated = 0
         self._connection: sqlite3.Connection = connection
         self.decisions = DecisionTable(connection)
+        self.proposals = ProposalTable(connection)
         self.evidence = EvidenceTable(connection)
         self.complainants = ComplainantTable(connection)
         self.node = NodeState(connection)
@@ -86,7 +88,15 @@ class Store:
 
     @property
     def tables(self) -> tuple[StoreTable, ...]:
-        return self.decisions, self.evidence, self.complainants, self.node, self.complaints, self.cases
+        return (
+            self.decisions,
+            self.proposals,
+            self.evidence,
+            self.complainants,
+            self.node,
+            self.complaints,
+            self.cases,
+        )
 
     @property
     def changes(self) -> int:

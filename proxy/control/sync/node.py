@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from proxy.control.decisions import Decision
+from proxy.control.decisions import Act, Decision
 from proxy.control.evidence_slots import Slot
 from proxy.control.hybrid_clock import HybridClock, stamp_of
 from proxy.control.sync.decay import DAY_MS, UNIT
@@ -124,6 +124,7 @@ class Node:
             on_demands=lambda member, demands: self.limits.on_demands(member, demands, self._now_ms),
         )
         self._new_decisions: list[Decision] = []
+        self._proposals: dict[tuple[str, int, int], Decision] = {}
         self._new_trust = False
         self._unsaved: set[int] = set()
         self._gone: list[int] = []
@@ -162,18 +163,36 @@ class Node:
         if not self.member.has(Role.AUTHORITY) or self.must_catch_up:
             self.counts["decisions not told"] += len(mine)
             return []
-        hlc = self._clock.tick(now_ms)
+        log = self.replica.decisions
+        self._proposals.update((one.identity, one) for one in mine if one.act is Act.BLOCK and log.is_protected(one))
+        self._say_decisions(mine)
+        return mine
+
+    def propose_again(self, decisions: Iterable[Decision]) -> None:
+        """Own signatures under orders that need two: told now and then for as long as they are news to anybody."""
+        self._proposals.update((one.identity, one) for one in decisions)
+
+    def _say_decisions(self, mine: list[Decision]) -> None:
+        hlc, log = self._clock.tick(self._now_ms), self.replica.decisions
         for message, signed in self.outbound.sealer.signed_decisions(mine, hlc, self.trust.version):
             self.outbound.say([message])
-            self.replica.decisions.merge(signed, message.payload)
-        return mine
+            won = log.merge(signed, message.payload)
+            # What this node's word was the second for is in force nowhere yet.
+            self._new_decisions += [one for one in won if one.act is Act.BLOCK and log.is_protected(one)]
+
+    def _say_proposals(self) -> None:
+        log = self.replica.decisions
+        self._proposals = {of: one for of, one in self._proposals.items() if log.lacks_signature(one)}
+        if self._proposals and not self.must_catch_up:
+            self._say_decisions(list(self._proposals.values()))
 
     def take_back(self, decisions: Iterable[Decision], slots: Iterable[Slot]) -> None:
         """What the store knows, after a restart. The node's own decisions are signed anew, and told when asked for."""
         sealer, hlc = self.outbound.sealer, self._clock.tick(self._now_ms)
         mine: list[Decision] = []
         for decision in decisions:
-            if decision.signer == self.member.origin and self.member.has(Role.AUTHORITY):
+            alone = decision.signer == self.member.origin and not self.replica.decisions.is_protected(decision)
+            if alone and self.member.has(Role.AUTHORITY):
                 mine.append(decision)
             else:
                 self.replica.decisions.merge([decision], b"")
@@ -348,6 +367,7 @@ class Node:
         if self.identity.mesh or self.member.roles & (Role.REDUCER | Role.TOP):
             self.outbound.say([sealer.summary(self.repair.summary(self._grid), hlc, trust)])
         if self.member.has(Role.AUTHORITY):
+            self._say_proposals()
             self.outbound.say([Outgoing(self.topics.trust, self.trust_raw, retain=True)])
 
     def _status(self, up: bool) -> list[object]:

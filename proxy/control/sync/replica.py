@@ -92,7 +92,7 @@ class Replica:
             self._take_word(record.key, reducer, hlc, trust, judgement, now_s, now_s + min(record.ttl_s, TTL_S))
 
     def copy_verdicts(self, judge: int, hlc: int, trust: int, records: Iterable[VerdictRecord], now_s: int) -> None:
-        """A judge's whole table, for a node that has none. What is wrong in it differs from the other judges' digests."""
+        """A judge's whole table, for a node that has none: what is wrong in it the other's digest shows."""
         if self.judges:
             return
         for record in records:
