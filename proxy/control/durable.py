@@ -25,6 +25,8 @@ from proxy.control.store import FILE_NAME
 from proxy.control.store_recovery import backup, last_good, open_or_recover
 from proxy.control.store_schema import StoreFault
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.subscriber_replay import replay_subscribers
+from proxy.control.subscriber_routes import SubscriberRoutes
 from proxy.control.trunk_keys import TrunkKeys
 from proxy.events import EventBatch
 from proxy.logs import Log
@@ -51,6 +53,8 @@ class Durable(Collector):
         clock = CaseClock.of(settings.forward_days, settings.answer_days, settings.holidays)
         self._order_routes = OrderRoutes(self.orders, self.thread, time.time)
         self._complaint_routes = ComplaintRoutes(self.complaints, self.thread, clock, access, time.time)
+        self._subscriber_routes = SubscriberRoutes(self.thread)
+        self._state = state
         self._watch = CallWatch(calls, self._on_unwanted)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -71,7 +75,11 @@ class Durable(Collector):
         return [*self._order_routes.reading(), *self._complaint_routes.reading()]
 
     def commands(self) -> list[web.RouteDef]:
-        return [*self._order_routes.commands(), *self._complaint_routes.commands()]
+        return [
+            *self._order_routes.commands(),
+            *self._complaint_routes.commands(),
+            *self._subscriber_routes.commands(),
+        ]
 
     def reports(self) -> list[web.RouteDef]:
         return self._complaint_routes.reports()
@@ -101,6 +109,7 @@ class Durable(Collector):
         while True:
             try:
                 await self.complaints.replay()
+                await replay_subscribers(self.thread, self._state.tables, self._log)
                 return
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_S)

@@ -95,7 +95,7 @@ class FleetAtWork:
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
-        observe_calls(batch, self.node.observe, self.effects.callers)
+        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called)
         self.shares.take(batch, self.node.limits.borrower)
 
     async def second(self, subject: tuple[Kind, int], namespace: str) -> list[Decision]:

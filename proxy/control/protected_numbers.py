@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine._numbers import is_emergency
-from engine.number_words import KIND_PREFIX, KIND_SHIFT, SHORT_CODES, caller_word
+from engine._numbers import SHORT_PREFIX, is_emergency
+from engine.number_words import KIND_PREFIX, KIND_SHIFT, caller_word
 from engine.rules import ListAction
 from proxy.config import Configuration
 from proxy.control.decisions import Act, Decision, Kind
@@ -81,6 +81,6 @@ def _word(entry: str) -> int:
 def _text(key: int) -> str:
     """Digits, with a letter before those of short codes."""
     is_prefix = key >> KIND_SHIFT == KIND_PREFIX
-    short = bool(key & SHORT_CODES) if is_prefix else key >> KIND_SHIFT == 3
-    digits = str(key & (SHORT_CODES - 1))[1:]
+    short = bool(key & SHORT_PREFIX) if is_prefix else key >> KIND_SHIFT == 3
+    digits = str(key & (SHORT_PREFIX - 1))[1:]
     return ("s" if short else "n") + digits

@@ -18,6 +18,7 @@ from proxy.control.evidence_slots import ComplainantTable, EvidenceTable
 from proxy.control.node_state import NodeState
 from proxy.control.proposals import ProposalTable
 from proxy.control.store_schema import StoreFault, check_version, migrate
+from proxy.control.subscriber_store import SubscriberChanges
 
 FILE_NAME = "store.db"
 _BUSY_S = 5.0
@@ -80,6 +81,7 @@ class Store:
         self.node = NodeState(connection)
         self.complaints = ComplaintTable(connection)
         self.cases = CaseTable(connection)
+        self.subscribers = SubscriberChanges(connection)
 
     @property
     def faulty(self) -> int:
@@ -96,6 +98,7 @@ class Store:
             self.node,
             self.complaints,
             self.cases,
+            self.subscribers,
         )
 
     @property

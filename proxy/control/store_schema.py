@@ -76,8 +76,8 @@ CREATE TABLE subscriber (
     bursts TEXT NOT NULL, sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE subscriber_entry (
-    number TEXT NOT NULL, caller TEXT NOT NULL, changed_us INTEGER NOT NULL, says INTEGER NOT NULL,
-    last_day INTEGER NOT NULL, consent_last_day INTEGER NOT NULL, sum INTEGER NOT NULL,
+    number TEXT NOT NULL, caller TEXT NOT NULL, changed_us INTEGER NOT NULL, record BLOB NOT NULL,
+    sum INTEGER NOT NULL,
     PRIMARY KEY (number, caller)
 ) STRICT, WITHOUT ROWID;
 """

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from proxy.control.decisions import Act, Decision
 from proxy.control.evidence_slots import Slot
 from proxy.control.hybrid_clock import HybridClock, stamp_of
-from proxy.control.sync.decay import DAY_MS, UNIT
+from proxy.control.sync.decay import DAY_MS, HOUR_MS, UNIT
 from proxy.control.sync.fleet_limits import FleetLimits
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.inbound import Inbound, Status
@@ -36,7 +36,7 @@ from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
 from proxy.control.sync.score import Judgement
 from proxy.control.sync.sealed import Sealer
-from proxy.control.sync.sketches import complainant_hash
+from proxy.control.sync.sketches import add_callee, callee_hash, complainant_hash, no_callees
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
 from proxy.control.sync.trust import Member, Role, Trust
 
@@ -155,6 +155,15 @@ class Node:
         if self.replica.sketches.merge_complainants(key, self.replica.evidence.generation(key), day, [hashed]):
             self.outbound.complained(key, day)
         self.observe(key, Metric.COMPLAINTS, now_ms, events)
+
+    def called(self, key: int, callee: int, now_ms: int) -> None:
+        """Whom a caller has called counts from its second call on; only a sketch of the hour leaves the node."""
+        if self._own.is_one_off(key, now_ms):
+            return
+        hour, gen = now_ms // HOUR_MS, self.replica.evidence.generation(key)
+        registers = add_callee(no_callees(), callee_hash(self.trust.bundle.salt, callee, key, hour))
+        if self.replica.sketches.merge_callees(key, gen, hour, registers):
+            self.outbound.called(key, hour)
 
     def decide(self, decisions: Iterable[Decision], now_ms: int) -> list[Decision]:
         """What the node's own operator has ordered, durably: signed and told, if this node is an authority."""
