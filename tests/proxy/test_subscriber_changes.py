@@ -17,7 +17,7 @@ from engine.tables import Tables
 from proxy.cli import main
 from proxy.control.store import FILE_NAME, Store
 from proxy.control.store_recovery import faults_of, open_or_recover
-from proxy.control.store_schema import MIGRATIONS
+from proxy.control.store_schema import APPLICATION_ID, MIGRATIONS
 from proxy.control.store_thread import StoreThread
 from proxy.control.subscriber_replay import replay_subscribers
 from proxy.control.subscriber_store import OwnEntry, Wishes
@@ -83,6 +83,7 @@ def test_what_cannot_be_kept_is_not_put_into_force(config: Path, tmp_path: Path)
     store = tmp_path / "state" / FILE_NAME
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA user_version = 99")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID | 99}")
         connection.commit()
     assert run(config, "set", CALLEE, "--refuse", "fraud") != 0
     subscribers = Subscribers(Tables.attach(tmp_path / "state" / "tables"))
