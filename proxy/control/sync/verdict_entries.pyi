@@ -18,16 +18,24 @@ class VerdictEntries:
     def merge_entry(self, key: int, entry: int, trust: int, hlc: int, reducer: int) -> bool:
         """Whether score, band or reason have changed by it."""
     def merge_records(
-        self, records: Buffer, now_s: int, longest_ttl_s: int, trust: int, hlc: int, reducer: int, changed: KeySet
+        self,
+        records: Buffer,
+        now_s: int,
+        longest_ttl_s: int,
+        trust: int,
+        hlc: int,
+        reducer: int,
+        changed: KeySet,
+        standing: list[int] | None = None,
     ) -> int:
         """Takes the V records of a frame as they came; the keys of those that have changed something go to `changed`.
 
-        How many records there were. now_s: seconds since 2026-01-01. Refused for whatever `records.read_keyed` refuses;
-        then nothing has changed.
+        How many records there were. now_s: seconds since 2026-01-01. standing: gets the keys that have one already,
+        which are then left. Refused for whatever `records.read_keyed` refuses; then nothing has changed.
         """
     def entry(self, key: int) -> int | None: ...
-    def stamp_ms(self, key: int) -> int:
-        """When the verdict was given, in Unix ms; 0 if there is none."""
+    def stamp(self, key: int) -> int:
+        """The hlc under which the verdict was given; 0 if there is none."""
     def keys(self, shard: int, buckets: Collection[int] | None = None) -> list[int]:
         """Those of a shard, or of some of its buckets, ascending."""
     def write_records(self, keys: Sequence[int], generations: Sequence[int], ttl_s: int) -> bytes:

@@ -156,6 +156,7 @@ cdef class VerdictEntries:
         uint64_t hlc,
         uint32_t reducer,
         KeySet changed not None,
+        list standing=None,
     ):
         cdef Cursor cursor = cursor_of(&records[0] if records.shape[0] else NULL, records.shape[0])
         cdef VerdictRecord record = VerdictRecord(key=0, entry=0, hlc=hlc, trust=trust, reducer=reducer)
@@ -170,7 +171,9 @@ cdef class VerdictEntries:
             read_row(&cursor, &row)
             record.key = row.key
             record.entry = entry_of(&row, now_s, longest_ttl_s)
-            if self.put(&record):
+            if standing is not None and self.find(row.key) != NULL:
+                standing.append(row.key)
+            elif self.put(&record):
                 changed.put(row.key)
         return count
 
@@ -178,9 +181,9 @@ cdef class VerdictEntries:
         cdef VerdictRecord* record = self.find(key)
         return None if record == NULL else record.entry
 
-    def stamp_ms(self, uint64_t key):
+    def stamp(self, uint64_t key):
         cdef VerdictRecord* record = self.find(key)
-        return 0 if record == NULL else record.hlc >> 16
+        return 0 if record == NULL else record.hlc
 
     def keys(self, int shard, buckets=None):
         return keys_of(&self.shards[shard & (SHARDS - 1)], buckets)

@@ -51,6 +51,18 @@ class VerdictTable(VerdictEntries):
         packed = self.entry(key)
         return None if packed is None else _unpacked(packed)
 
+    def take_new(
+        self, records: bytes, now_s: int, trust: int, hlc: int, reducer: int, changed: KeySet
+    ) -> list[int]:
+        """Likewise, but for keys that have a verdict already: these are left as they are, and returned."""
+        standing: list[int] = []
+        self.merge_records(records, now_s - LANDMARK_S, TTL_S, trust, hlc, reducer, changed, standing)
+        return standing
+
+    def stamp_ms(self, key: int) -> int:
+        """When the verdict was given, in Unix ms; 0 if there is none."""
+        return self.stamp(key) >> 16
+
     def items(self, shard: int) -> Iterator[tuple[int, Verdict]]:
         for key in self.keys(shard):
             packed = self.entry(key)

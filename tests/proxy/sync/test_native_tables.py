@@ -193,3 +193,15 @@ def test_verdicts_fade_and_are_forgotten() -> None:
             table.expire(shard, now_s, changed)
         assert sorted(changed.take(9)) == expected
         assert len(table) == left
+
+
+def test_verdicts_of_new_keys_alone() -> None:
+    table, changed = VerdictTable(), KeySet()
+    old, new = number(1), number(2)
+    table.take(write_keyed([Verdict(old, 0, 100, 1, 1, 60)]), NOW_S, 1, 1 << 16, 1, KeySet())
+    both = write_keyed([Verdict(old, 0, 900, 3, 1, 60), Verdict(new, 0, 900, 3, 1, 60)])
+    assert table.take_new(both, NOW_S, 1, 2 << 16, 1, changed) == [old]
+    assert changed.take(9) == [new]
+    assert [table.stamp_ms(key) for key in (old, new)] == [1, 2]
+    with pytest.raises(Refused):
+        table.take_new(both[:-1], NOW_S, 1, 3 << 16, 1, changed)
