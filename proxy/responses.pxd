@@ -24,6 +24,7 @@ cdef class ResponseProcessing(ResponseContext):
     cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_response(self, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    cdef void note_ringing(self, uint32_t index, int64_t now_us) noexcept nogil
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     # A branch has its final response, or will have none: `message` NULL, status 408 for silence, 503 for failed

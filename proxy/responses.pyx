@@ -4,7 +4,7 @@ One target is tried after the other. One that stays silent is left for the next 
 branches may be open at once; the best response is chosen when the last of them has ended.
 """
 
-from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_RINGING
 from libc.string cimport memcmp, memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport (
@@ -158,6 +158,16 @@ cdef class ResponseProcessing(ResponseContext):
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
             c.early = early_dialog(message) if message.status != 199 else 0
             self.pass_response(server, client, message, now_us)
+            if 180 <= message.status <= 189:
+                self.note_ringing(self.transactions.servers[server].call, now_us)
+
+    # The first 18x of a call, whichever target sends it.
+    cdef void note_ringing(self, uint32_t index, int64_t now_us) noexcept nogil:
+        cdef Call* call = &self.router.calls.calls[index]
+        if index == 0 or call.state != CALL_PENDING or call.event.setup_ms:
+            return
+        call.event.setup_ms = max(<uint32_t>((now_us - call.event.time_us) // 1000), <uint32_t>1)
+        self.screening.observe(&call.event, call.policy_trunk, OUTCOME_RINGING, now_us)
 
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from engine._numbers import SHORT_PREFIX
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.orders import Orders
@@ -20,7 +21,6 @@ from proxy.control.sync.score import Band, Judgement
 DECISIONS_AT_ONCE = 500
 POINTS = {Band.NONE: 0, Band.TAG: 600, Band.CHALLENGE: 700, Band.BLOCK: 1000}
 MAX_REMEMBERED = 1_000_000
-_SHORT_PREFIX = 1 << 59
 _WITH_REPUTATION = frozenset({KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE})
 
 
@@ -102,8 +102,8 @@ def would_hit(changes: list[Change], callers: set[int]) -> set[int]:
     for change in changes:
         is_prefix = change.word.kind is Kind.PREFIX if isinstance(change.word, Decision) else False
         if is_prefix or change.key >> KIND_SHIFT == KeyKind.PREFIX:
-            of = KeyKind.SHORT_CODE if change.key & _SHORT_PREFIX else KeyKind.NUMBER
-            prefixes[of].append(digits_of(change.key & ~_SHORT_PREFIX))
+            of = KeyKind.SHORT_CODE if change.key & SHORT_PREFIX else KeyKind.NUMBER
+            prefixes[of].append(digits_of(change.key & ~SHORT_PREFIX))
         else:
             exact.add(change.key)
     hit = callers & exact
