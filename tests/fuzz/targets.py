@@ -274,7 +274,7 @@ SHIPPED: dict[str, tuple[Any, str]] = {
     "websocket": (WebSocketFramer, "proxy.websocket"),
     "core": (ProxyCore, "proxy.core"),
     "trusted": (ProxyCore, "proxy.core"),
-    "number": (DialPlan, "engine._numbers"),
+    "number": (DialPlan, "engine._dial_plan"),
     "list_file": (EntrySet, "engine._entries"),
     "trie_image": (PrefixTrie, "engine._prefix_trie"),
     "events": (EventBatch, "proxy.events"),
