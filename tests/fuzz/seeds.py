@@ -20,6 +20,24 @@ ROOT = Path(__file__).parents[2]
 CALLERS = (
     b"+8613800138000", b"008613800138000", b"tel:+86-138-0013-8000", b"95588", b"13800138000;rn=+861", b"anonymous",
 )  # fmt: skip
+URIS = (
+    b"tel:+86-10-8888-6666;phone-context=+86", b"tel:110;phone-context=example.net;isub=1", b"urn:service:sos.fire",
+    b"urn:example:1", b"sips:a:b@[2001:db8::1]:5061;maddr=192.0.2.1;ttl=1;transport=tls;user=phone?X=y", b"http://a/",
+)  # fmt: skip
+# As RFC 5806, RFC 7044, RFC 3323, RFC 4904 and RFC 3261 section 20.34 write them.
+TRUSTED_HEADERS = (
+    b"Diversion: \"A\" <sip:+8613800138001@a.example>;reason=no-answer;counter=1;privacy=off, <tel:+1>;reason=unknown",
+    b"Diversion: <sip:a@b.example>;reason=\"user-busy\"\r\nDiversion: <sip:c@d.example>;reason=x",
+    b"History-Info: <sip:+8613800138001@a.example?Reason=SIP%3Bcause%3D302&Privacy=history>;index=1,"
+    b" <sip:+8613800138002@a.example;cause=486>;index=1.1;mp=1, <sip:c@d.example>;index=1.1.1;rc=1.1",
+    b"History-Info: <sip:a@b.example;cause=408>;index=1;np=1\r\nHistory-Info: <tel:+861;cause=480>;index=1.2",
+    b"Privacy: id;history;user;critical", b"Privacy: none", b"Privacy: header, session id",
+    b"Contact: <sip:+8613800138000;tgrp=carrier;trunk-context=carrier.example@192.0.2.10>",
+    b"Route: <sip:198.51.100.20;lr>, <sip:198.51.100.21:5061;transport=tcp>", b"Route: <sip:203.0.113.5;lr>",
+    b"Route: <sip:198.51.100.20>\r\nRoute: <sip:b.example;lr>\r\nRoute: x",
+    b"P-Asserted-Identity: \"Anonymous\" <sip:anonymous@anonymous.invalid>, <tel:+8613800138000>",
+    b"P-Preferred-Identity: <sip:+8613800138000@a.example>\r\nRemote-Party-ID: <sip:a@b>;privacy=full;party=calling",
+)  # fmt: skip
 
 
 def seeds(target: str) -> list[bytes]:
@@ -81,12 +99,13 @@ def generations() -> list[bytes]:
 
 BY_TARGET = {
     "head": messages,
-    "uri": lambda: [*request_uris(), *(b"sip:" + element for element in ELEMENTS if len(element) < 300)],
+    "uri": lambda: [*request_uris(), *URIS, *(b"sip:" + element for element in ELEMENTS if len(element) < 300)],
     "via": lambda: values("Via", "v"),
     "name_addr": lambda: values("From", "f", "To", "t", "Contact", "m", "P-Asserted-Identity", "Route", "Record-Route"),
     "framing": streams,
     "websocket": frames,
     "core": sequences,
+    "trusted": lambda: list(TRUSTED_HEADERS),
     "number": lambda: [*CALLERS, *(element for element in ELEMENTS if len(element) < 300)],
     "list_file": lambda: [b"+8613800138000\n+86170* # a block\nCN:95588\nCN:955*\n\n# nothing\nx\n"],
     "trie_image": lambda: [

@@ -148,6 +148,17 @@ def core(data: bytes) -> None:
     play.events()
 
 
+def trusted(data: bytes) -> None:
+    """Header lines of a trusted trunk, which are read and acted upon: who diverted, trunk groups, Privacy, Routes."""
+    play = play_of("trusted")
+    message = request(branch=f"z9hG4bK-{play.counters['received']}")
+    sent = play.receive(message.replace(b"Max-Forwards", data + b"\r\nMax-Forwards", 1))
+    assert len(sent) <= 2
+    assert len(play.events()) <= 1
+    check_core(play, sent)
+    play.questions()
+
+
 def check_core(play: Play, sent: list[Any]) -> None:
     assert play.counters["internal_errors"] == 0
     for datagram in sent:
@@ -248,8 +259,8 @@ def play_of(name: str) -> Play:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        head, uri, via, name_addr, framing, websocket, core, number, list_file, trie_image, events, configuration,
-        generation,
+        head, uri, via, name_addr, framing, websocket, core, trusted, number, list_file, trie_image, events,
+        configuration, generation,
     )
 }  # fmt: skip
 
@@ -262,7 +273,8 @@ SHIPPED: dict[str, tuple[Any, str]] = {
     "framing": (StreamFramer, "proxy.sip.framing"),
     "websocket": (WebSocketFramer, "proxy.websocket"),
     "core": (ProxyCore, "proxy.core"),
-    "number": (DialPlan, "engine._numbers"),
+    "trusted": (ProxyCore, "proxy.core"),
+    "number": (DialPlan, "engine._dial_plan"),
     "list_file": (EntrySet, "engine._entries"),
     "trie_image": (PrefixTrie, "engine._prefix_trie"),
     "events": (EventBatch, "proxy.events"),

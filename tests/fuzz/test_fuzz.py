@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # Inputs a target takes in about a second.
 SHORT = {
     "head": 5_000, "uri": 20_000, "via": 20_000, "name_addr": 15_000, "framing": 10_000, "websocket": 3_000,
-    "core": 10_000, "number": 20_000, "list_file": 15_000, "trie_image": 10_000, "events": 10_000,
+    "core": 10_000, "trusted": 5_000, "number": 20_000, "list_file": 15_000, "trie_image": 10_000, "events": 10_000,
     "configuration": 1_500, "generation": 15_000,
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.live.programs import LOOPBACK, Ports, Program, require, wait_until
+from tests.live.programs import LOOPBACK, Ports, Program, is_bound, require, wait_until
 
 ROOT = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/x86_64-linux-gnu/kamailio/modules")
@@ -106,8 +106,7 @@ class Kamailio(Program):
     def _listens(self) -> bool:
         if self.exit_code is not None:
             pytest.fail(f"{self.name} ended with {self.exit_code}:\n{self.tail()}")
-        tables = ((table, port) for table in ("tcp",) for port in (self.port, self.tls_port))
-        return all(f":{port:04X} 00000000:0000 0A" in Path(f"/proc/net/{table}").read_text() for table, port in tables)
+        return is_bound(self.port, "udp") and all(is_bound(port, "tcp") for port in (self.port, self.tls_port))
 
 
 class PluggedKamailio(Program):
@@ -137,7 +136,7 @@ class PluggedKamailio(Program):
     def _listens(self) -> bool:
         if self.exit_code is not None:
             pytest.fail(f"{self.name} ended with {self.exit_code}:\n{self.tail()}")
-        return f":{self.port:04X} 00000000:0000 07" in Path("/proc/net/udp").read_text()
+        return is_bound(self.port, "udp")
 
 
 class KamailioFactory:

@@ -37,6 +37,13 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -
         time.sleep(0.02)
     return value
 
+
+def is_bound(port: int, transport: str) -> bool:
+    """Whether some program takes datagrams ("udp") or connections ("tcp") on this port of an IPv4 address."""
+    state = "07" if transport == "udp" else "0A"  # of the kernel's tables; 07 there is a datagram socket without a peer
+    return f":{port:04X} 00000000:0000 {state}" in Path(f"/proc/net/{transport}").read_text()
+
+
 FIRST_PORT = 5100
 LAST_PORT = 8800  # SIPp takes its control ports from 8888 on
 

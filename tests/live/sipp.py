@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from tests.live.programs import FIRST_PORT, LOOPBACK, Ports, Program, require
+import pytest
+
+from tests.live.programs import FIRST_PORT, LOOPBACK, Ports, Program, is_bound, require, wait_until
 
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLER = "+8613800138000"  # nothing is known of it
@@ -49,6 +51,16 @@ class Sipp(Program):
         trace = ["-trace_msg", "-message_file", str(self._trace), "-trace_err", "-error_file", f"{name}.errors"]
         super().__init__([binary, "-sf", str(script), *trace, "-nostdin", *arguments], directory, name)
 
+    def wait_until_bound(self, transport: str) -> None:
+        """A call that comes before would be refused by the machine (ICMP, or a reset)."""
+
+        def bound() -> bool:
+            if self.exit_code is not None:
+                pytest.fail(f"{self.name} ended with {self.exit_code}:\n{self.tail()}")
+            return is_bound(self.port, transport)
+
+        wait_until(bound, f"{self.name} to listen; it said:\n{self.tail()}", 20)
+
     @property
     def messages(self) -> list[Message]:
         text = self._trace.read_text(errors="replace") if self._trace.exists() else ""
@@ -79,7 +91,9 @@ class SippFactory:
         """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call. refusal: its answer."""
         port = port or self._ports.udp()
         arguments = ["-i", LOOPBACK, *_ports_of(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
-        return self._start(arguments, scenario, {"ring_ms": str(ring_ms), "refusal": refusal})
+        program = self._start(arguments, scenario, {"ring_ms": str(ring_ms), "refusal": refusal})
+        program.wait_until_bound("udp" if transport.startswith("u") else "tcp")
+        return program
 
     def caller(
         self,
