@@ -196,7 +196,11 @@ cdef struct ImageOrigin:
 # match first.
 cdef struct ImageRecord:
     uint32_t start           # in SECTION_HITS
-    uint32_t count
+    uint16_t count
+    uint16_t levels          # bits of the levels that its hits have
+
+cdef inline bint has_level(const ImageRecord* record, uint8_t level) noexcept nogil:
+    return record.levels >> level & 1
 
 cdef struct ImageHit:
     uint16_t rule

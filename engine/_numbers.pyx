@@ -14,6 +14,12 @@ from engine._decision cimport (
 
 from engine import numbers
 
+cdef extern from *:
+    """
+    #define callsieve_highest_bit(word) (63 - __builtin_clzll(word))
+    """
+    int highest_bit "callsieve_highest_bit"(uint64_t word) noexcept nogil
+
 cdef enum:
     EMERGENCY_COUNT = 8
     CALLING_CODES = 1000
@@ -54,19 +60,18 @@ cdef void split_digits(number_t number, Digits* digits) noexcept nogil:
 
 
 cdef int number_digits(number_t number) noexcept nogil:
-    cdef uint64_t word = number & DIGITS_MASK
-    cdef int count = 0
-    while word > 9:
-        word //= 10
-        count += 1
-    return count
+    # 1233 / 4096 = log10(2): right for every word, which is "1" and the digits, from 10^n to 2 * 10^n - 1
+    return (highest_bit(number & DIGITS_MASK | 1) + 1) * 1233 >> 12
 
 
 cdef number_t number_block(number_t number, int dropped) noexcept nogil:
     cdef uint64_t word = number & DIGITS_MASK
     cdef int i
-    for i in range(dropped):
-        word //= 10
+    if dropped == 2:         # as reputation and pair memory ask for every call
+        word //= 100
+    else:
+        for i in range(dropped):
+            word //= 10
     if word < 10:
         return 0
     return (<uint64_t>KIND_PREFIX << KIND_SHIFT) | word

@@ -322,7 +322,10 @@ class Draft:
         records, hits = bytearray(), bytearray()
         for content in self.records.contents:
             counting = decisive(content, self._pack_rule_at)
-            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(counting))
+            levels = {self._level(index) for index, _ in counting}
+            records += _image.RECORD_ROW.pack(
+                len(hits) // _image.HIT_ROW.size, len(counting), sum(1 << level for level in levels)
+            )
             for index, weight in self._in_order(counting):
                 hits += _image.HIT_ROW.pack(index, self._level(index), weight)
         return bytes(records), bytes(hits)

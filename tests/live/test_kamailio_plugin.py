@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +36,7 @@ def test_a_call_goes_on_and_its_end_is_told(beside: Beside, sipp: SippFactory) -
     ended = beside.node.call_ended()
     assert (ended["call"], ended["status"], ended["released_by"]) == (decision["call"], 200, "caller")
     assert 0 < float(ended["setup_s"]) <= float(ended["ring_s"]) - 0.25
-    assert 0.25 <= float(ended["ring_s"]) < 5
-    assert 0.4 <= float(ended["talk_s"]) < 5
+    assert float(ended["talk_s"]) >= 0.4
     assert beside.node.metric("callsieve_calls_total", action="accept") == 1
     assert beside.node.metric("callsieve_ended_calls_total", status="2xx") == 1
     status = json.loads(beside.node.get("/v1/status")[1])
@@ -172,10 +170,22 @@ def test_a_reload_is_taken_up_by_every_process(beside: Beside, sipp: SippFactory
     reloaded = beside.node.command("reload")
     assert reloaded.returncode == 0, reloaded.stdout + reloaded.stderr
     assert "has not answered" not in reloaded.stdout
-    time.sleep(1.1)  # a process looks once a second
+    asked = 0
+
+    def taken_up() -> bool:
+        """A process looks when a call comes, once a second at most; this call is rejected before and after."""
+        nonlocal asked
+        asked += 1
+        one = sipp.caller(beside.server.port, "rejected", caller=LISTED, status=403)
+        assert one.wait() == 0, one.tail() + beside.server.tail()
+        plugins = json.loads(beside.node.get("/v1/status")[1])["plugins"]
+        return all(row["generation"] == 2 for row in plugins)
+
+    wait_until(taken_up, "every process that has had a call to take up the reload", 60)
     after = sipp.caller(beside.server.port, "rejected", status=403, calls=5)
     assert after.wait() == 0, after.tail() + beside.server.tail()
-    assert [decision["generation"] for decision in beside.node.decisions(10)] == [1] * 5 + [2] * 5
+    decisions = beside.node.decisions(10 + asked)
+    assert [decision["generation"] for decision in decisions if decision["caller"] == CALLER] == [1] * 5 + [2] * 5
 
 
 def test_an_order_given_to_control_counts_with_the_next_call(beside: Beside, sipp: SippFactory) -> None:
