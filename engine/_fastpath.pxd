@@ -17,6 +17,7 @@ cdef class FastPath:
     cdef Table reputation
     cdef Table limiter
     cdef OrderTable orders
+    cdef Table shares
     cdef SubscriberWill wills
     cdef SipKey key
     cdef uint64_t sequence

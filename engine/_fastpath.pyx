@@ -30,13 +30,14 @@ from engine._lists cimport (
     record_of,
 )
 from engine._numbers cimport has_digits
-from engine._obedience cimport commanded, obeyed, prefetch_orders, spared
+from engine._obedience cimport closed, commanded, obeyed, prefetch_orders, spared
 from engine._origin cimport classify, misplaced
 from engine._prefix_trie cimport trie_begin, trie_narrow, trie_skip
 from engine._rate_limiter cimport RateLimiter
 from engine._refusal cimport refused
 from engine._reputation cimport ReputationCache
 from engine._score cimport prefetch_reputation, scored
+from engine._shares cimport ShareTable
 from engine._subscriber_will cimport SubscriberWill
 from engine._verdict cimport clear_verdict, finish, redress_id
 
@@ -52,6 +53,7 @@ cdef class FastPath:
     def __init__(self, PolicyImage image, tables, bytes node_key):
         cdef ReputationCache reputation = tables.reputation
         cdef RateLimiter rate_limiter = tables.rate_limiter
+        cdef ShareTable shares = tables.shares
         if len(node_key) != NODE_KEY.size:
             raise ValueError(f"node_key: {len(node_key)} bytes, expected {NODE_KEY.size}")
         self.image = image
@@ -60,6 +62,7 @@ cdef class FastPath:
         self.reputation = reputation.table
         self.limiter = rate_limiter.table
         self.orders = tables.orders
+        self.shares = shares.table
         self.wills = SubscriberWill(tables)
         self.key.low, self.key.high = NODE_KEY.unpack(node_key)
 
@@ -138,13 +141,14 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
         or refused(policy, d, path.wills)
         or obeyed(policy, d)
         or denied(policy, d)
+        or closed(d, path.orders)
         or withheld(d)
         or invalid(d)
         or misplaced(policy, d)
         or listed(policy, d, LEVEL_DNO)
         or listed(policy, d, LEVEL_PREFIX)
         or conditional(policy, d, LEVEL_PREFIX)
-        or limited(policy, d, path.limiter)
+        or limited(policy, d, path.limiter, path.shares)
         or scored(policy, d, path.reputation)
     ):
         listed(policy, d, LEVEL_TAG)

@@ -106,7 +106,8 @@ cdef enum BuiltinRule:
     RULE_BLOCK_ORDER = 20
     RULE_ALLOW_ORDER = 21
     RULE_NEVER_BLOCK_ORDER = 22
-    BUILTIN_RULES = 23
+    RULE_TRUNK_ORDER = 23
+    BUILTIN_RULES = 24
 
 # Classes that no form names; the others are numbered in engine.packs.
 cdef enum NumberClass:
@@ -183,7 +184,8 @@ cdef struct ImageLimit:
     uint64_t name_hash       # its part of the key: its state outlives a reload under the same name
     uint16_t rule
     uint8_t limit_key
-    uint8_t reserved[5]
+    uint8_t fleet            # it holds for the whole fleet: this node uses its share (`_shares`)
+    uint8_t reserved[4]
 
 # What a class of numbers means on a trunk: one row a trunk, one cell a class.
 cdef struct ImageOrigin:

@@ -21,7 +21,7 @@ from engine._prefix_trie cimport TrieView
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 5
+LAYOUT = 6
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size
@@ -33,7 +33,7 @@ SECTIONS = SECTION_COUNT
 SETTINGS_ROW = struct.Struct("<IIIIIIQ4q4q32H")
 TRUNK_ROW = struct.Struct("<Q8H6HIIhhHH11Bx")
 RULE_ROW = struct.Struct("<qIIh12B2x")
-LIMIT_ROW = struct.Struct("<qqQHB5x")
+LIMIT_ROW = struct.Struct("<qqQHBB4x")
 RECORD_ROW = struct.Struct("<IHH")
 HIT_ROW = struct.Struct("<HBB")
 ORIGIN_ROW = struct.Struct("<BBBB")

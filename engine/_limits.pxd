@@ -1,6 +1,6 @@
 # The step that counts the attempt against every limit of its trunk, and the keys under which limits count.
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 from engine._conditions cimport holds
 from engine._decision cimport NO_RULE, Attempt, number_t
@@ -21,6 +21,7 @@ from engine._image cimport (
 )
 from engine._numbers cimport has_digits, number_block_of
 from engine._rate_limiter cimport limiter_conforms_at, limiter_prefetch
+from engine._shares cimport Share, scale_times, share_of
 from engine._siphash cimport SipKey, siphash
 from engine._table cimport Table
 
@@ -76,27 +77,27 @@ cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const Sip
             d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])
 
 
-cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter) noexcept nogil:
+cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter, Table shares) noexcept nogil:
     """Every window counts the attempt, also behind one that rejects it: they limit attempts. A limit acts once."""
     cdef const ImageLimit* limit = &policy.limits[d.trunk.limits_start]
     cdef const ImageRule* rule
     cdef uint16_t acted = NO_RULE
     cdef uint8_t window = 0
     cdef bint conforms
+    cdef int64_t increment_us, tolerance_us
+    cdef Share share
     cdef int i
     for i in range(d.trunk.limits_count):
         rule = &policy.rules[limit[i].rule]
         window = window + 1 if i and limit[i - 1].rule == limit[i].rule else 0
         if d.limit_keys[i] == 0 or (rule.conditional and not holds(policy, d, rule)):
             continue
+        increment_us, tolerance_us = limit[i].increment_us, limit[i].tolerance_us
+        if limit[i].fleet:
+            share = share_of(&shares.view, d.limit_keys[i], limit[i].name_hash, d.now_us)
+            scale_times(&share, &increment_us, &tolerance_us)
         conforms = limiter_conforms_at(
-            limiter,
-            d.limit_places[i],
-            d.limit_keys[i],
-            d.now_us,
-            limit[i].increment_us,
-            limit[i].tolerance_us,
-            d.count,
+            limiter, d.limit_places[i], d.limit_keys[i], d.now_us, increment_us, tolerance_us, d.count
         )
         trace(d, limit[i].rule, SEEN_LIMIT, conforms, window)
         if not conforms and acted != limit[i].rule:

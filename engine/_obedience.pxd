@@ -12,6 +12,7 @@ from engine._image cimport (
     RULE_BLOCK_ORDER,
     RULE_NEVER_BLOCK_ORDER,
     RULE_REGULATOR_ORDER,
+    RULE_TRUNK_ORDER,
     ImageHit,
     ImageView,
 )
@@ -24,11 +25,13 @@ from engine._orders cimport (
     ORDER_CALLER,
     ORDER_NONE,
     ORDER_REGULATOR,
+    TRUNK_ORDERS,
     Order,
     OrderTable,
     kinds_of,
     order_kinds,
     order_of,
+    order_of_trunk,
     order_prefetch,
 )
 
@@ -90,3 +93,13 @@ cdef inline bint obeyed(const ImageView* policy, Decision* d) noexcept nogil:
         return act_as(d, RULE_BLOCK_ORDER, OUTCOME_REJECT, BASIS_POLICY, NO_LABEL, NO_DIVERT, False)
     allow_by(d, RULE_ALLOW_ORDER)
     return False
+
+
+cdef inline bint closed(Decision* d, OrderTable orders) noexcept nogil:
+    """It was ordered that nothing is taken from this trunk; callers that are allowed go through all the same."""
+    cdef Order order
+    if not d.order_kinds & TRUNK_ORDERS:
+        return False
+    if not order_of_trunk(&orders.table.view, d.trunk.name_hash, d.now_us, &order) or order.act != ORDER_BLOCK:
+        return False
+    return act_as(d, RULE_TRUNK_ORDER, OUTCOME_REJECT, BASIS_POLICY, NO_LABEL, NO_DIVERT, False)

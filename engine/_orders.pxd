@@ -1,5 +1,5 @@
 # Orders given while calls are screened: a caller or a block of callers that is blocked or allowed, a callee that is never
-# blocked. 16-byte records under a keyed hash, read by every process, written by one. Nothing is evicted.
+# blocked; a trunk that is closed. 16-byte records under a keyed hash, read by every process, written by one. Nothing is evicted.
 #
 # Prefixes are records too. One record more says which orders there are, of callers and of callees, and how long their
 # prefixes are: where nothing is ordered a call costs one look-up, in a line that is always near.
@@ -21,14 +21,18 @@ cdef enum OrderRole:
     ORDER_CALLER = 1
     ORDER_CALLEE = 2
     ORDER_KINDS = 3          # of no number: which orders there are
+    ORDER_TRUNK = 4          # of a trunk, by the hash of its name
 
 cdef enum:
     ORDER_REGULATOR = 3      # the priority of orders that spare not even protected callers
 
+cdef enum:
+    TRUNK_ORDERS = 1 << 16   # the bit of `order_kinds` that says that there are orders about trunks
+
 cdef struct Order:
     uint8_t act              # OrderAct
     uint8_t priority         # 1 tenant, 2 operator, 3 regulator
-    uint8_t weight           # as of a list's entry: 2 * matched digits, + 1 for the whole number
+    uint8_t weight           # as of a list's entry: 2 * matched digits, + 1 for the whole number; 0 of a trunk
 
 # Where the record stands that says which orders there are: the same for as long as the table is open.
 cdef struct KindsPlace:
@@ -36,7 +40,7 @@ cdef struct KindsPlace:
     uint64_t key
 
 # Which orders there are: 32 bits of callers, above them 32 of callees. Bit 0 = of whole numbers; bit n = prefixes of n
-# digits, bit 16 + n = those of short codes.
+# digits, bit 16 + n = those of short codes. Bit 16 of callers = trunks.
 cdef inline uint64_t order_kinds(const TableView* view, const KindsPlace* place) noexcept nogil:
     cdef uint64_t kinds = 0
     nest_find(view, &place.nest, place.key, &kinds)
@@ -57,6 +61,10 @@ cdef bint order_of(
     const TableView* view, uint64_t kinds, number_t number, uint64_t role, int64_t now_us, Order* order
 ) noexcept nogil
 
+# What is ordered of a trunk, if it is in force.
+cdef bint order_of_trunk(const TableView* view, uint64_t trunk, int64_t now_us, Order* order) noexcept nogil
+
 cdef class OrderTable:
     cdef readonly Table table
     cdef KindsPlace kinds
+    cdef bint write(self, uint64_t word, uint64_t role, uint64_t bit, uint64_t value) except -1

@@ -30,5 +30,10 @@ class OrderTable:
         """Takes away what is ordered of a caller or prefix, or of a callee."""
     def read(self, number: int, now_us: int, *, callee: bool = False) -> tuple[int, int, int] | None:
         """(act, priority, weight) of the longest match that is in force; weight: 2 * digits, + 1 for a whole number."""
+    def set_trunk(self, trunk: int, act: int, priority: int, from_s: int = 0, until_s: int = 0) -> bool:
+        """The same about a trunk, by the hash of its name (`engine.policy_rows.name_hash`)."""
+    def clear_trunk(self, trunk: int) -> None: ...
+    def read_trunk(self, trunk: int, now_us: int) -> tuple[int, int] | None:
+        """(act, priority) of what is ordered of a trunk, if it is in force."""
     def flush(self) -> None:
         """Waits until all changes are on the disk; until then a crash of the machine costs a rebuild."""

@@ -70,6 +70,11 @@ cdef bint order_of(
     return False
 
 
+cdef bint order_of_trunk(const TableView* view, uint64_t trunk, int64_t now_us, Order* order) noexcept nogil:
+    cdef uint64_t value
+    return look(view, trunk, ORDER_TRUNK, &value) and heed(value, now_us, 0, order)
+
+
 # --- Python -----------------------------------------------------------------------------------------------------------
 
 cdef uint64_t time_word(object time_s) except? 0:
@@ -118,12 +123,7 @@ cdef class OrderTable:
     def set(self, number_t number, act, priority, from_s=0, until_s=0):
         cdef uint64_t word = order_word(act, priority, from_s, until_s)
         cdef uint64_t role = ORDER_CALLEE if act == ORDER_NEVER_BLOCK else ORDER_CALLER
-        cdef uint64_t bit = kind_bit(number, role), kinds = order_kinds(&self.table.view, &self.kinds)
-        self.table.begin_changes()
-        # The kind first: from then on the order is looked for.
-        if bit & ~kinds and not put(&self.table.view, 0, ORDER_KINDS, kinds | bit):
-            return False
-        return bool(put(&self.table.view, number, role, word))
+        return self.write(number, role, kind_bit(number, role), word)
 
     def clear(self, number_t number, *, bint callee=False):
         self.table.begin_changes()
@@ -136,6 +136,27 @@ cdef class OrderTable:
         if not order_of(&self.table.view, kinds, number, role, now_us, &order):
             return None
         return order.act, order.priority, order.weight
+
+    def set_trunk(self, uint64_t trunk, act, priority, from_s=0, until_s=0):
+        return self.write(trunk, ORDER_TRUNK, TRUNK_ORDERS, order_word(act, priority, from_s, until_s))
+
+    def clear_trunk(self, uint64_t trunk):
+        self.table.begin_changes()
+        nest_remove(&self.table.view, paired_key(&self.table.view, trunk, ORDER_TRUNK))
+
+    def read_trunk(self, uint64_t trunk, int64_t now_us):
+        cdef Order order
+        if not order_of_trunk(&self.table.view, trunk, now_us, &order):
+            return None
+        return order.act, order.priority
+
+    cdef bint write(self, uint64_t word, uint64_t role, uint64_t bit, uint64_t value) except -1:
+        cdef uint64_t kinds = order_kinds(&self.table.view, &self.kinds)
+        self.table.begin_changes()
+        # The kind first: from then on the order is looked for.
+        if bit & ~kinds and not put(&self.table.view, 0, ORDER_KINDS, kinds | bit):
+            return False
+        return put(&self.table.view, word, role, value)
 
     def flush(self):
         self.table.end_changes()

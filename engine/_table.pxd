@@ -82,6 +82,7 @@ cdef enum TableKind:
     TABLE_SUBSCRIBERS = 4
     TABLE_SUBSCRIBER_LISTS = 5
     TABLE_ORDERS = 6
+    TABLE_SHARES = 7
 
 cdef enum:
     BUCKET_RECORDS = 4

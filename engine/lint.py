@@ -24,6 +24,7 @@ MAX_LIMITS_PER_TRUNK = 16
 MAX_LABEL_BYTES = 64
 MAX_POINTS = 1000
 MAX_WEIGHT = 10
+_KEYED_BY_NODE = (rules.LimitKey.PAIR, rules.LimitKey.BLOCK_PAIR, rules.LimitKey.SOURCE, rules.LimitKey.FINGERPRINT)
 MAX_INTERVAL_US = 1 << 60  # what the rate limiter can hold
 MICROSECONDS = 1_000_000
 DAY_S = 86_400
@@ -265,6 +266,8 @@ def _check_limit(limit: rules.Limit) -> Iterator[Finding]:
         yield error(f"{key}.calls", "calls and period_s are missing, or several of them in windows")
     if len({window.period_s for window in limit.windows}) < len(limit.windows):
         yield error(f"{key}.windows", "two have the same period_s: the wider one would never decide")
+    if limit.fleet and limit.key in _KEYED_BY_NODE:
+        yield error(f"{key}.fleet", f"{limit.key} differs from node to node: count by caller, block, callee or trunk")
     for place, window in enumerate(windows_of(limit)):
         yield from _check_window(f"{key}.windows[{place}]" if limit.windows else key, window)
 

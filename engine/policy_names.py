@@ -30,6 +30,7 @@ BUILTIN_RULES: tuple[str, ...] = (
     "block-order",
     "allow-order",
     "never-block-order",
+    "trunk-order",
 )
 """Names of what is no operator's rule, in the order of `BuiltinRule` in _image.pxd."""
 

@@ -168,14 +168,21 @@ def pack_rule_row(rule: PackRule, places: Places) -> bytes:
 def limit_rows(index: int, limit: rules.Limit) -> list[bytes]:
     """One row a window, all of rule `index`."""
     return [
-        _image.LIMIT_ROW.pack(*window_times_us(window), _window_hash(limit, window), index, LIMIT_KEY[limit.key])
+        _image.LIMIT_ROW.pack(
+            *window_times_us(window), name_hash(window_name(limit, window)), index, LIMIT_KEY[limit.key], limit.fleet
+        )
         for window in windows_of(limit)
     ]
 
 
-def _window_hash(limit: rules.Limit, window: rules.Window) -> int:
+def window_name(limit: rules.Limit, window: rules.Window) -> str:
     """A window keeps its counts through a reload that leaves the limit's name, and of several windows the period."""
-    return name_hash(f"{limit.name}/{window.period_s:g}" if limit.windows else limit.name)
+    return f"{limit.name}/{window.period_s:g}" if limit.windows else limit.name
+
+
+def limit_word(limit: int, subject: int) -> int:
+    """Under which a limit counts a subject, as `_limits` forms it: name hash and subject, both words of 64 bits."""
+    return (limit ^ subject * 0x9E3779B97F4A7C15 & 0xFFFF_FFFF_FFFF_FFFF) or 1
 
 
 def hours_rows(hours: Sequence[rules.Hours], places: Places) -> tuple[bytes, bytes]:

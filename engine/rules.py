@@ -200,7 +200,10 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class Limit(Conditions, frozen=True, kw_only=True):
-    """Attempts above what one window allows. One window stands in the limit itself, several in `windows`."""
+    """Attempts above what one window allows. One window stands in the limit itself, several in `windows`.
+
+    fleet: it holds for all nodes of the fleet together.
+    """
 
     name: str
     key: LimitKey
@@ -214,6 +217,7 @@ class Limit(Conditions, frozen=True, kw_only=True):
     divert: str | None = None
     basis: RuleBasis = "analytics"
     observe: bool = False
+    fleet: bool = False
 
 
 class Hours(Struct, frozen=True, kw_only=True):

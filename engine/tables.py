@@ -10,11 +10,13 @@ from engine._orders import OrderTable
 from engine._pairs import PairMemory
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from engine._shares import ShareTable
 from engine._subscriber_lists import SubscriberLists
 from engine._subscribers import SubscriberTable
 
 _SMALL = 131_072
-_T = TypeVar("_T", ReputationCache, RateLimiter, PairMemory, SubscriberTable, SubscriberLists, OrderTable)
+SHARES = 16_384  # four times what a node can have been lent at a time, and then some for limits
+_T = TypeVar("_T", ReputationCache, RateLimiter, PairMemory, SubscriberTable, SubscriberLists, OrderTable, ShareTable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Tables:
     """reputation: what is known of numbers. rate_limiter: how often each has called. pairs: whom a callee has refused.
 
     subscribers, subscriber_lists: what callees want refused, in general and of whom. orders: whom the operator has
-    blocked or allowed meanwhile. One process writes these three.
+    blocked or allowed meanwhile. shares: which part of a fleet's limits is this node's. One process writes these four.
     """
 
     reputation: ReputationCache
@@ -43,6 +45,7 @@ class Tables:
     subscribers: SubscriberTable
     subscriber_lists: SubscriberLists
     orders: OrderTable
+    shares: ShareTable
 
     @classmethod
     def open(
@@ -66,6 +69,7 @@ class Tables:
             SubscriberTable(directory / "subscribers.tbl", subscribers),
             SubscriberLists(directory / "subscriber_lists.tbl", subscriber_lists),
             OrderTable(directory / "orders.tbl", orders),
+            ShareTable(directory / "shares.tbl", SHARES),
         )
 
     @classmethod
@@ -78,6 +82,7 @@ class Tables:
             SubscriberTable.attach(directory / "subscribers.tbl"),
             SubscriberLists.attach(directory / "subscriber_lists.tbl"),
             OrderTable.attach(directory / "orders.tbl"),
+            ShareTable.attach(directory / "shares.tbl"),
         )
 
     def reopened(self) -> Tables | None:

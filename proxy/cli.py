@@ -207,7 +207,8 @@ def _order_commands(commands: _Commands) -> None:
     unblock = _command(commands, "unblock", "withdraw what was ordered of numbers", cli_orders.unblock)
     show = _command(commands, "decisions", "what was ordered, by whom and until when", cli_orders.decisions)
     for command, count in ((block, "+"), (allow, "+"), (never, "+"), (unblock, "+"), (show, "*")):
-        command.add_argument("numbers", metavar="NUMBER", nargs=count, help="+8613800138000, +86170* or CN:95588")
+        what = "+8613800138000, +86170*, CN:95588 or trunk:NAME"
+        command.add_argument("numbers", metavar="NUMBER", nargs=count, help=what)
     for command in (block, allow, never, unblock):
         namespaces = ("tenant", "operator", "regulator")
         command.add_argument("--namespace", choices=namespaces, default="operator", help="whose order it is")
@@ -301,6 +302,12 @@ def _fleet_command(commands: _Commands) -> None:
     revoke = _command(actions, "revoke", "put a node out, and void what it has said", cli_fleet.revoke)
     _command(actions, "status", "how the fleet is, as this node sees it", cli_fleet.status)
     _command(actions, "digest", "the digests of what this node knows, to be compared", cli_fleet.digest)
+    _command(actions, "waiting", "orders that need a second authority's signature", cli_fleet.waiting)
+    second = _command(actions, "second", "sign what another authority has ordered", cli_fleet.second)
+    second.add_argument("number", metavar="NUMBER", help="+8613800138000, +86170*, CN:95588 or trunk:NAME")
+    namespaces = ("tenant", "operator", "regulator")
+    second.add_argument("--namespace", choices=namespaces, default="operator", help="whose order it is")
+    _examples(second, "callsieve fleet second CN:95588 --namespace regulator")
     _command(actions, "hold", "take over no more blocks from the fleet", cli_fleet.hold)
     _command(actions, "release", "take over what was held", cli_fleet.release)
     for action in (init, join, revoke):

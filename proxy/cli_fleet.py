@@ -138,6 +138,26 @@ def release(options: Namespace, output: Output) -> int:
     return _command(options, output, "release")
 
 
+def waiting(options: Namespace, output: Output) -> int:
+    """Orders about protected numbers and trunks that one authority has signed."""
+    return _ordered(_ask(options, "GET", "/v1/fleet/waiting"), output)
+
+
+def second(options: Namespace, output: Output) -> int:
+    body = {"number": options.number, "namespace": options.namespace}
+    return _ordered(_ask(options, "POST", "/v1/fleet/second", body), output)
+
+
+def _ordered(answer: dict[str, Any], output: Output) -> int:
+    output.document(answer)
+    columns = ("number", "act", "namespace", "reason", "from", "until", "given", "signed_by")
+    if answer["decisions"]:
+        output.table(columns, [[one.get(name) or None for name in columns] for one in answer["decisions"]])
+    else:
+        output.line("no order waits for a second signature")
+    return ExitCode.OK
+
+
 def _command(options: Namespace, output: Output, what: str) -> int:
     answer = _ask(options, "POST", f"/v1/fleet/{what}")
     output.document(answer)

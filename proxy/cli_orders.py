@@ -72,6 +72,8 @@ def _give(act: str, options: Namespace, output: Output) -> int:
         raise _refused(http_status, answer)
     output.document(answer)
     _table(output, answer["decisions"])
+    if any(one.get("waits") for one in answer["decisions"]):
+        output.line("protected: in force once a second authority has signed it with `callsieve fleet second`")
     return ExitCode.OK
 
 

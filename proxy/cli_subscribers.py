@@ -5,24 +5,29 @@ from __future__ import annotations
 import fcntl
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import closing, contextmanager
+from dataclasses import asdict, astuple
 from datetime import date
 from pathlib import Path
 
 from engine import Tables
 from engine._subscriber_lists import ListEntry
+from engine.number_words import caller_word
 from engine.subscriber_file import preferences_of, texts_of
 from engine.subscriber_import import Imported, NoRoom, add_file, replace_by_file
 from engine.subscribers import Subscribers
 from proxy.cli_live import live_tables, now_us
 from proxy.cli_output import ExitCode, Failure, Output, ProgressBar, progress_bar
 from proxy.config_load import read_configuration
+from proxy.control.store import FILE_NAME, Store
+from proxy.control.subscriber_store import OwnEntry, Wishes
 from proxy.state_directory import StateDirectory
+from proxy.subscriber_changes import SubscriberChange, apply_changes, keep_change
 from proxy.worker_tables import open_tables
 
 _LOCK = "subscribers.lock"
 _EPOCH = date(1970, 1, 1)
+_KEPT_AT_ONCE = 5000
 
 
 def show(options: Namespace, output: Output) -> int:
@@ -64,10 +69,14 @@ def set_(options: Namespace, output: Output) -> int:
             quiet if options.quiet is None else options.quiet,
             bursts if options.bursts is None else options.bursts,
         )
-        subscribers.set(options.number, wanted)
+        changed_us = now_us()
+        refuse, quiet, bursts = texts_of(wanted)
+        own = [OwnEntry(options.number, entry, changed_us, *astuple(says)) for entry, says in entries.items()]
+        change = SubscriberChange([Wishes(options.number, changed_us, refuse, quiet, bursts)], own)
         for entry, says in entries.items():
-            subscribers.set_entry(options.number, entry, says)
-        subscribers.flush()
+            caller_word(entry), says.pack()  # what cannot be said is not kept either
+        keep_change(_state(options), change)
+        apply_changes(tables, change.wishes, change.entries)
     output.document({"number": options.number, "set": True})
     output.line(f"{options.number} is set; it counts with the next call")
     return ExitCode.OK
@@ -76,12 +85,13 @@ def set_(options: Namespace, output: Output) -> int:
 def import_(options: Namespace, output: Output) -> int:
     with progress_bar("reading subscribers") as progress, _told():
         done = _replace(options, progress) if options.replace else _add(options, progress)
+        _keep_imported(options)
     output.document({"file": str(options.file), "subscribers": done.rows, "faulty": done.faulty, "faults": done.faults})
     output.line(f"{done.rows} subscribers, {done.faulty} lines that could not be read")
     for fault in done.faults:
         output.line(fault)
     if options.replace:
-        output.line("the new table counts within a second; own entries must be set again")
+        output.line("the new table counts within a second")
     return ExitCode.NO if done.faulty else ExitCode.OK
 
 
@@ -96,6 +106,26 @@ def _replace(options: Namespace, progress: ProgressBar) -> Imported:
     with _writable(options):
         path = StateDirectory(Path(configuration.node.state_dir)).tables / "subscribers.tbl"
         return replace_by_file(path, configuration.capacity.subscribers, options.file, progress)
+
+
+def _keep_imported(options: Namespace) -> None:
+    """A file is later than the changes before it: of those who have made some its words are kept, and their entries."""
+    state = _state(options)
+    if not (state.path / FILE_NAME).exists():
+        return
+    with closing(Store.read_only(state.path / FILE_NAME)) as store:
+        numbers, entries = [one.number for one in store.subscribers.wishes()], list(store.subscribers.entries())
+    with _writable(options) as tables:
+        subscribers = Subscribers(tables)
+        for start in range(0, len(numbers), _KEPT_AT_ONCE):
+            some = numbers[start : start + _KEPT_AT_ONCE]
+            wishes = [Wishes(number, now_us(), *texts_of(subscribers.get(number))) for number in some]
+            keep_change(state, SubscriberChange(wishes, []))
+        apply_changes(tables, [], entries)
+
+
+def _state(options: Namespace) -> StateDirectory:
+    return StateDirectory(Path(read_configuration(options.config).node.state_dir))
 
 
 @contextmanager

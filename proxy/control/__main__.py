@@ -69,7 +69,7 @@ class Control:
         self._reloader = Reloader(config, state, self._intake, CompilerProcess(config, state), log)
         access = _access(configuration.admin, configuration.complaint_sources)
         self._durable = Durable(configuration, state, access, log)
-        self._fleet = Fleet(configuration, self._durable, state, log)
+        self._fleet = Fleet(configuration, config.parent, self._durable, state, log)
         self._admin = self._admin_server(configuration, access)
 
     async def run(self, lifeline: int | None) -> None:

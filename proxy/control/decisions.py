@@ -137,6 +137,10 @@ class DecisionTable:
         """Those that are not withdrawn, newest first."""
         return list(self._read(f"{_SELECT} WHERE NOT tomb ORDER BY hlc DESC LIMIT ?", (limit,)))
 
+    def of_kind(self, kind: int) -> list[Decision]:
+        """All of a kind, withdrawn ones too."""
+        return list(self._read(f"{_SELECT} WHERE kind = ?", (kind,)))
+
     def all(self) -> Iterator[Decision]:
         return self._read(_SELECT, ())
 

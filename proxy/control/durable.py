@@ -25,6 +25,9 @@ from proxy.control.store import FILE_NAME
 from proxy.control.store_recovery import backup, last_good, open_or_recover
 from proxy.control.store_schema import StoreFault
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.subscriber_replay import replay_subscribers
+from proxy.control.subscriber_routes import SubscriberRoutes
+from proxy.control.trunk_keys import TrunkKeys
 from proxy.events import EventBatch
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory
@@ -44,12 +47,14 @@ class Durable(Collector):
         self._path = state.path / FILE_NAME
         self.thread = StoreThread(lambda: open_or_recover(self._path, log), log)
         self._log = log
-        self.orders = Orders(self.thread, table, time.time, log)
+        self.orders = Orders(self.thread, table, TrunkKeys(_ConfiguredTrunks(state)), time.time, log)
         sources = configuration.complaint_sources
         self.complaints = Complaints(self.thread, reputation, calls, settings, points, sources, key, time.time)
         clock = CaseClock.of(settings.forward_days, settings.answer_days, settings.holidays)
         self._order_routes = OrderRoutes(self.orders, self.thread, time.time)
         self._complaint_routes = ComplaintRoutes(self.complaints, self.thread, clock, access, time.time)
+        self._subscriber_routes = SubscriberRoutes(self.thread)
+        self._state = state
         self._watch = CallWatch(calls, self._on_unwanted)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,7 +75,11 @@ class Durable(Collector):
         return [*self._order_routes.reading(), *self._complaint_routes.reading()]
 
     def commands(self) -> list[web.RouteDef]:
-        return [*self._order_routes.commands(), *self._complaint_routes.commands()]
+        return [
+            *self._order_routes.commands(),
+            *self._complaint_routes.commands(),
+            *self._subscriber_routes.commands(),
+        ]
 
     def reports(self) -> list[web.RouteDef]:
         return self._complaint_routes.reports()
@@ -100,6 +109,7 @@ class Durable(Collector):
         while True:
             try:
                 await self.complaints.replay()
+                await replay_subscribers(self.thread, self._state.tables, self._log)
                 return
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_S)
@@ -117,3 +127,19 @@ class Durable(Collector):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _ConfiguredTrunks:
+    """Names of the trunks that are configured now; read once a generation."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self._state = state
+        self._generation: int | None = None
+        self._names: list[str] = []
+
+    def __call__(self) -> list[str]:
+        generation = self._state.current()
+        if generation is not None and generation != self._generation:
+            self._names = [trunk.name for trunk in self._state.configuration(generation).trunks]
+            self._generation = generation
+        return self._names

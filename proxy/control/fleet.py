@@ -15,9 +15,10 @@ from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine._numbers import is_emergency
 from engine._reputation import ReputationCache
+from engine._shares import ShareTable
 from engine._table import TableError
+from engine.tables import SHARES
 from proxy.config import Configuration
 from proxy.config_address import parse_host_port
 from proxy.config_fleet import Fleet as Settings
@@ -30,6 +31,9 @@ from proxy.control.fleet_effects import Change, FleetEffects
 from proxy.control.fleet_events import observe_calls
 from proxy.control.fleet_routes import FleetRoutes
 from proxy.control.hybrid_clock import HybridClock
+from proxy.control.limit_shares import LimitShares
+from proxy.control.orders import Orders
+from proxy.control.protected_numbers import ProtectedNumbers
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
 from proxy.control.sync.decay import UNIT
@@ -53,13 +57,23 @@ class FleetAtWork:
     """A node that has begun. link: what is wrong with the connection, or that nothing is."""
 
     def __init__(
-        self, node: Node, settings: Settings, effects: FleetEffects, thread: StoreThread, clock: HybridClock, log: Log
+        self,
+        node: Node,
+        settings: Settings,
+        effects: FleetEffects,
+        orders: Orders,
+        shares: LimitShares,
+        thread: StoreThread,
+        clock: HybridClock,
+        log: Log,
     ) -> None:
         broker = parse_host_port(settings.broker, None)
         client_id = f"callsieve-{settings.name}-{node.identity.name}"
         address = BrokerAddress(broker.host, broker.port, client_id, broker_context(settings))
         self.node = node
         self.effects = effects
+        self.orders = orders
+        self.shares = shares
         self.link = "not connected yet"
         self.session = Session(node, address, on_tick=self._on_tick, on_link=self._on_link)
         self._thread = thread
@@ -67,6 +81,7 @@ class FleetAtWork:
         self._log = log
         self._arrived = asyncio.Event()
         self._was_holding = False
+        self._judges_disagreed = False
 
     @staticmethod
     def now_ms() -> int:
@@ -80,7 +95,18 @@ class FleetAtWork:
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
-        observe_calls(batch, self.node.observe, self.effects.callers)
+        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called)
+        self.shares.take(batch, self.node.limits.borrower)
+
+    async def second(self, subject: tuple[Kind, int], namespace: str) -> list[Decision]:
+        """Signs what another authority has ordered of a protected subject; what is in force by it."""
+        own = self.node.member.origin
+        waiting = [
+            one
+            for one in self.node.replica.decisions.waiting()
+            if (one.kind, one.key) == subject and one.ns == namespace and one.signer != own
+        ]
+        return await self.orders.give(waiting[:1])
 
     def on_local(self, decisions: Sequence[Decision]) -> None:
         """This node's operator has ordered it, and it is durable."""
@@ -100,6 +126,7 @@ class FleetAtWork:
         self.session.hurry()
 
     def _on_tick(self, now_ms: int) -> None:
+        self.shares.apply(self.node.limits.borrower, now_ms)
         changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
         changes += [Change(key, judgement) for key, judgement in self.node.take_verdicts(VERDICTS_A_TICK)]
         if changes:
@@ -110,6 +137,12 @@ class FleetAtWork:
             self._was_holding = self.effects.breaker.holds
             if self._was_holding:
                 self._log.error("what the fleet would block is held: callsieve fleet release", held=len(changes))
+
+        disagree = _disagreements(self.node, now_ms)
+        if bool(disagree) != self._judges_disagreed:
+            self._judges_disagreed = bool(disagree)
+            if disagree:
+                self._log.error("judges disagree, the milder word counts: one of them lies or is behind", keys=disagree)
 
     def _on_link(self, up: bool, why: str) -> None:
         link = "connected" if up else why
@@ -163,15 +196,17 @@ class FleetAtWork:
             store.node.set_cursor(_SEEN, seen_ms)
 
 
-def _is_protected(decision: Decision) -> bool:
-    """No single authority blocks an emergency service."""
-    return decision.kind is Kind.EXACT and is_emergency(decision.key)
+def _disagreements(node: Node, now_ms: int) -> int:
+    return node.replica.opinions.lasting(now_ms)
 
 
 class Fleet(Collector):
     """What control holds of it, whether there is a fleet or not."""
 
-    def __init__(self, configuration: Configuration, durable: Durable, state: StateDirectory, log: Log) -> None:
+    def __init__(
+        self, configuration: Configuration, base_dir: Path, durable: Durable, state: StateDirectory, log: Log
+    ) -> None:
+        self._base_dir = base_dir
         self._settings = configuration.fleet
         self._name = node_name(configuration)
         self._durable = durable
@@ -179,7 +214,10 @@ class Fleet(Collector):
         self._log = log
         self._at_work: FleetAtWork | None = None
         self._running: asyncio.Task[None] | None = None
+        self._shares = ShareTable(state.tables / "shares.tbl", SHARES)
+        self._shares.clear()
         self._routes = FleetRoutes(lambda: self._at_work)
+        self._read: tuple[int, Configuration] = (0, configuration)
 
     def start(self) -> None:
         if self._settings.enabled:
@@ -198,6 +236,13 @@ class Fleet(Collector):
 
     def commands(self) -> list[web.RouteDef]:
         return self._routes.commands()
+
+    def _configuration(self) -> tuple[int, Configuration]:
+        """That in force, with its generation."""
+        generation = self._state.current()
+        if generation is not None and generation != self._read[0]:
+            self._read = generation, self._state.configuration(generation)
+        return self._read
 
     async def _run(self) -> None:
         while True:
@@ -233,10 +278,17 @@ class Fleet(Collector):
             )
         )
         clock = HybridClock(mark)
-        node = Node(identity, trust, raw, epoch, clock, wall_ms(), last_seen_ms=seen_ms, is_protected=_is_protected)
+        protected = ProtectedNumbers(self._configuration, self._base_dir).needs_second
+        node = Node(identity, trust, raw, epoch, clock, wall_ms(), last_seen_ms=seen_ms, is_protected=protected)
         orders.signer = node.member.origin
+        orders.needs_second = protected
+        orders.trunks.use_salt(trust.bundle.salt)
         await self._take_back(node)
-        at_work = FleetAtWork(node, settings, FleetEffects(orders, reputation), thread, clock, self._log)
+        shares = LimitShares(self._shares, self._state.configuration)
+        shares.learn(self._state.current() or 0)
+        at_work = FleetAtWork(
+            node, settings, FleetEffects(orders, reputation), orders, shares, thread, clock, self._log
+        )
         orders.on_local(at_work.on_local)
         self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
@@ -255,9 +307,10 @@ class Fleet(Collector):
 
     async def _take_back(self, node: Node) -> None:
         orders, origin = self._durable.orders, node.member.origin
-        decisions, slots, generations = await self._durable.thread.do(
+        decisions, proposals, slots, generations = await self._durable.thread.do(
             lambda store: (
                 list(store.decisions.all()),
+                list(store.proposals.all()),
                 list(store.evidence.load(origin)),
                 list(store.evidence.generations()),
             )
@@ -270,20 +323,26 @@ class Fleet(Collector):
         for key, gen in generations:
             node.replica.evidence.raise_generation(key, gen)
         node.take_back(decisions, slots)
+        if node.member.has(Role.AUTHORITY):
+            node.propose_again(one for one in proposals if one.signer == origin)
 
     def collect(self) -> Iterator[Metric]:
         fleet = self._at_work
         yield GaugeMetricFamily("callsieve_fleet_member", "Whether this node takes part in a fleet", int(bool(fleet)))
         if fleet is None:
             return
-        node = fleet.node
+        node, now_ms = fleet.node, fleet.now_ms()
         gauges = {
             "connected": ("Whether the broker is there", fleet.session.connected),
-            "stale": ("Whether no peer's digest came for a minute", node.is_stale(fleet.now_ms())),
+            "stale": ("Whether no peer's digest came for a minute", node.is_stale(now_ms)),
             "trust_version": ("Version of the trust bundle in force", node.trust.version),
             "backlog": ("Keys and messages that are still to be told", node.outbound.backlog()),
             "held": ("Changes that the circuit breaker holds", fleet.effects.breaker.held),
             "peers_that_differ": ("Members whose digests differ twice in a row", node.repair.differs()),
+            "judges_disagree": ("Keys on which judges disagree for a minute", _disagreements(node, now_ms)),
+            "lending": ("Whether a lender of the fleet's limits is at work", node.limits.borrower.is_lent_to(now_ms)),
+            "claims": ("Subjects of limits of the whole fleet that this node asks for", len(node.limits.borrower)),
+            "shares_without_room": ("Shares that the table had no room for", fleet.shares.no_room),
             "keys": ("Keys with evidence", len(node.replica.evidence)),
         }
         for name, (text, value) in gauges.items():

@@ -18,9 +18,12 @@ BLOCK_DIGITS = 2
 _CALLERS = frozenset({KeyKind.NUMBER, KeyKind.SHORT_CODE})
 
 Observe = Callable[[int, Metric, int], None]  # (key, metric, now_ms)
+Called = Callable[[int, int, int], None]  # (caller, callee, now_ms)
 
 
-def observe_calls(batch: EventBatch, observe: Observe, callers: RecentCallers) -> None:
+def observe_calls(
+    batch: EventBatch, observe: Observe, callers: RecentCallers, called: Called = lambda caller, callee, now_ms: None
+) -> None:
     for record in batch:
         if record.caller >> KIND_SHIFT not in _CALLERS:
             continue
@@ -31,6 +34,8 @@ def observe_calls(batch: EventBatch, observe: Observe, callers: RecentCallers) -
         if metric is None:
             continue
         observe(record.caller, metric, now_ms)
+        if metric is Metric.CALLS:
+            called(record.caller, record.callee, now_ms)
         block = block_of(record.caller, BLOCK_DIGITS)
         if block:
             observe(block, metric, now_ms)

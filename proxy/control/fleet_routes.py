@@ -9,6 +9,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.control.order_request import subject_of
+from proxy.control.order_routes import refusal
+from proxy.control.store_thread import StoreUnavailable
 from proxy.control.sync.records import Refused
 from proxy.control.sync.trust import Role
 
@@ -22,6 +25,11 @@ class _NewTrust(msgspec.Struct):
     bundle: str  # hexadecimal
 
 
+class _Second(msgspec.Struct):
+    number: str
+    namespace: str = "operator"
+
+
 class FleetRoutes:
     """at_work: None while the node is in no fleet."""
 
@@ -32,6 +40,7 @@ class FleetRoutes:
         return [
             web.get("/v1/fleet", self._answering(_status)),
             web.get("/v1/fleet/digest", self._answering(_digest)),
+            web.get("/v1/fleet/waiting", self._answering(_waiting)),
         ]
 
     def commands(self) -> list[web.RouteDef]:
@@ -39,6 +48,7 @@ class FleetRoutes:
             web.post("/v1/fleet/hold", self._answering(_hold)),
             web.post("/v1/fleet/release", self._answering(_release)),
             web.post("/v1/fleet/trust", self._trust),
+            web.post("/v1/fleet/second", self._second),
         ]
 
     def _answering(self, answer: Callable[[FleetAtWork], dict[str, Any]]) -> Handler:
@@ -61,6 +71,34 @@ class FleetRoutes:
             return web.json_response({"error": f"no trust bundle of this fleet: {why}"}, status=400)
         return web.json_response({"version": fleet.node.trust.version})
 
+    async def _second(self, request: web.Request) -> web.Response:
+        fleet = self._at_work()
+        if fleet is None:
+            return web.json_response({"error": NOT_IN_A_FLEET}, status=404)
+        if not fleet.node.member.has(Role.AUTHORITY):
+            return web.json_response({"error": "this node is no authority of the fleet"}, status=403)
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=_Second)
+            given = await fleet.second(subject_of(wanted.number, fleet.orders.trunks), wanted.namespace)
+        except ValueError as why:
+            return web.json_response({"error": str(why)}, status=400)
+        except StoreUnavailable as why:
+            return refusal(why)
+        if not given:
+            why_not = "nothing that another authority has signed waits for this: callsieve fleet waiting"
+            return web.json_response({"error": why_not}, status=404)
+        return web.json_response({"decisions": [fleet.orders.shown(one) for one in given]})
+
+
+def _waiting(fleet: FleetAtWork) -> dict[str, Any]:
+    """Orders that count once a second authority has signed them."""
+    node = fleet.node
+    waiting = node.replica.decisions.waiting()
+    signers = {one.signer: node.trust.by_origin(one.signer) for one in waiting}
+    names = {origin: "?" if member is None else member.name for origin, member in signers.items()}
+    words = [fleet.orders.shown(one) | {"in_force": False, "signed_by": names[one.signer]} for one in waiting]
+    return {"decisions": words}
+
 
 def _status(fleet: FleetAtWork) -> dict[str, Any]:
     node = fleet.node
@@ -78,12 +116,21 @@ def _status(fleet: FleetAtWork) -> dict[str, Any]:
         "decisions_not_yet_stored": fleet.effects.waiting,
         "keys": len(node.replica.evidence),
         "verdicts": len(node.replica.verdicts),
+        "judges_disagree": node.replica.opinions.lasting(now_ms),
+        "lender": _lender(fleet, now_ms),
         "backlog": node.outbound.backlog(),
         "holding": fleet.effects.breaker.holds,
         "held": fleet.effects.breaker.held,
         "counts": dict(sorted(node.counts.items())),
         "members": [_member(fleet, member.origin) for member in node.trust.members],
     }
+
+
+def _lender(fleet: FleetAtWork, now_ms: int) -> str | None:
+    """Who divides the limits of the whole fleet now."""
+    borrower = fleet.node.limits.borrower
+    member = fleet.node.trust.by_origin(borrower.lender)
+    return member.name if member is not None and borrower.is_lent_to(now_ms) else None
 
 
 def _member(fleet: FleetAtWork, origin: int) -> dict[str, Any]:

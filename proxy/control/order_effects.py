@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine._orders import OrderTable
+from engine.policy_rows import name_hash
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.store import Store
+from proxy.control.trunk_keys import TrunkKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,25 @@ def effects_of(store: Store, subjects: Iterable[tuple[int, int]], now_s: float) 
     return found
 
 
-def apply_effect(table: OrderTable, effect: Effect) -> bool:
+def apply_effect(table: OrderTable, effect: Effect, trunks: TrunkKeys) -> bool:
     """False if the table has no room for it."""
     if effect.kind == Kind.TRUNK:
-        return True  # known to the fleet, and nothing that a call is looked up by here
+        return effect.callee or _apply_to_trunk(table, effect, trunks)
     decision = effect.decision
     if decision is None:
         table.clear(effect.key, callee=effect.callee)
         return True
     return table.set(effect.key, decision.act, decision.prio, decision.from_s, decision.until_s)
+
+
+def _apply_to_trunk(table: OrderTable, effect: Effect, trunks: TrunkKeys) -> bool:
+    name, decision = trunks.name_of(effect.key), effect.decision
+    if name is None:
+        return True  # no call comes by it here
+    if decision is None:
+        table.clear_trunk(name_hash(name))
+        return True
+    return table.set_trunk(name_hash(name), decision.act, decision.prio, decision.from_s, decision.until_s)
 
 
 def _holding(standing: list[Decision], now_s: float) -> Decision | None:

@@ -11,6 +11,7 @@ from engine._numbers import SHORT_PREFIX, is_emergency, number_text, parse_entry
 from engine._orders import ORDER_LAST_S
 from engine.number_words import KIND_PREFIX, KIND_SHIFT, caller_word
 from proxy.control.decisions import TEXT_BYTES, Act, Decision, Kind, Priority
+from proxy.control.trunk_keys import TrunkKeys
 
 LEAST_PREFIX_DIGITS = 3  # a shorter one is a country and more
 MOST_NUMBERS = 1000
@@ -20,8 +21,9 @@ _ACT_NAMES = {act: name for name, act in _ACTS.items()}
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """numbers: as in lists. act: block, allow or never-block. namespace: whose order: tenant, operator or regulator.
+    """numbers: as in lists, or trunk:NAME. act: block, allow or never-block.
 
+    namespace: whose order: tenant, operator or regulator.
     from_s, until_s: Unix seconds, 0 = at once and without end.
     """
 
@@ -34,7 +36,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     until_s: int = 0
 
 
-def read_order(body: bytes, now_s: float) -> list[Decision]:
+def read_order(body: bytes, now_s: float, trunks: TrunkKeys) -> list[Decision]:
     """The decisions that a request is about, without stamps (hlc 0); ValueError, in words, for one that cannot be."""
     try:
         request = msgspec.json.decode(body, type=OrderRequest)
@@ -60,7 +62,7 @@ def read_order(body: bytes, now_s: float) -> list[Decision]:
             reason=_text("reason", request.reason),
             owner=_text("owner", request.owner),
         )
-        for kind, key in (_subject(number, act) for number in request.numbers)
+        for kind, key in (_subject(number, act, trunks) for number in request.numbers)
     ]
 
 
@@ -71,17 +73,20 @@ def priority_of(namespace: str) -> Priority:
         raise ValueError(f"namespace {namespace!r}: expected tenant, operator or regulator") from None
 
 
-def subject_of(text: str) -> tuple[Kind, int]:
-    """(kind, key) of a number or prefix as it stands in lists; ValueError for anything else."""
+def subject_of(text: str, trunks: TrunkKeys) -> tuple[Kind, int]:
+    """(kind, key) of a number or prefix as it stands in lists, or of trunk:NAME; ValueError for anything else."""
+    trunk = trunks.key_of(text)
+    if trunk is not None:
+        return Kind.TRUNK, trunk
     _, exact = parse_entry(text)
     key, _ = caller_word(text)
     return (Kind.EXACT if exact else Kind.PREFIX), key
 
 
-def shown(decision: Decision, now_s: float) -> dict[str, Any]:
+def shown(decision: Decision, now_s: float, trunks: TrunkKeys) -> dict[str, Any]:
     """A decision in words, as the API and the commands show it."""
     return {
-        "number": text_of(decision.key),
+        "number": trunks.text_of(decision.key) if decision.kind is Kind.TRUNK else text_of(decision.key),
         "act": _ACT_NAMES[decision.act],
         "namespace": decision.ns,
         "owner": decision.owner,
@@ -101,14 +106,25 @@ def text_of(key: int) -> str:
     return number_text(key)
 
 
-def _subject(text: str, act: Act) -> tuple[Kind, int]:
-    kind, key = subject_of(text)
+def _subject(text: str, act: Act, trunks: TrunkKeys) -> tuple[Kind, int]:
+    kind, key = subject_of(text, trunks)
+    if kind is Kind.TRUNK:
+        _check_trunk(text, key, act, trunks)
+        return kind, key
     digits = sum(character.isdigit() for character in text)
     if kind is Kind.PREFIX and act is Act.BLOCK and digits < LEAST_PREFIX_DIGITS:
         raise ValueError(f"{text!r} would block a country and more: write at least {LEAST_PREFIX_DIGITS} digits")
     if act is Act.BLOCK and is_emergency(key):
         raise ValueError(f"{text!r} is an emergency number: it cannot be blocked")
     return kind, key
+
+
+def _check_trunk(text: str, key: int, act: Act, trunks: TrunkKeys) -> None:
+    if act is not Act.BLOCK:
+        raise ValueError(f"{text!r}: a trunk can be blocked and nothing else")
+    trunks.refresh()
+    if trunks.name_of(key) is None:
+        raise ValueError(f"{text!r}: no trunk of that name is configured")
 
 
 def _check_span(request: OrderRequest, act: Act, now_s: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from proxy.control.decisions import Decision
-from proxy.control.order_request import priority_of, read_order, shown, subject_of
+from proxy.control.order_request import priority_of, read_order, subject_of
 from proxy.control.orders import Orders
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
@@ -35,7 +35,7 @@ class OrderRoutes:
     async def _give(self, request: web.Request) -> web.Response:
         no_room = self._orders.no_room
         try:
-            wanted = read_order(await request.read(), self._now_s())
+            wanted = read_order(await request.read(), self._now_s(), self._orders.trunks)
             given = await self._orders.give(wanted)
         except ValueError as why:
             return web.json_response({"error": str(why)}, status=400)
@@ -44,14 +44,16 @@ class OrderRoutes:
         if self._orders.no_room > no_room:
             why_not = "stored, but the table of orders is full: raise capacity.orders and restart"
             return web.json_response({"error": why_not}, status=507)
-        return web.json_response({"decisions": self._shown(given)}, status=201)
+        words = [self._orders.shown(one, just_given=True) for one in given]
+        return web.json_response({"decisions": words}, status=201)
 
     async def _withdraw(self, request: web.Request) -> web.Response:
         """?namespace=: whose order, the operator's by default."""
         namespace = request.query.get("namespace", "operator")
         try:
             priority_of(namespace)
-            ended = await self._orders.withdraw(namespace, [subject_of(request.match_info["number"])])
+            subject = subject_of(request.match_info["number"], self._orders.trunks)
+            ended = await self._orders.withdraw(namespace, [subject])
         except ValueError as why:
             return web.json_response({"error": str(why)}, status=400)
         except StoreUnavailable as why:
@@ -62,7 +64,7 @@ class OrderRoutes:
         """?number=: of one number or prefix; else all that are not withdrawn, newest first, at most MOST_LISTED."""
         number = request.query.get("number")
         try:
-            subject = None if number is None else subject_of(number)
+            subject = None if number is None else subject_of(number, self._orders.trunks)
             found = await self._thread.do(lambda store: _listed(store, subject))
         except ValueError as why:
             return web.json_response({"error": str(why)}, status=400)
@@ -71,7 +73,7 @@ class OrderRoutes:
         return web.json_response({"decisions": self._shown(found)})
 
     def _shown(self, decisions: list[Decision]) -> list[dict[str, object]]:
-        return [shown(one, self._now_s()) for one in decisions]
+        return [self._orders.shown(one) for one in decisions]
 
 
 def _listed(store: Store, subject: tuple[int, int] | None) -> list[Decision]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,8 +16,10 @@ from engine._orders import OrderTable
 from proxy.control.decisions import Decision, Kind
 from proxy.control.hybrid_clock import HybridClock, stamp_of
 from proxy.control.order_effects import Effect, apply_effect, effects_of
+from proxy.control.order_request import shown
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.trunk_keys import TrunkKeys
 from proxy.logs import Log
 
 _BATCH = 500  # records written before others have their turn
@@ -27,9 +30,14 @@ OnLocal = Callable[[Sequence[Decision]], None]
 
 
 class Orders:
-    """now_s: Unix seconds. signer: origin of this node in its fleet, 0 while it has none."""
+    """needs_second: whether an order counts only once a second authority of the fleet has given it too.
 
-    def __init__(self, thread: StoreThread, table: OrderTable, now_s: Callable[[], float], log: Log) -> None:
+    now_s: Unix seconds. signer: origin of this node in its fleet, 0 while it has none."""
+
+    def __init__(
+        self, thread: StoreThread, table: OrderTable, trunks: TrunkKeys, now_s: Callable[[], float], log: Log
+    ) -> None:
+        self.trunks = trunks
         self._thread = thread
         self._table = table
         self._now_s = now_s
@@ -39,6 +47,7 @@ class Orders:
         self._in_order = asyncio.Lock()
         self._on_local: list[OnLocal] = []
         self.signer = 0
+        self.needs_second: Callable[[Decision], bool] = lambda _: False
         self.no_room = 0  # orders that are stored, and not in the table
 
     def on_local(self, tell: OnLocal) -> None:
@@ -49,18 +58,31 @@ class Orders:
         """Stamps, stores and applies the operator's orders; StoreUnavailable if they are not stored."""
         await self.load()
         stamped = [msgspec.structs.replace(one, hlc=self._tick(), signer=self.signer) for one in wanted]
-        won = await self._merge(stamped)
+        held = [one for one in stamped if self.needs_second(one)]
+        if held:
+            await self._thread.do(lambda store: store.proposals.put(held))
+        won = await self._merge([one for one in stamped if one not in held])
         for tell in self._on_local:
-            tell(won)
-        return won
+            tell(won + held)
+        return won + held
 
     async def withdraw(self, namespace: str, subjects: Iterable[tuple[Kind, int]]) -> list[Decision]:
         """Ends the orders that a namespace has given about these; those that there were."""
         await self.load()
         keys = [(namespace, kind, key) for kind, key in subjects]
-        found = await self._thread.do(lambda store: [store.decisions.get(*key) for key in keys])
+
+        def ordered(store: Store) -> list[Decision | None]:
+            return [store.decisions.get(*key) or store.proposals.get(*key) for key in keys]
+
+        found = await self._thread.do(ordered)
         standing = [one for one in found if one is not None and not one.tomb]
         return await self.give([msgspec.structs.replace(one, tomb=True) for one in standing])
+
+    def shown(self, decision: Decision, *, just_given: bool = False) -> dict[str, Any]:
+        """In words, as the API and the commands show it. just_given: it may wait for a second authority."""
+        waits = just_given and self.needs_second(decision)
+        words = shown(decision, self._now_s(), self.trunks)
+        return words | ({"in_force": False, "waits": True} if waits else {})
 
     async def merge(self, decisions: Sequence[Decision]) -> list[Decision]:
         """Stores and applies what other nodes say; those that changed something. ValueError for a stamp far ahead."""
@@ -74,6 +96,7 @@ class Orders:
         """Brings the table to what the store says, once."""
         if self._clock is not None:
             return
+        self.trunks.refresh()
         now_s = self._now_s()
         mark, effects = await self._thread.do(lambda store: (store.node.hlc_mark(), _everything(store, now_s)))
         if self._clock is None:
@@ -96,9 +119,12 @@ class Orders:
         before_s, now_s = self._turned_s, self._now_s()
         oldest = stamp_of(max(self._now_ms() - TOMBSTONES_KEPT_MS, 0))
 
+        new_trunks = self.trunks.refresh()
+
         def turning(store: Store) -> list[Effect]:
             store.decisions.forget_tombstones(oldest)
             turned = store.decisions.turning(before_s, now_s)
+            turned += store.decisions.of_kind(Kind.TRUNK) if new_trunks else []
             return effects_of(store, {(one.kind, one.key) for one in turned}, now_s)
 
         await self._apply(await self._thread.do(turning))
@@ -112,6 +138,7 @@ class Orders:
             if mark > store.node.hlc_mark():
                 store.node.save_hlc_mark(mark)
             won = store.decisions.merge(decisions)
+            store.proposals.put(one for one in won if one.tomb)
             return won, effects_of(store, {(one.kind, one.key) for one in won}, now_s)
 
         won, effects = await self._thread.do(merge)
@@ -122,7 +149,8 @@ class Orders:
         """In the order in which they were stored: the lock is fair."""
         async with self._in_order:
             for start in range(0, len(effects), _BATCH):
-                refused = sum(not apply_effect(self._table, one) for one in effects[start : start + _BATCH])
+                some = effects[start : start + _BATCH]
+                refused = sum(not apply_effect(self._table, one, self.trunks) for one in some)
                 if refused:
                     self.no_room += refused
                     self._log.error("capacity.orders is used up: orders are stored, and not in force", orders=refused)

@@ -16,7 +16,9 @@ from proxy.control.complaint_store import CaseTable, ComplaintTable
 from proxy.control.decisions import DecisionTable
 from proxy.control.evidence_slots import ComplainantTable, EvidenceTable
 from proxy.control.node_state import NodeState
+from proxy.control.proposals import ProposalTable
 from proxy.control.store_schema import StoreFault, check_version, migrate
+from proxy.control.subscriber_store import SubscriberChanges
 
 FILE_NAME = "store.db"
 _BUSY_S = 5.0
@@ -73,11 +75,13 @@ class Store:
         self.migrated = 0
         self._connection: sqlite3.Connection = connection
         self.decisions = DecisionTable(connection)
+        self.proposals = ProposalTable(connection)
         self.evidence = EvidenceTable(connection)
         self.complainants = ComplainantTable(connection)
         self.node = NodeState(connection)
         self.complaints = ComplaintTable(connection)
         self.cases = CaseTable(connection)
+        self.subscribers = SubscriberChanges(connection)
 
     @property
     def faulty(self) -> int:
@@ -86,7 +90,16 @@ class Store:
 
     @property
     def tables(self) -> tuple[StoreTable, ...]:
-        return self.decisions, self.evidence, self.complainants, self.node, self.complaints, self.cases
+        return (
+            self.decisions,
+            self.proposals,
+            self.evidence,
+            self.complainants,
+            self.node,
+            self.complaints,
+            self.cases,
+            self.subscribers,
+        )
 
     @property
     def changes(self) -> int:

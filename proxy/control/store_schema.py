@@ -66,9 +66,25 @@ CREATE TABLE case_record (
 CREATE INDEX case_by_caller ON case_record (caller, state);
 """
 
+_PROPOSALS_AND_SUBSCRIBERS = """
+CREATE TABLE proposal (
+    ns TEXT NOT NULL, kind INTEGER NOT NULL, key INTEGER NOT NULL, record BLOB NOT NULL, sum INTEGER NOT NULL,
+    PRIMARY KEY (ns, kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subscriber (
+    number TEXT PRIMARY KEY, changed_us INTEGER NOT NULL, refuse TEXT NOT NULL, quiet TEXT NOT NULL,
+    bursts TEXT NOT NULL, sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE subscriber_entry (
+    number TEXT NOT NULL, caller TEXT NOT NULL, changed_us INTEGER NOT NULL, record BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (number, caller)
+) STRICT, WITHOUT ROWID;
+"""
+
 _Row = TypeVar("_Row")
 
-MIGRATIONS: tuple[str, ...] = (_DECISIONS, _FLEET, _COMPLAINTS)
+MIGRATIONS: tuple[str, ...] = (_DECISIONS, _FLEET, _COMPLAINTS, _PROPOSALS_AND_SUBSCRIBERS)
 
 
 APPLICATION_ID = 0x43535300  # with the version in its last byte: a header that says two versions was damaged

@@ -12,18 +12,21 @@ import pytest
 from aiohttp import web
 
 from engine._orders import ORDER_EPOCH_S, OrderTable
+from engine.policy_rows import name_hash
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.order_request import read_order, shown, subject_of
 from proxy.control.order_routes import OrderRoutes
 from proxy.control.orders import Orders
 from proxy.control.store import Store
 from proxy.control.store_thread import StoreThread, StoreUnavailable
+from proxy.control.trunk_keys import TrunkKeys
 from proxy.logs import open_log
 
 LOG = open_log("test")
 BLOCK, ALLOW, NEVER_BLOCK = Act
 BEGIN_S = ORDER_EPOCH_S + 30_000_000
 NUMBER = "+8613800138000"
+TRUNKS = TrunkKeys(lambda: ("carrier",))
 
 
 class Desk:
@@ -33,18 +36,18 @@ class Desk:
         self.now_s = float(BEGIN_S)
         self.table = OrderTable(folder / "orders.tbl", capacity)
         self.thread = StoreThread(lambda: Store(folder / "store.db"), LOG)
-        self.orders = Orders(self.thread, self.table, lambda: self.now_s, LOG)
+        self.orders = Orders(self.thread, self.table, TRUNKS, lambda: self.now_s, LOG)
 
     def holds(self, text: str, callee: bool = False) -> Act | None:
-        found = self.table.read(subject_of(text)[1], int(self.now_s * 1_000_000), callee=callee)
+        found = self.table.read(subject_of(text, TRUNKS)[1], int(self.now_s * 1_000_000), callee=callee)
         return found and Act(found[0])
 
     async def give(self, text: str, act: str = "block", **more: Any) -> list[Decision]:
         body = {"numbers": [text], "act": act, **more}
-        return await self.orders.give(read_order(json.dumps(body).encode(), self.now_s))
+        return await self.orders.give(read_order(json.dumps(body).encode(), self.now_s, TRUNKS))
 
     async def withdraw(self, text: str, namespace: str = "operator") -> list[Decision]:
-        return await self.orders.withdraw(namespace, [subject_of(text)])
+        return await self.orders.withdraw(namespace, [subject_of(text, TRUNKS)])
 
 
 def play(folder: Path, scene: Callable[[Desk], Awaitable[None]]) -> None:
@@ -58,11 +61,40 @@ def play(folder: Path, scene: Callable[[Desk], Awaitable[None]]) -> None:
 # What holds
 
 
+def test_a_trunk_is_closed_and_opened_again(tmp_path: Path) -> None:
+    async def scene(desk: Desk) -> None:
+        (given,) = await desk.give("trunk:carrier")
+        assert shown(given, desk.now_s, TRUNKS)["number"] == "trunk:carrier"
+        assert desk.table.read_trunk(name_hash("carrier"), int(desk.now_s * 1_000_000)) == (BLOCK, 2)
+        await desk.withdraw("trunk:carrier")
+        assert desk.table.read_trunk(name_hash("carrier"), int(desk.now_s * 1_000_000)) is None
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(("text", "act"), [("trunk:nobody", "block"), ("trunk:carrier", "never-block")])
+def test_orders_about_trunks_that_cannot_be(text: str, act: str) -> None:
+    body = json.dumps({"numbers": [text], "act": act}).encode()
+    with pytest.raises(ValueError, match="trunk"):
+        read_order(body, BEGIN_S, TRUNKS)
+
+
+def test_an_order_about_a_trunk_holds_from_before_and_after_a_fleet() -> None:
+    trunks = TrunkKeys(lambda: ("carrier",))
+    before = trunks.key_of("trunk:carrier")
+    trunks.use_salt(b"salt of the test")
+    after = trunks.key_of("trunk:carrier")
+    assert trunks.refresh()
+    assert before is not None and after is not None and before != after
+    assert trunks.name_of(before) == trunks.name_of(after) == "carrier"
+
+
+
 def test_a_block_holds_when_it_is_acknowledged_and_no_more_when_it_is_withdrawn(tmp_path: Path) -> None:
     async def scene(desk: Desk) -> None:
         (given,) = await desk.give(NUMBER, reason="robot calls", owner="li")
         assert desk.holds(NUMBER) is BLOCK
-        assert shown(given, desk.now_s) == {
+        assert shown(given, desk.now_s, TRUNKS) == {
             "number": NUMBER,
             "act": "block",
             "namespace": "operator",
@@ -162,7 +194,7 @@ def test_orders_of_other_nodes_hold_and_only_own_ones_are_told(tmp_path: Path) -
         told: list[Decision] = []
         desk.orders.on_local(told.extend)
         stamp = int(desk.now_s * 1000) << 16
-        other = Decision("operator", Kind.EXACT, subject_of(NUMBER)[1], BLOCK, 2, stamp, signer=7)
+        other = Decision("operator", Kind.EXACT, subject_of(NUMBER, TRUNKS)[1], BLOCK, 2, stamp, signer=7)
         assert await desk.orders.merge([other]) == [other]
         assert await desk.orders.merge([other]) == []
         assert (desk.holds(NUMBER), told) == (BLOCK, [])
@@ -193,7 +225,8 @@ def test_orders_without_room_are_told(tmp_path: Path) -> None:
     async def scene(desk: Desk) -> None:
         numbers = [[f"+86{prefix}{number:08}" for number in range(1000)] for prefix in (138, 139)]
         for chunk in numbers:
-            await desk.orders.give(read_order(json.dumps({"numbers": chunk, "act": "block"}).encode(), desk.now_s))
+            body = json.dumps({"numbers": chunk, "act": "block"}).encode()
+            await desk.orders.give(read_order(body, desk.now_s, TRUNKS))
         held = sum(desk.holds(number) is BLOCK for chunk in numbers for number in chunk)
         assert held > 900
         assert held + desk.orders.no_room == 2000
@@ -225,7 +258,7 @@ def test_orders_without_room_are_told(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_ordered_is_refused_in_words(body: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        read_order(body.encode(), BEGIN_S)
+        read_order(body.encode(), BEGIN_S, TRUNKS)
 
 
 # Over HTTP

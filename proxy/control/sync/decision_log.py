@@ -1,7 +1,8 @@
 """The fleet's decisions, each with the signed frames that brought it, so that any node can hand them on.
 
 Of two about the same the one of higher rank stands (`Decision.rank`). A block of a protected number waits until a
-second authority has signed the same. What two nodes compare: how many decisions, the latest stamp, the XOR of all.
+second authority has signed the same: act, rank of who orders, begin and end. What two nodes compare: how many
+decisions, the latest stamp, the XOR of all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from proxy.control.sync.digest import entry_hash
 MAX_WAITING = 10_000
 
 Identity = tuple[str, int, int]
+_Content = tuple[int, int, int, int]  # act, prio, from_s, until_s: what two authorities must mean alike
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -33,7 +35,7 @@ class DecisionLog:
     def __init__(self, is_protected: Callable[[Decision], bool] = lambda _: False) -> None:
         self._is_protected = is_protected
         self._kept: dict[Identity, _Kept] = {}
-        self._waiting: OrderedDict[tuple[Identity, int], dict[int, _Kept]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[Identity, _Content], dict[int, _Kept]] = OrderedDict()
         self.head_hlc = 0
         self.hash = 0
 
@@ -56,7 +58,9 @@ class DecisionLog:
         won = []
         for decision in decisions:
             kept = _Kept(decision, (frame,) if frame else ())
-            if decision.act is Act.BLOCK and not decision.tomb and frame and self._is_protected(decision):
+            if decision.tomb:
+                self._forget_waiting(decision)
+            elif decision.act is Act.BLOCK and frame and self._is_protected(decision):
                 seconded = self._second(kept)
                 if seconded is None:
                     continue
@@ -94,9 +98,26 @@ class DecisionLog:
         self.head_hlc = max(self.head_hlc, kept.decision.hlc)
         return True
 
+    def lacks_signature(self, decision: Decision) -> bool:
+        """Whether one more word for a protected block, in a frame of its own, would be news here."""
+        kept = self._kept.get(decision.identity)
+        if kept is None:
+            return True
+        return not kept.decision.tomb and len(kept.frames) < 2 and self._is_protected(kept.decision)
+
+    def is_protected(self, decision: Decision) -> bool:
+        return self._is_protected(decision)
+
+    def _forget_waiting(self, tomb: Decision) -> None:
+        """Whoever withdraws takes its own signature back."""
+        for what, signed in list(self._waiting.items()):
+            if what[0] == tomb.identity and signed.pop(tomb.signer, None) is not None and not signed:
+                del self._waiting[what]
+
     def _second(self, kept: _Kept) -> _Kept | None:
         """The decision with both frames, once two authorities have signed it."""
-        what = kept.decision.identity, int(kept.decision.act)
+        decision = kept.decision
+        what = decision.identity, (decision.act, decision.prio, decision.from_s, decision.until_s)
         signed = self._waiting.setdefault(what, {})
         signed[kept.decision.signer] = kept
         if len(signed) < 2:

@@ -16,6 +16,7 @@ from proxy.control.sync.frames import Frame, open_frame
 from proxy.control.sync.records import (
     Callees,
     Complainants,
+    Demand,
     Lease,
     RecordType,
     Refused,
@@ -77,6 +78,7 @@ class Inbound:
         on_trust: Callable[[Trust, bytes], None],
         on_restart: Callable[[Member], None],
         on_leases: Callable[[Member, list[Lease]], None],
+        on_demands: Callable[[Member, list[Demand]], None],
     ) -> None:
         self.statuses: dict[int, Status] = {}
         self.summaries_ms: dict[int, int] = {}
@@ -93,6 +95,7 @@ class Inbound:
         self._on_trust = on_trust
         self._on_restart = on_restart
         self._on_leases = on_leases
+        self._on_demands = on_demands
         self._now_ms = 0
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
@@ -181,6 +184,8 @@ class Inbound:
                 self._take_decisions(frame, levels[0])
             case RecordType.LEASE:
                 self._on_leases(member, read_keyed(frame.records, Lease))
+            case RecordType.DEMAND:
+                self._on_demands(member, read_keyed(frame.records, Demand))
             case RecordType.STATUS:
                 self._take_status(frame, member)
             case RecordType.SUMMARY:

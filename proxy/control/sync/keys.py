@@ -26,6 +26,7 @@ class KeyKind(IntEnum):
     CAMPAIGN = 6
     TRUNK_BLOCK = 7
     CALLER_HASH = 8
+    LIMIT = 9  # a limit of the whole fleet, and whom it counts
 
 
 NAMED_KINDS = frozenset(KeyKind) - {KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE}
@@ -40,7 +41,7 @@ def named_key(kind: KeyKind, salt: bytes, *names: str) -> int:
 
 
 def is_key(key: int) -> bool:
-    return 0 < key <= MAX_KEY and KeyKind.NUMBER <= key >> KIND_SHIFT <= KeyKind.CALLER_HASH
+    return 0 < key <= MAX_KEY and KeyKind.NUMBER <= key >> KIND_SHIFT <= KeyKind.LIMIT
 
 
 def place_of(key: int) -> tuple[int, int]:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from proxy.control.decisions import Decision
+from proxy.control.decisions import Act, Decision
 from proxy.control.evidence_slots import Slot
 from proxy.control.hybrid_clock import HybridClock, stamp_of
-from proxy.control.sync.decay import DAY_MS, UNIT
+from proxy.control.sync.decay import DAY_MS, HOUR_MS, UNIT
+from proxy.control.sync.fleet_limits import FleetLimits
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.inbound import Inbound, Status
 from proxy.control.sync.keys import SHARDS, group_of
@@ -30,16 +31,18 @@ from proxy.control.sync.outbound import Outbound
 from proxy.control.sync.outbox import MAX_KEYS
 from proxy.control.sync.own import OwnEvidence
 from proxy.control.sync.pacing import Pacing
-from proxy.control.sync.records import Generation, Lease
+from proxy.control.sync.records import Generation
 from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
 from proxy.control.sync.score import Judgement
 from proxy.control.sync.sealed import Sealer
-from proxy.control.sync.sketches import complainant_hash
+from proxy.control.sync.sketches import add_callee, callee_hash, complainant_hash, no_callees
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
 from proxy.control.sync.trust import Member, Role, Trust
 
 JUDGED_A_TICK = 2000
+TICK_MS_OF_JUDGING = 250
+BEHIND_MS = 10_000  # a judge so far behind has begun anew, and what it does not say is not its opinion
 TOMBSTONES_MS = 30 * DAY_MS
 SNAPSHOT_FIRST_MS = 7 * DAY_MS  # who was away for longer takes the decisions of the others before it says anything
 STALE_MS = 60_000
@@ -84,7 +87,7 @@ class Node:
         self.counts: Counter[str] = Counter()
         self.topics = Topics(identity.fleet)
         self.must_catch_up = bool(last_seen_ms) and now_ms - last_seen_ms > SNAPSHOT_FIRST_MS
-        self.leases: dict[int, Lease] = {}
+        self.limits = FleetLimits(member, trust, now_ms)
         top = member.has(Role.TOP)
         self.replica = Replica(
             member.origin,
@@ -117,9 +120,11 @@ class Node:
             on_decisions=self._decided,
             on_trust=self._on_trust,
             on_restart=self._on_restart,
-            on_leases=self._on_leases,
+            on_leases=lambda member, leases: self.limits.on_leases(member, leases, self._now_ms),
+            on_demands=lambda member, demands: self.limits.on_demands(member, demands, self._now_ms),
         )
         self._new_decisions: list[Decision] = []
+        self._proposals: dict[tuple[str, int, int], Decision] = {}
         self._new_trust = False
         self._unsaved: set[int] = set()
         self._gone: list[int] = []
@@ -151,6 +156,15 @@ class Node:
             self.outbound.complained(key, day)
         self.observe(key, Metric.COMPLAINTS, now_ms, events)
 
+    def called(self, key: int, callee: int, now_ms: int) -> None:
+        """Whom a caller has called counts from its second call on; only a sketch of the hour leaves the node."""
+        if self._own.is_one_off(key, now_ms):
+            return
+        hour, gen = now_ms // HOUR_MS, self.replica.evidence.generation(key)
+        registers = add_callee(no_callees(), callee_hash(self.trust.bundle.salt, callee, key, hour))
+        if self.replica.sketches.merge_callees(key, gen, hour, registers):
+            self.outbound.called(key, hour)
+
     def decide(self, decisions: Iterable[Decision], now_ms: int) -> list[Decision]:
         """What the node's own operator has ordered, durably: signed and told, if this node is an authority."""
         self._now_ms = now_ms
@@ -158,18 +172,36 @@ class Node:
         if not self.member.has(Role.AUTHORITY) or self.must_catch_up:
             self.counts["decisions not told"] += len(mine)
             return []
-        hlc = self._clock.tick(now_ms)
+        log = self.replica.decisions
+        self._proposals.update((one.identity, one) for one in mine if one.act is Act.BLOCK and log.is_protected(one))
+        self._say_decisions(mine)
+        return mine
+
+    def propose_again(self, decisions: Iterable[Decision]) -> None:
+        """Own signatures under orders that need two: told now and then for as long as they are news to anybody."""
+        self._proposals.update((one.identity, one) for one in decisions)
+
+    def _say_decisions(self, mine: list[Decision]) -> None:
+        hlc, log = self._clock.tick(self._now_ms), self.replica.decisions
         for message, signed in self.outbound.sealer.signed_decisions(mine, hlc, self.trust.version):
             self.outbound.say([message])
-            self.replica.decisions.merge(signed, message.payload)
-        return mine
+            won = log.merge(signed, message.payload)
+            # What this node's word was the second for is in force nowhere yet.
+            self._new_decisions += [one for one in won if one.act is Act.BLOCK and log.is_protected(one)]
+
+    def _say_proposals(self) -> None:
+        log = self.replica.decisions
+        self._proposals = {of: one for of, one in self._proposals.items() if log.lacks_signature(one)}
+        if self._proposals and not self.must_catch_up:
+            self._say_decisions(list(self._proposals.values()))
 
     def take_back(self, decisions: Iterable[Decision], slots: Iterable[Slot]) -> None:
         """What the store knows, after a restart. The node's own decisions are signed anew, and told when asked for."""
         sealer, hlc = self.outbound.sealer, self._clock.tick(self._now_ms)
         mine: list[Decision] = []
         for decision in decisions:
-            if decision.signer == self.member.origin and self.member.has(Role.AUTHORITY):
+            alone = decision.signer == self.member.origin and not self.replica.decisions.is_protected(decision)
+            if alone and self.member.has(Role.AUTHORITY):
                 mine.append(decision)
             else:
                 self.replica.decisions.merge([decision], b"")
@@ -214,7 +246,7 @@ class Node:
         wanted = [topics.decisions("+"), topics.trust, topics.hot("+"), *self._heads_wanted()]
         wanted += [topics.up("+", "+", "+")] if mesh else [topics.down("+")]
         wanted += [topics.up(member.region, "+", "+")] if self.replica.reduces else []
-        wanted += [topics.region("+", "+")] if not mesh and member.has(Role.TOP) else []
+        wanted += [topics.region("+", "+"), topics.demands("+", "+")] if not mesh and member.has(Role.TOP) else []
         answers = mesh or member.has(Role.TOP)
         shared = [(topics.shared(topics.request(group)), 1, False) for group in all_groups()] if answers else []
         return [*((topic, 1, mesh) for topic in wanted), (topics.inbox(member.name), 1, False), *shared]
@@ -234,6 +266,7 @@ class Node:
     def on_disconnected(self) -> None:
         self._connected = False
         self.outbound.pacing.connection_lost()
+        self.limits.on_disconnected(self._now_ms)
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -249,6 +282,10 @@ class Node:
         self._judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
+        if self._connected:
+            self._divide_limits(now_ms)
+            if not self.identity.mesh:
+                self._see_judges(now_ms)
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
         self._join(now_ms)
@@ -307,6 +344,22 @@ class Node:
         if not self.identity.mesh:
             self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
 
+    def _see_judges(self, now_ms: int) -> None:
+        """Which judges know what they say: in a tree a node takes the milder word of those that are there."""
+        statuses = self.inbound.statuses.items()
+        up = [self.trust.by_origin(origin) for origin, status in statuses if status.up and status.lag_ms < BEHIND_MS]
+        there = frozenset(member.origin for member in up if member is not None and member.has(Role.TOP))
+        self.replica.set_judges(there, self.trust.version, self._clock.tick(now_ms), now_ms // 1000)
+
+    def _divide_limits(self, now_ms: int) -> None:
+        others = [self.trust.by_origin(origin) for origin, status in self.inbound.statuses.items() if status.up]
+        proxies = sum(member is not None and member.has(Role.PROXY) for member in others)
+        demands, leases = self.limits.take(now_ms, proxies + self.member.has(Role.PROXY))
+        if demands or leases:
+            sealer, hlc, trust = self.outbound.sealer, self._clock.tick(now_ms), self.trust.version
+            self.outbound.say(sealer.demands(demands, hlc, trust))
+            self.outbound.say(sealer.leases(leases, hlc, trust))
+
     def _on_grid(self, now_ms: int) -> None:
         for key in self.replica.sweep(self._grid, now_ms):
             self._own.forget(key)
@@ -323,19 +376,26 @@ class Node:
         if self.identity.mesh or self.member.roles & (Role.REDUCER | Role.TOP):
             self.outbound.say([sealer.summary(self.repair.summary(self._grid), hlc, trust)])
         if self.member.has(Role.AUTHORITY):
+            self._say_proposals()
             self.outbound.say([Outgoing(self.topics.trust, self.trust_raw, retain=True)])
 
     def _status(self, up: bool) -> list[object]:
         peers = sum(status.up for status in self.inbound.statuses.values())
-        return [up, self.epoch, BUILD, 0, self.outbound.backlog(), peers]
+        lag_ms = self.replica.keys_to_judge * TICK_MS_OF_JUDGING // JUDGED_A_TICK
+        return [up, self.epoch, BUILD, lag_ms, self.outbound.backlog(), peers]
 
     def _ask(self, request: Request, member: Member | None) -> None:
         hlc = self._clock.tick(self._now_ms)
-        to = None if member is None else member.name
-        self.outbound.say([self.outbound.sealer.request(request, to, group_of(request.shard), hlc, self.trust.version)])
+        to = [None if member is None else member.name]
+        if request.what is What.REGIONS:
+            to = [reducer.name for reducer in self.trust.members if reducer.has(Role.REDUCER)]
+        group, sealer, trust = group_of(request.shard), self.outbound.sealer, self.trust.version
+        self.outbound.say([sealer.request(request, each, group, hlc, trust) for each in to])
 
     def _answer(self, request: Request, member: Member) -> None:
         sealer = self.outbound.sealer
+        if request.what is What.REGIONS and not member.has(Role.TOP):
+            return
         self.outbound.answer(
             sealer.answer(answer, member.name, self._clock.tick(self._now_ms), self.trust.version)
             for answer in self.repair.answer(request, self.trust_raw)
@@ -374,12 +434,6 @@ class Node:
             self.repair.forget(origin)
         own = trust.by_name(self.identity.name)
         self.counts["revoked"] = int(own is None)
-
-    def _on_leases(self, member: Member, leases: list[Lease]) -> None:
-        for lease in leases:
-            standing = self.leases.get(lease.key)
-            if standing is None or lease.term >= standing.term:
-                self.leases[lease.key] = lease
 
 
 __all__ = ["Identity", "Node", "Status"]

@@ -8,7 +8,7 @@ from itertools import islice
 
 from proxy.control.sync.outbox import MAX_KEYS, Outbox
 from proxy.control.sync.pacing import Pacing
-from proxy.control.sync.records import Complainants, Evidence
+from proxy.control.sync.records import Callees, Complainants, Evidence
 from proxy.control.sync.replica import Replica
 from proxy.control.sync.sealed import Sealer
 from proxy.control.sync.topics import Outgoing
@@ -17,6 +17,7 @@ KEYS_AT_ONCE = 2000
 WINDOW_MS = 5000  # behaviour is collected for so long; complaints go at once
 MAX_URGENT = 100_000  # messages that wait for the broker; what has no room the digests see to
 MAX_ANSWERS = 1000
+MAX_SKETCHES = 100_000  # of callees, waiting to be told; the next call of such a caller tells more anyway
 _COMPLAINTS, _REPAIR = 0, 3
 
 
@@ -31,6 +32,7 @@ class Outbound:
         self._urgent: deque[Outgoing] = deque(maxlen=MAX_URGENT)
         self._answers: deque[Iterator[Outgoing]] = deque(maxlen=MAX_ANSWERS)
         self._complainants: dict[tuple[int, int], None] = {}
+        self._callees: dict[tuple[int, int], None] = {}
         self._window_ms = 0
 
     def say(self, messages: Iterable[Outgoing]) -> None:
@@ -45,12 +47,16 @@ class Outbound:
     def complained(self, key: int, day: int) -> None:
         self._complainants[key, day] = None
 
+    def called(self, key: int, hour: int) -> None:
+        if len(self._callees) < MAX_SKETCHES:
+            self._callees[key, hour] = None
+
     def backlog(self) -> int:
         return len(self.dirty) + len(self._urgent)
 
     def has_anything(self, now_ms: int) -> bool:
         pending = self._urgent or self._answers or self._complainants or self.dirty.has(_COMPLAINTS)
-        later = len(self.dirty) or self.dirty.marked_shards
+        later = len(self.dirty) or self.dirty.marked_shards or self._callees
         return bool(pending or (later and self._window_is_over(now_ms)))
 
     def _tell_marked_shards(self) -> None:
@@ -87,8 +93,9 @@ class Outbound:
         is_over = self._window_is_over(now_ms)
         if is_over:
             self._tell_marked_shards()
+            self._urgent += self.sealer.sketches(self._take_callees(), hlc, trust)
         keys = self.dirty.take(KEYS_AT_ONCE, _REPAIR if is_over else _COMPLAINTS)
-        if is_over and not len(self.dirty) and not self.dirty.marked_shards:
+        if is_over and not (len(self.dirty) or self.dirty.marked_shards or self._callees):
             self._window_ms = now_ms
         by_epoch: dict[int, list[Evidence]] = {}
         for key, urgency in keys:
@@ -116,4 +123,14 @@ class Outbound:
             hashes = self._replica.sketches.complainants(key, gen).get(day)
             if hashes:
                 records.append(Complainants(key, gen, day, hashes))
+        return records
+
+    def _take_callees(self) -> list[Callees]:
+        records = []
+        for key, hour in list(islice(self._callees, KEYS_AT_ONCE)):
+            del self._callees[key, hour]
+            gen = self._replica.evidence.generation(key)
+            registers = self._replica.sketches.callees(key, gen).get(hour)
+            if registers is not None:
+                records.append(Callees(key, gen, hour, registers))
         return records

@@ -51,6 +51,11 @@ class OwnEvidence:
             own.sums.setdefault(slot, Growing()).add(events, steps_at(now_ms, HALF_LIFE_MS[slot]))
         self._fresh[key] = min(urgency(metric), self._fresh.get(key, URGENCIES))
 
+    def is_one_off(self, key: int, now_ms: int) -> bool:
+        """Whether it is a number that has called once, or not at all."""
+        own = self._keys.get(key)
+        return own is None or _is_one_off(key, own, now_ms)
+
     def pairs(self, key: int) -> list[int]:
         """[slot, q, slot, q, ...] as an evidence record has them."""
         own = self._keys.get(key)

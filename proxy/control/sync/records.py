@@ -39,6 +39,7 @@ class RecordType(IntEnum):
     CALLEES = 72  # H
     GENERATION = 71  # G
     LEASE = 84  # T
+    DEMAND = 87  # W
     SUMMARY = 83  # S: sum
     STATUS = 85  # U: st
     REQUEST = 81  # Q: rq
@@ -104,12 +105,25 @@ class Callees(_Keyed, array_like=True, gc=False):
 
 
 class Lease(_Keyed, array_like=True, gc=False):
-    """T: a lent share of a limit that holds for the whole fleet."""
+    """T: a share of a limit that holds for the whole fleet, lent to `origin`; rates are calls in 10^6 s.
 
-    milli_rate: Unsigned
+    A lender's pulse is one too: micro_rate = how many nodes there are, burst = 1 once it lends, origin = 0.
+    """
+
+    micro_rate: Unsigned
     burst: Word32
     lease_ms: Word32
     term: Unsigned
+    origin: Word32 = 0
+
+
+class Demand(_Keyed, array_like=True, gc=False):
+    """W: what a node wants of such a limit, what it holds, and what the limit is by its own policy."""
+
+    wanted: Unsigned
+    held: Unsigned
+    limit: Unsigned
+    burst: Word32
 
 
 class Generation(msgspec.Struct, array_like=True, gc=False):
@@ -145,7 +159,7 @@ _evidence = msgspec.msgpack.Decoder(
 )
 _decoders: dict[type, Any] = {
     record: msgspec.msgpack.Decoder(Annotated[list[record], _Records])  # type: ignore[valid-type]
-    for record in (Complainants, Region, Verdict, Callees, Lease, Generation, _WireDecision)
+    for record in (Complainants, Region, Verdict, Callees, Lease, Demand, Generation, _WireDecision)
 }
 
 
@@ -168,7 +182,7 @@ def read_evidence(data: bytes) -> list[Evidence]:
 
 
 def write_keyed(records: Sequence[Keyed]) -> bytes:
-    """K, R, V, H and T."""
+    """K, R, V, H, T and W."""
     ordered = sorted(records, key=lambda record: record.key)
     rows = [list(msgspec.structs.astuple(record)) for record in ordered]
     before = 0

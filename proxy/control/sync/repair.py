@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
 from typing import Annotated
@@ -55,6 +55,7 @@ class What(IntEnum):
     VERDICT_ENTRIES = 4
     EVIDENCE_BUCKETS = 5
     EVIDENCE_ENTRIES = 6
+    REGIONS = 7  # no answer: a reducer tells its sums again
 
 
 Roots = Annotated[bytes, Meta(min_length=ROOTS_BYTES, max_length=ROOTS_BYTES)]
@@ -107,6 +108,16 @@ class _Peer:
     verdicts: Counter[int] | None = None
 
 
+@dataclass(slots=True)
+class _Asked:
+    """Buckets of verdicts that a judge was asked for; how many parts of its answer came, of how many, 0 = not known."""
+
+    buckets: frozenset[int]
+    parts: int = 0
+    of: int = 0
+    named: set[int] = field(default_factory=set)
+
+
 class Repair:
     """tell_again: own keys to be told once more. take_frames: of signed decisions. mesh: every node judges itself."""
 
@@ -124,6 +135,7 @@ class Repair:
         self._tell_again = tell_again
         self._take_frames = take_frames
         self._peers: dict[int, _Peer] = {}
+        self._asked: dict[tuple[int, int], _Asked] = {}  # by judge and shard
         self.hearsay = Hearsay()
         self.shards_read: set[int] = set()  # of verdicts, whole
         self.has_decisions = False  # since the start: a peer's log was seen to be equal, or was read whole
@@ -153,7 +165,9 @@ class Repair:
         elif not self._mesh and member.has(Role.TOP):
             differ = self._replica.verdicts.digest.different_shards(theirs.verdicts)
             peer.verdicts = _again(peer.verdicts, differ)
-            asked += [Request(What.VERDICT_BUCKETS, shard) for shard in _lasting(peer.verdicts)]
+            # Judges whose verdicts differ have not heard the same, and believe reducers alone.
+            what = What.REGIONS if self._replica.judges else What.VERDICT_BUCKETS
+            asked += [Request(what, shard) for shard in _lasting(peer.verdicts)]
         return asked
 
     def differs(self) -> int:
@@ -195,6 +209,8 @@ class Repair:
             case What.VERDICTS | What.VERDICT_ENTRIES:
                 wanted = None if request.what is What.VERDICTS else buckets or frozenset()
                 yield from _parts(request.what, shard, self._verdict_chunks(shard, wanted))
+            case What.REGIONS:
+                replica.tell_regions_again([shard])
             case What.VERDICT_BUCKETS:
                 yield Answer(request.what, shard, 1, 1, replica.verdicts.digest.shard(shard))
             case What.EVIDENCE_BUCKETS:
@@ -211,7 +227,11 @@ class Repair:
             case What.VERDICTS | What.VERDICT_ENTRIES:
                 self._take_verdicts(member, answer, hlc, now_s)
             case What.VERDICT_BUCKETS:
-                return self._differing(answer, self._replica.verdicts.digest, What.VERDICT_ENTRIES)
+                requests = self._differing(answer, self._replica.verdicts.digest, What.VERDICT_ENTRIES)
+                for request in requests:
+                    assert isinstance(request.about, list)
+                    self._asked[member.origin, answer.shard] = _Asked(frozenset(request.about))
+                return requests
             case What.EVIDENCE_BUCKETS:
                 return self._differing(answer, self._replica.evidence.digest, What.EVIDENCE_ENTRIES)
             case What.EVIDENCE_ENTRIES:
@@ -229,10 +249,22 @@ class Repair:
     def _take_verdicts(self, member: Member, answer: Answer, hlc: int, now_s: int) -> None:
         if not member.has(Role.TOP):
             raise Refused("role")
-        records = read_keyed(answer.records, Verdict)
-        if answer.what is What.VERDICTS and answer.part == answer.parts:
-            self.shards_read.add(answer.shard)
-        self._replica.merge_verdicts(member.origin, hlc, self._replica.trust.version, records, now_s)
+        replica, records, trust = self._replica, read_keyed(answer.records, Verdict), self._replica.trust.version
+        if answer.what is What.VERDICTS:
+            replica.copy_verdicts(member.origin, hlc, trust, records, now_s)
+            if answer.part == answer.parts:
+                self.shards_read.add(answer.shard)
+            return
+        replica.merge_verdicts(member.origin, hlc, trust, records, now_s)
+        asked = self._asked.get((member.origin, answer.shard))
+        if asked is None:
+            return
+        asked.named.update(record.key for record in records)
+        asked.parts += 1
+        asked.of = max(asked.of, answer.parts)
+        if asked.parts == asked.of:
+            del self._asked[member.origin, answer.shard]
+            replica.hear_silence(member.origin, hlc, trust, answer.shard, asked.buckets, asked.named, now_s)
 
     def _take_evidence(self, member: Member, answer: Answer) -> None:
         f = self._replica.trust.parameters.f

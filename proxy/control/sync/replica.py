@@ -11,7 +11,8 @@ from proxy.control.decisions import Decision
 from proxy.control.sync.decay import DAY_MS
 from proxy.control.sync.decision_log import DecisionLog
 from proxy.control.sync.evidence import EvidenceTable
-from proxy.control.sync.keys import SHARDS
+from proxy.control.sync.keys import SHARDS, place_of
+from proxy.control.sync.opinions import Opinions
 from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region
 from proxy.control.sync.records import Verdict as VerdictRecord
 from proxy.control.sync.reduction import reduce_key
@@ -45,9 +46,11 @@ class Replica:
         self.sketches = Sketches()
         self.regions = RegionTable()
         self.verdicts = VerdictTable()
+        self.opinions = Opinions()
+        self.judges_there: frozenset[int] = frozenset()
         self.decisions = DecisionLog(is_protected)
         self.changed_verdicts: dict[int, None] = {}
-        self._judges = judges
+        self.judges = judges
         self.reduces = reduces
         self._touched: dict[int, None] = {}
         self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
@@ -81,11 +84,58 @@ class Replica:
                 self._touched[record.key] = None
 
     def merge_verdicts(self, reducer: int, hlc: int, trust: int, records: Iterable[VerdictRecord], now_s: int) -> None:
+        """What a judge says, as it comes. Who judges itself takes nobody's word."""
+        if self.judges:
+            return
+        for record in records:
+            judgement = Judgement(record.score, Band(record.band), Why(record.why))
+            self._take_word(record.key, reducer, hlc, trust, judgement, now_s, now_s + min(record.ttl_s, TTL_S))
+
+    def copy_verdicts(self, judge: int, hlc: int, trust: int, records: Iterable[VerdictRecord], now_s: int) -> None:
+        """A judge's whole table, for a node that has none: what is wrong in it the other's digest shows."""
+        if self.judges:
+            return
         for record in records:
             judgement = Judgement(record.score, Band(record.band), Why(record.why))
             expires_s = now_s + min(record.ttl_s, TTL_S)
-            if self.verdicts.merge(record.key, judgement, expires_s, trust, hlc, reducer):
-                self.changed_verdicts[record.key] = None
+            if self.verdicts.get(record.key) is None and not self.opinions.disputed(record.key):
+                self._put_verdict(record.key, judgement, expires_s, trust, hlc, judge)
+            else:
+                self._take_word(record.key, judge, hlc, trust, judgement, now_s, expires_s)
+
+    def hear_silence(
+        self, judge: int, hlc: int, trust: int, shard: int, buckets: frozenset[int], said: set[int], now_s: int
+    ) -> None:
+        """A judge told all it thinks of some buckets: of keys that it did not name it thinks nothing."""
+        if self.judges:
+            return
+        for key, verdict in self.verdicts.items(shard):
+            if place_of(key)[1] in buckets and key not in said and verdict.judgement.band is not Band.NONE:
+                self._take_word(key, judge, hlc, trust, CLEAN, now_s, now_s + TTL_S)
+
+    def set_judges(self, there: frozenset[int], trust: int, hlc: int, now_s: int) -> None:
+        """Those that are connected; of one that has gone nobody waits to hear."""
+        if there != self.judges_there:
+            self.judges_there = there
+            for key, judgement in self.opinions.without(there).items():
+                self._put_verdict(key, judgement, now_s + TTL_S, trust, hlc, self.own)
+
+    def _take_word(
+        self, key: int, judge: int, hlc: int, trust: int, judgement: Judgement, now_s: int, expires_s: int
+    ) -> None:
+        standing = self.verdicts.get(key)
+        before = CLEAN if standing is None else standing.judgement
+        was_disputed = self.opinions.disputed(key)
+        counts = self.opinions.weigh(key, judge, hlc, judgement, before, self.judges_there, now_s * 1000)
+        if was_disputed or counts != judgement:
+            if counts == before:
+                return
+            hlc = max(hlc, self.verdicts.stamp(key) + 1)
+        self._put_verdict(key, counts, expires_s, trust, hlc, judge)
+
+    def _put_verdict(self, key: int, judgement: Judgement, expires_s: int, trust: int, hlc: int, judge: int) -> None:
+        if self.verdicts.merge(key, judgement, expires_s, trust, hlc, judge):
+            self.changed_verdicts[key] = None
 
     def merge_generations(self, records: Sequence[Generation]) -> list[Generation]:
         """Those that were new. One step at a time: a key is forgiven once by each."""
@@ -125,6 +175,11 @@ class Replica:
     def untouched(self) -> bool:
         return not self._touched
 
+    @property
+    def keys_to_judge(self) -> int:
+        """Keys that are still to be judged."""
+        return len(self._touched)
+
     def judge_touched(self, now_ms: int, hlc: int, limit: int) -> tuple[list[Region], list[VerdictRecord]]:
         """Looks at up to `limit` keys again: the region records and the verdicts that are to be told."""
         regions: list[Region] = []
@@ -137,7 +192,7 @@ class Replica:
                 changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
                 regions += records if key in self._retold else changed
             self._retold.discard(key)
-            if self._judges:
+            if self.judges:
                 told = self._judge(key, tick_ms, now_ms, hlc)
                 verdicts += [told] if told is not None else []
         return regions, verdicts
@@ -154,7 +209,7 @@ class Replica:
             self.regions.forget(key)
             self._touched[key] = None
         self.tell_regions_again([shard])
-        if self._judges:
+        if self.judges:
             self._touched.update(dict.fromkeys(key for key, _ in self.verdicts.items(shard)))
         now_s = now_ms // 1000
         for key, verdict in self.verdicts.items(shard):

@@ -14,6 +14,7 @@ from proxy.control.sync.keys import group_of, place_of
 from proxy.control.sync.records import (
     Callees,
     Complainants,
+    Demand,
     Evidence,
     Generation,
     Lease,
@@ -76,8 +77,14 @@ class Sealer:
 
     def leases(self, records: Sequence[Lease], hlc: int, trust: int) -> Iterator[Outgoing]:
         for group, some in _by_group(records, [record.key for record in records]):
-            frame = self._signer.seal(RecordType.LEASE, write_keyed(some), hlc, trust)
-            yield Outgoing(self._topics.hot(group), frame, qos=0, expiry_s=10)
+            for part in _split(some):
+                frame = self._signer.seal(RecordType.LEASE, write_keyed(part), hlc, trust)
+                yield Outgoing(self._topics.hot(group), frame, qos=0, expiry_s=10)
+
+    def demands(self, records: Sequence[Demand], hlc: int, trust: int) -> Iterator[Outgoing]:
+        for part in _split(records):
+            frame = self._signer.seal(RecordType.DEMAND, write_keyed(part), hlc, trust)
+            yield Outgoing(self._topics.demands(self._region, self._node), frame, qos=0, expiry_s=10)
 
     def signed_decisions(
         self, decisions: Iterable[Decision], hlc: int, trust: int

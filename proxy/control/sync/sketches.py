@@ -37,6 +37,12 @@ def distinct_complainants(hashes: list[int]) -> float:
     return len(hashes) if len(hashes) < COMPLAINANTS else (COMPLAINANTS - 1) * _HASHES / max(hashes[-1], 1)
 
 
+def callee_hash(salt: bytes, callee: int, key: int, hour: int) -> int:
+    """Another one each hour and for each caller: no sketch says whom anybody called."""
+    text = f"{callee:x}\0{key:x}\0{hour}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8, key=salt, person=b"callee").digest())
+
+
 def no_callees() -> bytes:
     return bytes(REGISTERS_BYTES)
 

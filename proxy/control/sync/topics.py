@@ -25,7 +25,7 @@ class Branch(StrEnum):
 
 
 ALLOWED = {
-    Branch.UP: frozenset({RecordType.EVIDENCE, RecordType.COMPLAINANTS, RecordType.CALLEES}),
+    Branch.UP: frozenset({RecordType.EVIDENCE, RecordType.COMPLAINANTS, RecordType.CALLEES, RecordType.DEMAND}),
     Branch.REGION: frozenset({RecordType.REGION}),
     Branch.DOWN: frozenset({RecordType.VERDICT}),
     Branch.HOT: frozenset({RecordType.LEASE}),
@@ -58,6 +58,10 @@ class Topics:
 
     def up(self, region: str, node: str, group: int | str) -> str:
         return f"{self.root}/up/{region}/{node}/{group}"
+
+    def demands(self, region: str, node: str) -> str:
+        """Beside a node's evidence, so that whoever lends need not hear all of that."""
+        return self.up(region, node, "lend")
 
     def region(self, region: str, group: int | str) -> str:
         return f"{self.root}/rg/{region}/{group}"

@@ -65,6 +65,10 @@ class VerdictTable:
         packed = self._shards[place_of(key)[0]].get(key)
         return None if packed is None else _unpacked(packed)
 
+    def stamp(self, key: int) -> int:
+        """The hlc under which the verdict was given; 0 if there is none."""
+        return self._shards[place_of(key)[0]].get(key, 0) >> _ENTRY_BITS + 32 & (1 << 64) - 1
+
     def stamp_ms(self, key: int) -> int:
         """When the verdict was given, in Unix ms; 0 if there is none."""
         return self._shards[place_of(key)[0]].get(key, 0) >> _ENTRY_BITS + 48 & (1 << 48) - 1

@@ -82,8 +82,10 @@ def bomb_of_arrays() -> bytes:
     return b"\xdd\x00\x0f\x00\x00" + b"\x90" * 0xF0000
 
 
+ZLIB_BOMB = zlib.compress(bytes(60 << 20), 9)[:65_000]
+
 HOSTILE: dict[str, Callable[[], Any]] = {
-    "zlib bomb": lambda: inflate(zlib.compress(bytes(60 << 20), 9)[:65_000]),
+    "zlib bomb": lambda: inflate(ZLIB_BOMB),
     "zlib ratio": lambda: inflate(zlib.compress(bytes(1 << 16), 9)),
     "zlib garbage": lambda: inflate(b"\x78\x9c" + bytes(100)),
     "zlib tail": lambda: inflate(zlib.compress(b"abcdefgh" * 3, 1) + b"more"),
