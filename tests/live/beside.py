@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests import policies
 from tests.live.kamailio import KamailioFactory, PluggedKamailio
 from tests.live.node import Node
 from tests.live.programs import Ports
@@ -41,42 +42,17 @@ name = "transit"
 sources = ["{transit}"]
 dial_plan = "cn"
 policy = "default"
-
-[[policy]]
-name = "default"
-anonymous = "reject"
-
-[[label]]
-name = "loans"
-text = "Suspected spam: loans"
-
-[[list]]
-name = "deny"
-action = "deny"
-file = "deny.txt"
-
-[[list]]
-name = "inbound-only"
-action = "dno"
-numbers = ["+862095588000"]
-
-[[list]]
-name = "suspected"
-action = "tag"
-label = "loans"
-numbers = ["{suspected}"]
-
-[[prefix_rule]]
-name = "resale"
-prefixes = ["+86170"]
-points = 900
-
-[[limit]]
-name = "burst-caller"
-key = "caller"
-calls = {calls_a_minute}
-period_s = 60
-"""
+""" + "".join(
+    (
+        policies.policy(anonymous="reject"),
+        policies.label(),
+        policies.deny_file(),
+        policies.number_list("inbound-only", "dno", "+862095588000"),
+        policies.suspected(),
+        policies.resale(900),
+        policies.burst("burst-caller", policies.Placeholder("{calls_a_minute}"), 60),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import policies
 from tests.live.programs import LOOPBACK, Ports, Program, wait_until
 
 ROOT = Path(__file__).parents[2]
 TRANSIT = "127.0.0.9"  # calls from here come over an untrusted trunk
 STRANGER = "127.0.0.66"  # ... and from here over none
 
-LISTED = "+862066660000"  # denied by the operator's list
-SUSPECTED = "+8616512345678"  # tagged by a list
-PROTECTED_CALLEE = "+862088880110"
+LISTED, SUSPECTED, PROTECTED_CALLEE = policies.LISTED, policies.SUSPECTED, policies.NEVER_BLOCKED
 
 # The package under test, not one installed elsewhere, whatever the directory that a program is started in.
 COMMAND = (sys.executable, "-m", "proxy.cli")
@@ -74,37 +73,16 @@ route = "softswitch"
 name = "softswitch"
 targets = [{{ address = "{host}:{gateway}", transport = "{gateway_transport}" }}]
 probe = {{ enabled = false }}
-
-[[policy]]
-name = "default"
-anonymous = "tag"
-
-[[label]]
-name = "loans"
-text = "Suspected spam: loans"
-
-[[list]]
-name = "never-block"
-action = "never-block"
-numbers = ["{protected_callee}"]
-
-[[list]]
-name = "deny"
-action = "deny"
-file = "deny.txt"
-
-[[list]]
-name = "suspected"
-action = "tag"
-label = "loans"
-numbers = ["{suspected}"]
-
-[[limit]]
-name = "burst-caller"
-key = "caller"
-calls = {calls_a_minute}
-period_s = 60
-"""
+""" + "".join(
+    (
+        policies.policy(anonymous="tag"),
+        policies.label(),
+        policies.never_block(),
+        policies.deny_file(),
+        policies.suspected(),
+        policies.burst("burst-caller", policies.Placeholder("{calls_a_minute}"), 60),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +129,6 @@ class Node(Program):
                 transit=TRANSIT,
                 gateway=gateway_port,
                 gateway_transport=setup.gateway_transport,
-                protected_callee=PROTECTED_CALLEE,
-                suspected=SUSPECTED,
                 admin_keys="" if setup.token is None else 'token_file = "admin.token"',
                 calls_a_minute=setup.calls_a_minute,
             )

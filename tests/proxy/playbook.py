@@ -23,6 +23,7 @@ from proxy.outbox import Outbox
 from proxy.router import ListenerAddress
 from proxy.server_location import Destination
 from proxy.trunks import build_routing
+from tests import policies
 
 START_US = 1_790_000_000_000_000
 CARRIER = ("192.0.2.10", 5060)
@@ -48,38 +49,16 @@ route = "softswitch"
 [[gateway]]
 name = "softswitch"
 targets = [{ address = "198.51.100.20", priority = 1 }, { address = "198.51.100.21", priority = 2 }]
-
-[[policy]]
-name = "default"
-anonymous = "tag"
-
-[[label]]
-name = "loans"
-text = 'Suspected "spam": loans'
-
-[[list]]
-name = "never-block"
-action = "never-block"
-numbers = ["+862088880110"]
-
-[[list]]
-name = "deny"
-action = "deny"
-numbers = ["+862066660000"]
-
-[[list]]
-name = "suspected"
-action = "tag"
-label = "loans"
-numbers = ["+8616512345678"]
-
-[[limit]]
-name = "burst-caller"
-key = "caller"
-calls = 5
-period_s = 10
-outcome = "reject"
-"""
+""" + "".join(
+    (
+        policies.policy(anonymous="tag"),
+        policies.label('Suspected "spam": loans'),
+        policies.never_block(),
+        policies.deny_list(),
+        policies.suspected(),
+        policies.burst("burst-caller", 5, 10, outcome="reject"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

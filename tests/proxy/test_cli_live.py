@@ -13,6 +13,7 @@ from engine import Attempt, Outcome, OutcomeKind, Screener, Tables, compile_poli
 from proxy.cli import main
 from proxy.config_load import load_configuration, policy_set
 from proxy.state_directory import StateDirectory
+from tests import policies
 
 CONFIG = """
 [node]
@@ -47,38 +48,17 @@ screen = false
 [[gateway]]
 name = "softswitch"
 targets = [{ address = "198.51.100.20" }]
-
-[[policy]]
-name = "default"
-
-[[list]]
-name = "deny"
-action = "deny"
-file = "deny.txt"
-
-[[list]]
-name = "watched"
-action = "deny"
-numbers = ["+86206666*"]
-observe = true
-
-[[list]]
-name = "banks"
-action = "protected"
-numbers = ["CN:95588"]
-
-[[prefix_rule]]
-name = "resale"
-prefixes = ["+86170"]
-points = 60
-
-[[limit]]
-name = "burst"
-key = "caller"
-calls = 2
-period_s = 3600
-"""
-DENIED = "+862066660000"
+""" + "".join(
+    (
+        policies.policy(),
+        policies.deny_file(),
+        policies.number_list("watched", "deny", "+86206666*", observe=True),
+        policies.number_list("banks", "protected", "CN:95588"),
+        policies.resale(60),
+        policies.burst("burst", 2, 3600),
+    )
+)
+DENIED = policies.LISTED
 CLEAN = "+8613800138000"
 CALLEE = "+862088886666"
 

@@ -18,6 +18,7 @@ from proxy.plugin import FIRST_NUMBER, TICK_US, Plugin, record_text
 from proxy.plugin_divert import DivertTarget
 from proxy.state_directory import StateDirectory
 from proxy.worker_tables import open_tables
+from tests import policies
 
 CARRIER = ("192.0.2.10", 5060)
 CONFIGURATION = """
@@ -43,21 +44,14 @@ group = "resale"
 context = "example.net"
 dial_plan = "cn"
 policy = "default"
-[[policy]]
-name = "default"
-[[list]]
-name = "deny"
-action = "deny"
-numbers = ["+862066660000"]
-[[list]]
-name = "suspected"
-action = "tag"
-numbers = ["+8616512345678"]
-[[prefix_rule]]
-name = "loans"
-prefixes = ["+86170"]
-points = 900
-"""
+""" + "".join(
+    (
+        policies.policy(),
+        policies.deny_list(),
+        policies.number_list("suspected", "tag", policies.SUSPECTED),
+        policies.resale(900),
+    )
+)
 
 
 def invite(caller: str = "+8613800138000", more: str = "", method: str = "INVITE", body: bytes = b"") -> bytes:
