@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, ROOT, Node
 from tests.live.programs import LOOPBACK, Ports, require, wait_until
 from tests.live.sipp import SippFactory
@@ -21,7 +21,7 @@ from tests.live.sipp import SippFactory
 FAULTS = Path(__file__).parent / "faults"
 RESENT_EVERY_S = 0.1
 RATE = 20
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 # R4: the event loop stands still
@@ -43,7 +43,9 @@ def test_r4_a_worker_that_stands_still_is_replaced(
     seen_s = time.monotonic() - begun_s
     wait_until(lambda: before not in node.workers(), "the worker to be ended", PATIENCE_S)
     wait_until(lambda: node.metric("callsieve_worker_connected") == 1 and node.workers(), "another one", PATIENCE_S)
-    print(f"r4: {fault} seen after {seen_s:.2f} s, replaced after {time.monotonic() - begun_s:.2f} s")
+    replaced_s = time.monotonic() - begun_s
+    print(f"r4: {fault} seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s")
+    assert not FULL or (seen_s <= 1.0 and replaced_s <= 3.0)
     assert "stands still, killed" in node.output()
     assert ("in stall" if fault == "stall" else "in hold_the_lock") in node.output(), "the stack says where"
     later = sipp.caller(node.port, calls=5)
