@@ -9,6 +9,11 @@ number admitted is the algorithm's own. Only an eviction breaks that: a key push
 and starts again with its whole burst. The record with the earliest TAT goes, so what is forgotten is the key that is
 closest to having its whole burst anyway; replacing a TAT that has passed loses nothing and is not counted. While
 `table.evictions` stands still, every answer was exact.
+
+One record a key. Two processes that bring the same new key in may choose different records of its bucket. So a new
+record is a claim at first, on which nobody counts. Who makes one looks at the bucket again: if the key has a record he
+withdraws; he withdraws every other claim to the key; then he turns his own into the record, if nobody has withdrawn it.
+Of two that both got that far, the one whose claim was made first was seen by the other one, and withdrawn.
 """
 
 cimport cython
@@ -18,13 +23,11 @@ from engine._table cimport (
     BUCKET_RECORDS,
     TABLE_RATE_LIMITER,
     TABLE_TRIES,
-    Bucket,
     Record,
     Table,
     callsieve_count,
-    table_bucket,
-    table_look,
-    table_replace,
+    callsieve_load,
+    callsieve_swap,
 )
 
 # How far the clocks of two processes, or a batch's time and the present, may lie apart.
@@ -36,6 +39,35 @@ cdef enum:
     PREFETCHED = 64          # keys of a batch whose buckets are on their way at a time
 
 
+cdef struct Bucket:          # a bucket as it was read
+    Record records[BUCKET_RECORDS]
+    int found                # index of the key's record, -1 = none
+
+
+cdef extern from *:
+    """
+    #include <time.h>
+    #if defined(__x86_64__)
+    #include <x86intrin.h>
+    #endif
+
+    /* A claim's value: negative as a TAT, and no other claim has it that stood at the same place at about the time. */
+    static inline int64_t callsieve_claim(const void *on_stack)
+    {
+        uint64_t ticks;
+    #if defined(__x86_64__)
+        ticks = __rdtsc();
+    #else
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        ticks = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    #endif
+        return (int64_t)(1ULL << 63 | (ticks << 24 ^ (uint64_t)(uintptr_t)on_stack >> 4));
+    }
+    """
+    int64_t callsieve_claim(const void* on_stack) noexcept nogil
+
+
 cdef bint limiter_conforms_at(
     Table table, Record* bucket, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
 ) noexcept nogil:
@@ -44,10 +76,7 @@ cdef bint limiter_conforms_at(
     cdef int _
     key = key if key else 1
     for _ in range(TABLE_TRIES):
-        table_look(bucket, key, &seen)
-        if seen.twin >= 0:
-            join_twin(bucket, key, &seen, now_us)
-            continue
+        look(bucket, key, &seen)
         tat = arrival_time(&seen, now_us, increment_us, tolerance_us)
         if tat - now_us > tolerance_us:
             return False
@@ -57,6 +86,24 @@ cdef bint limiter_conforms_at(
             return True
     callsieve_count(table.view.lost)
     return True              # a race of our own must not cost a caller the call
+
+
+cdef inline void look(const Record* bucket, uint64_t key, Bucket* seen) noexcept nogil:
+    cdef int i
+    seen.found = -1
+    for i in range(BUCKET_RECORDS):
+        callsieve_load(&bucket[i], &seen.records[i].key, &seen.records[i].value)
+        if seen.records[i].key == key and not is_claim(&seen.records[i]):
+            seen.found = i
+
+
+cdef inline bint is_claim(const Record* record) noexcept nogil:
+    return <int64_t>record.value < 0
+
+
+# Puts (key, value) where `seen` had another record at `index`; false if that record has changed since.
+cdef inline bint replace(Record* bucket, const Bucket* seen, int index, uint64_t key, int64_t value) noexcept nogil:
+    return callsieve_swap(&bucket[index], seen.records[index].key, seen.records[index].value, key, <uint64_t>value)
 
 
 # The key's TAT, not before now. One that lies further ahead than any conforming event leaves it was written under
@@ -74,27 +121,37 @@ cdef inline bint put(
     Table table, Record* bucket, uint64_t key, const Bucket* seen, int64_t tat, int64_t now_us
 ) noexcept nogil:
     if seen.found >= 0:
-        return table_replace(bucket, seen, seen.found, key, <uint64_t>tat)
+        return replace(bucket, seen, seen.found, key, tat)
     return insert(table, bucket, key, seen, tat, now_us)
 
 
+# False if somebody else changed the bucket meanwhile: then nothing was counted, and the caller looks again.
 cdef bint insert(
     Table table, Record* bucket, uint64_t key, const Bucket* seen, int64_t tat, int64_t now_us
 ) noexcept nogil:
-    cdef Bucket after
-    cdef int victim = earliest(seen)
-    if not table_replace(bucket, seen, victim, key, <uint64_t>tat):
+    cdef int place = earliest(seen)
+    cdef uint64_t claim = <uint64_t>callsieve_claim(&place)
+    if not replace(bucket, seen, place, key, <int64_t>claim):
         return False
-    if seen.records[victim].key and <int64_t>seen.records[victim].value > now_us:
+    if seen.records[place].key and <int64_t>seen.records[place].value > now_us:
         callsieve_count(table.view.evictions)
-    table_look(bucket, key, &after)
-    if after.twin < 0:
-        return True
-    # Another process brought the key in at the same time: take the record back and count on that one, unless
-    # somebody has already counted on this one.
-    after.records[victim].key = key
-    after.records[victim].value = <uint64_t>tat
-    return not table_replace(bucket, &after, victim, 0, 0)
+    if not withdraw_others(bucket, key, place):
+        callsieve_swap(&bucket[place], key, claim, 0, 0)
+        return False
+    return callsieve_swap(&bucket[place], key, claim, key, <uint64_t>tat)
+
+
+# Withdraws the claims to the key that stand elsewhere than at `own`; false if it has a record, or one became it.
+cdef inline bint withdraw_others(Record* bucket, uint64_t key, int own) noexcept nogil:
+    cdef Bucket seen
+    cdef int i
+    look(bucket, key, &seen)
+    if seen.found >= 0:
+        return False
+    for i in range(BUCKET_RECORDS):
+        if i != own and seen.records[i].key == key and not replace(bucket, &seen, i, 0, 0):
+            return False
+    return True
 
 
 # A free record, else the one with the earliest TAT.
@@ -107,22 +164,6 @@ cdef inline int earliest(const Bucket* seen) noexcept nogil:
             victim = i
             least = tat
     return victim
-
-
-# What the twin still owes goes to the first record.
-cdef void join_twin(Record* bucket, uint64_t key, const Bucket* seen, int64_t now_us) noexcept nogil:
-    cdef int64_t tat, owed = <int64_t>seen.records[seen.twin].value - now_us
-    cdef Bucket left
-    cdef int _
-    if not table_replace(bucket, seen, seen.twin, 0, 0) or owed <= 0:
-        return
-    for _ in range(TABLE_TRIES):
-        table_look(bucket, key, &left)
-        if left.found < 0:
-            return
-        tat = max(<int64_t>left.records[left.found].value, now_us) + owed
-        if table_replace(bucket, &left, left.found, key, <uint64_t>tat):
-            return
 
 
 @cython.final

@@ -2,8 +2,8 @@
 # under a keyed hash, no locks. What a record means belongs to the module that uses the table.
 #
 # A record is read as one word and changed by a 16-byte compare-and-swap, so whatever is read was written whole. Two
-# processes that bring the same new key into a full bucket may choose different victims and leave two records of it:
-# `table_look` shows the second one (`twin`), and the module that uses the table joins it into the first.
+# processes that bring in the same new key may choose different places for it; what becomes of the second record is the
+# using module's affair.
 #
 # Buckets stand in regions of 2 MB, a huge page. A key's hash names the region and a bucket in it; tables in which a key
 # has a second bucket (`_cuckoo`) find that in the same region.
@@ -104,11 +104,6 @@ cdef struct TableView:
     uint64_t* moves          # and records that went to their other bucket
     uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
 
-cdef struct Bucket:          # a bucket as it was read
-    Record records[BUCKET_RECORDS]
-    int found                # index of the key's record, -1 = none
-    int twin                 # index of a second record of the key, -1 = none
-
 cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept nogil:
     return siphash_word(view.secret0, view.secret1, key)
 
@@ -122,23 +117,6 @@ cdef inline Record* table_region_at(const TableView* view, uint64_t region) noex
 cdef inline Record* table_bucket(const TableView* view, uint64_t key) noexcept nogil:
     cdef uint64_t hashed = table_hash(view, key)
     return table_region_at(view, table_region(view, hashed)) + BUCKET_RECORDS * (hashed & view.region_mask)
-
-cdef inline void table_look(const Record* bucket, uint64_t key, Bucket* seen) noexcept nogil:
-    cdef int i
-    seen.found = seen.twin = -1
-    for i in range(BUCKET_RECORDS):
-        callsieve_load(&bucket[i], &seen.records[i].key, &seen.records[i].value)
-        if seen.records[i].key == key:
-            if seen.found < 0:
-                seen.found = i
-            else:
-                seen.twin = i
-
-# Puts (key, value) where `seen` had another record at `index`; false if that record has changed since.
-cdef inline bint table_replace(
-    Record* bucket, const Bucket* seen, int index, uint64_t key, uint64_t value
-) noexcept nogil:
-    return callsieve_swap(&bucket[index], seen.records[index].key, seen.records[index].value, key, value)
 
 cdef class Table:
     cdef TableView view

@@ -59,11 +59,12 @@ def as_threads(work: Work) -> None:
 together = pytest.mark.parametrize("together", [as_processes, as_threads])
 
 
+# Three keys never fill a bucket of four, so none of them is evicted however their buckets fall.
 @together
 def test_limits_are_exact_under_two_hammers(tmp_path: Path, together: Callable[[Work], None]) -> None:
     """Each key conforms exactly `burst` times, whoever asks, while strangers come and go in the same buckets."""
-    limiter = RateLimiter(tmp_path / "limits.tbl", 4096)
-    keys, burst = array("Q", range(1, 101)), 500
+    limiter = RateLimiter(tmp_path / "limits.tbl", 256)
+    keys, burst = array("Q", range(1, 4)), 500
     admitted = multiprocessing.get_context("fork").Array("Q", HAMMERS)
 
     def work(index: int) -> None:
@@ -76,6 +77,27 @@ def test_limits_are_exact_under_two_hammers(tmp_path: Path, together: Callable[[
     together(work)
     assert sum(admitted) == burst * len(keys)
     assert limiter.table.lost == 0
+
+
+@together
+def test_new_keys_that_two_hammers_bring_in_at_once_are_exact(
+    tmp_path: Path, together: Callable[[Work], None]
+) -> None:
+    """Each hour both bring in the same three new keys, into buckets full of what has passed."""
+    limiter, burst, hours = RateLimiter(tmp_path / "limits.tbl", 64), 5, size(4_000, 100_000)
+    admitted = multiprocessing.get_context("fork").Array("Q", HAMMERS)
+    together_at = multiprocessing.get_context("fork").Barrier(HAMMERS)
+
+    def work(index: int) -> None:
+        for hour in range(hours):
+            together_at.wait(600)
+            keys, now_us = array("Q", range(1 + 3 * hour, 4 + 3 * hour)), NOW_US + 3600 * SECOND_US * hour
+            for _ in range(burst):
+                admitted[index] += sum(limiter.conforms_many(keys, now_us, SECOND_US, SECOND_US * (burst - 1)))
+
+    together(work)
+    assert limiter.table.lost == 0
+    assert sum(admitted) == 3 * burst * hours
 
 
 @together
