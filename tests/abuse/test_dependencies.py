@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.abuse.faults import preloaded
 from tests.abuse.size import size
-from tests.live.node import LISTED, PROTECTED_CALLEE, SUSPECTED, Node
+from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLER, Sipp, SippFactory
 
@@ -186,6 +188,26 @@ def test_d3_process_log_pipe_blocked(
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def test_d3_the_disk_stalls(start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path) -> None:
+    """Nothing is acknowledged while fsync hangs, and nothing on the call path waits for it."""
+    stall = tmp_path / "stalled"
+    environment = {"LD_PRELOAD": str(preloaded("slow_disk", tmp_path)), "CALLSIEVE_TEST_STALL": str(stall)}
+    node = start_node(ports.udp(), environment=environment)
+    sipp.callee(port=node.gateway_port)
+    stall.touch()
+    argv = [*COMMAND, "block", "+8620123456789", "--config", str(node.configuration)]
+    with subprocess.Popen(argv, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as order:
+        begun_s = time.monotonic()
+        place_calls(node, sipp)
+        time.sleep(max(0.0, size(1.0, 5.0) - (time.monotonic() - begun_s)))
+        assert order.poll() is None, "not durable, so not acknowledged"
+        assert node.healthy()
+        stall.unlink()
+        assert order.wait(60) == 0
+    rejected = sipp.caller(node.port, "rejected", caller="+8620123456789", status=403)
+    assert rejected.wait() == 0, rejected.tail()
 
 
 def _drained(reader: int) -> bytes:

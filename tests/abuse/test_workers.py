@@ -6,19 +6,18 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.abuse.faults import FAULTS, preloaded
 from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, ROOT, Node
-from tests.live.programs import LOOPBACK, Ports, require, wait_until
+from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import SippFactory
 
-FAULTS = Path(__file__).parent / "faults"
 RESENT_EVERY_S = 0.1
 RATE = 20
 PATIENCE_S = 60.0
@@ -70,18 +69,6 @@ def test_r4_a_worker_that_somebody_stopped_is_left_to_them(node: Node, sipp: Sip
 # R6: an INVITE of death
 
 
-@pytest.fixture(scope="module")
-def deadly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library that kills the worker at a message; only the test has it."""
-    library = tmp_path_factory.mktemp("faults") / "deadly.so"
-    compiler = require("gcc", "gcc")
-    done = subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", library, FAULTS / "deadly.c", "-ldl"], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return library
-
-
 def invite_of_death(port: int) -> bytes:
     lines = (
         f"INVITE sip:{PROTECTED_CALLEE}@{LOOPBACK}:{port} SIP/2.0",
@@ -105,9 +92,10 @@ def sender() -> Iterator[socket.socket]:
 
 
 def test_r6_an_invite_of_death_kills_two_workers_and_no_third(
-    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, sender: socket.socket, deadly: Path
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, sender: socket.socket, tmp_path: Path
 ) -> None:
-    node = start_node(ports.udp(), calls_a_minute=100_000, environment={"LD_PRELOAD": str(deadly)})
+    environment = {"LD_PRELOAD": str(preloaded("deadly", tmp_path))}
+    node = start_node(ports.udp(), calls_a_minute=100_000, environment=environment)
     sipp.callee(port=node.gateway_port)
     calls = size(150, 1200)
     caller = sipp.caller(node.port, calls=calls, rate=RATE, talk_ms=50)
