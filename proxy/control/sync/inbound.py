@@ -21,11 +21,9 @@ from proxy.control.sync.records import (
     Refused,
     Region,
     Unsigned,
-    Verdict,
     Word32,
     decode,
     read_decisions,
-    read_evidence,
     read_generations,
     read_keyed,
 )
@@ -166,7 +164,7 @@ class Inbound:
         replica, now_s = self._replica, self._now_ms // 1000
         match frame.type:
             case RecordType.EVIDENCE:
-                replica.merge_evidence(member.origin, frame.epoch, read_evidence(frame.records))
+                replica.take_evidence(member.origin, frame.epoch, frame.records)
             case RecordType.COMPLAINANTS:
                 replica.merge_complainants(read_keyed(frame.records, Complainants))
             case RecordType.CALLEES:
@@ -174,9 +172,7 @@ class Inbound:
             case RecordType.REGION:
                 replica.merge_regions(member.region, frame.trust, read_keyed(frame.records, Region))
             case RecordType.VERDICT:
-                replica.merge_verdicts(
-                    member.origin, frame.hlc, frame.trust, read_keyed(frame.records, Verdict), now_s
-                )
+                replica.merge_verdicts(member.origin, frame.hlc, frame.trust, frame.records, now_s)
             case RecordType.DECISION | RecordType.GENERATION:
                 self._take_decisions(frame, levels[0])
             case RecordType.LEASE:

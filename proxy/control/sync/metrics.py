@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from enum import IntEnum
 
-from proxy.control.sync.decay import DAY_MS, HOUR_MS, STEPS, steps_at
+from proxy.control.sync.decay import DAY_MS, HOUR_MS, STEPS, steps_at, worth
 
 
 class Metric(IntEnum):
@@ -51,3 +52,14 @@ GOOD_WEIGHTS = {slot_of(Metric.LONG_ANSWERED): 10, slot_of(Metric.CALL_BACKS): 1
 
 SIGNIFICANT_RISE = STEPS // 8  # an eighth of a doubling
 VANISHING = 655  # a hundredth of an event in units of 1/65,536: a slot worth less may be dropped by anyone
+
+
+def least_kept(now_ms: int) -> tuple[int, ...]:
+    """For each slot the smallest q that is not vanishing yet."""
+    return tuple(map(_least_kept, steps_now(now_ms)))
+
+
+def _least_kept(now_steps: int) -> int:
+    """A hundredth of an event is less than eight halvings away."""
+    start = max(now_steps - 8 * STEPS, 1)
+    return bisect_left(range(now_steps + 2), VANISHING, lo=start, key=lambda q: worth(q, now_steps))

@@ -22,19 +22,16 @@ from msgspec import Meta
 
 from proxy.control.sync.digest import ROOTS_BYTES, SHARD_BYTES, Digest
 from proxy.control.sync.hearsay import Hearsay
-from proxy.control.sync.keys import SHARDS, place_of
+from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.records import (
     FRAME_BYTES,
     Evidence,
     Refused,
     Unsigned,
-    Verdict,
     Word32,
     decode,
     read_evidence,
-    read_keyed,
     write_evidence,
-    write_keyed,
 )
 from proxy.control.sync.replica import Replica
 from proxy.control.sync.trust import Member, Role
@@ -229,18 +226,17 @@ class Repair:
     def _take_verdicts(self, member: Member, answer: Answer, hlc: int, now_s: int) -> None:
         if not member.has(Role.TOP):
             raise Refused("role")
-        records = read_keyed(answer.records, Verdict)
+        self._replica.merge_verdicts(member.origin, hlc, self._replica.trust.version, answer.records, now_s)
         if answer.what is What.VERDICTS and answer.part == answer.parts:
             self.shards_read.add(answer.shard)
-        self._replica.merge_verdicts(member.origin, hlc, self._replica.trust.version, records, now_s)
 
     def _take_evidence(self, member: Member, answer: Answer) -> None:
         f = self._replica.trust.parameters.f
         for origin, epoch, data in decode(_entries, answer.records):
-            records = read_evidence(data)
             if origin == member.origin:
-                self._replica.merge_evidence(origin, epoch, records)
+                self._replica.take_evidence(origin, epoch, data)
             elif self._replica.trust.by_origin(origin) is not None:
+                records = read_evidence(data)
                 vouched = [self._vouched(record, origin, epoch, member.origin, f) for record in records]
                 self._replica.merge_evidence(origin, epoch, [record for record in vouched if record[2]])
 
@@ -254,13 +250,10 @@ class Repair:
 
     def _verdict_chunks(self, shard: int, buckets: frozenset[int] | None) -> Iterator[bytes]:
         replica = self._replica
-        records = (
-            Verdict(key, replica.evidence.generation(key), v.judgement.score, v.judgement.band, v.judgement.why, TTL_S)
-            for key, v in replica.verdicts.items(shard)
-            if buckets is None or place_of(key)[1] in buckets
-        )
-        while chunk := list(islice(records, CHUNK_RECORDS)):
-            yield write_keyed(chunk)
+        keys = replica.verdicts.keys(shard, buckets)
+        for start in range(0, len(keys), CHUNK_RECORDS):
+            chunk = keys[start : start + CHUNK_RECORDS]
+            yield replica.verdicts.write_records(chunk, [replica.evidence.generation(key) for key in chunk], TTL_S)
 
     def _evidence_chunks(self, shard: int, buckets: frozenset[int]) -> Iterator[bytes]:
         evidence = self._replica.evidence

@@ -11,12 +11,13 @@ from proxy.control.decisions import Decision
 from proxy.control.sync.decay import DAY_MS
 from proxy.control.sync.decision_log import DecisionLog
 from proxy.control.sync.evidence import EvidenceTable
+from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region
 from proxy.control.sync.records import Verdict as VerdictRecord
 from proxy.control.sync.reduction import reduce_key
 from proxy.control.sync.regions import RegionTable
-from proxy.control.sync.score import CLEAN, Band, Judgement, Why, judge
+from proxy.control.sync.score import CLEAN, Band, Judgement, judge
 from proxy.control.sync.sketches import Sketches
 from proxy.control.sync.trust import Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
@@ -46,10 +47,10 @@ class Replica:
         self.regions = RegionTable()
         self.verdicts = VerdictTable()
         self.decisions = DecisionLog(is_protected)
-        self.changed_verdicts: dict[int, None] = {}
+        self.changed_verdicts = KeySet()
         self._judges = judges
         self.reduces = reduces
-        self._touched: dict[int, None] = {}
+        self._touched = KeySet()
         self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
 
     # --- Joins --------------------------------------------------------------------------------------------------------
@@ -59,9 +60,13 @@ class Replica:
         news = 0
         for key, gen, pairs in records:
             if self.evidence.merge(key, origin, epoch, gen, pairs):
-                self._touched[key] = None
+                self._touched.add(key)
                 news += 1
         return news
+
+    def take_evidence(self, origin: int, epoch: int, records: bytes) -> int:
+        """Likewise of a frame's E records, as they came. Refused if they are not sound; then nothing has changed."""
+        return self.evidence.merge_records(records, origin, epoch, self._touched)
 
     def merge_complainants(self, records: Iterable[Complainants]) -> None:
         for record in records:
@@ -78,14 +83,11 @@ class Replica:
             if record.gen == self.evidence.generation(record.key) and self.regions.merge(
                 region, trust, record, self.trust.parameters.f
             ):
-                self._touched[record.key] = None
+                self._touched.add(record.key)
 
-    def merge_verdicts(self, reducer: int, hlc: int, trust: int, records: Iterable[VerdictRecord], now_s: int) -> None:
-        for record in records:
-            judgement = Judgement(record.score, Band(record.band), Why(record.why))
-            expires_s = now_s + min(record.ttl_s, TTL_S)
-            if self.verdicts.merge(record.key, judgement, expires_s, trust, hlc, reducer):
-                self.changed_verdicts[record.key] = None
+    def merge_verdicts(self, reducer: int, hlc: int, trust: int, records: bytes, now_s: int) -> None:
+        """records: V, as they came. Refused if they are not sound; then nothing has changed."""
+        self.verdicts.take(records, now_s, trust, hlc, reducer, self.changed_verdicts)
 
     def merge_generations(self, records: Sequence[Generation]) -> list[Generation]:
         """Those that were new. One step at a time: a key is forgiven once by each."""
@@ -103,7 +105,7 @@ class Replica:
         self.trust = trust
         for origin in gone | set(trust.bundle.revoked):
             touched = self.evidence.drop_origin(origin)
-            self._touched.update(dict.fromkeys(touched))
+            self._touched.update(touched)
             self._retold.update(touched if self.reduces else ())
         self.tell_regions_again()
 
@@ -111,13 +113,13 @@ class Replica:
         """What was lost on the way to those that judge heals by it."""
         if self.reduces:
             keys = [key for shard in shards for key in self.evidence.keys(shard)]
-            self._touched.update(dict.fromkeys(keys))
+            self._touched.update(keys)
             self._retold.update(keys)
 
     def _void(self, key: int) -> None:
         self.sketches.forget(key)
         self.regions.forget(key)
-        self._touched[key] = None
+        self._touched.add(key)
 
     # --- Judgement ----------------------------------------------------------------------------------------------------
 
@@ -130,8 +132,7 @@ class Replica:
         regions: list[Region] = []
         verdicts: list[VerdictRecord] = []
         tick_ms = now_ms - now_ms % TICK_MS
-        for key in list(self._touched)[:limit]:
-            del self._touched[key]
+        for key in self._touched.take(limit):
             reduced = self._with_nothing_left(key, self._reduce(key, tick_ms), tick_ms) if self.reduces else {}
             for region, records in reduced.items():
                 changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
@@ -152,24 +153,17 @@ class Replica:
         for key in gone:
             self.sketches.forget(key)
             self.regions.forget(key)
-            self._touched[key] = None
+            self._touched.add(key)
         self.tell_regions_again([shard])
         if self._judges:
-            self._touched.update(dict.fromkeys(key for key, _ in self.verdicts.items(shard)))
-        now_s = now_ms // 1000
-        for key, verdict in self.verdicts.items(shard):
-            band = verdict.band_at(now_s)
-            if band is not verdict.judgement.band:
-                self.changed_verdicts[key] = None
-                if band is Band.NONE:
-                    self.verdicts.forget(key)
+            self._touched.update(self.verdicts.keys(shard))
+        self.verdicts.expire(shard, now_ms // 1000, self.changed_verdicts)
         return gone
 
     def take_changed_verdicts(self, limit: int, now_s: int) -> list[tuple[int, Judgement]]:
         """Verdicts to be put into force, each as it is now."""
         taken = []
-        for key in list(self.changed_verdicts)[:limit]:
-            del self.changed_verdicts[key]
+        for key in self.changed_verdicts.take(limit):
             verdict = self.verdicts.get(key)
             if verdict is None:
                 taken.append((key, CLEAN))
@@ -214,7 +208,7 @@ class Replica:
         regions = self.regions.read(key, self.trust) if self._reads_regions else self._reduce(key, tick_ms)
         judgement = judge(regions, self.trust.parameters, tick_ms, before.band)
         if judgement.band != before.band and now_ms - self.verdicts.stamp_ms(key) < BAND_HOLD_MS:
-            self._touched[key] = None
+            self._touched.add(key)
             return None
         if judgement.band == before.band and abs(judgement.score - before.score) < SCORE_STEP:
             left_s = RENEW_S if standing is None else standing.expires_s - now_ms // 1000
@@ -222,7 +216,7 @@ class Replica:
                 return None
         expires_s = now_ms // 1000 + TTL_S
         if self.verdicts.merge(key, judgement, expires_s, self.trust.version, hlc, self.own):
-            self.changed_verdicts[key] = None
+            self.changed_verdicts.add(key)
         gen = self.evidence.generation(key)
         return VerdictRecord(key, gen, judgement.score, judgement.band, judgement.why, TTL_S)
 

@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from proxy.control.sync.decay import LANDMARK_MS
-from proxy.control.sync.digest import Digest
-from proxy.control.sync.keys import SHARDS, place_of
+from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.score import Band, Judgement, Why
+from proxy.control.sync.verdict_entries import VerdictEntries
 
 LANDMARK_S = LANDMARK_MS // 1000
 TTL_S = 6 * 3600  # a block that nobody renewed for so long becomes a label,
 FORGOTTEN_S = 18 * 3600  # and nothing so much later
-
-_ENTRY_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,47 +35,30 @@ class Verdict:
         return Band.NONE
 
 
-class VerdictTable:
-    def __init__(self) -> None:
-        self.digest = Digest()
-        self._shards: list[dict[int, int]] = [{} for _ in range(SHARDS)]
-
-    def __len__(self) -> int:
-        return sum(map(len, self._shards))
+class VerdictTable(VerdictEntries):
+    """Times are Unix seconds."""
 
     def merge(self, key: int, judgement: Judgement, expires_s: int, trust: int, hlc: int, reducer: int) -> bool:
         """Whether the judgement has changed by it."""
-        place = place_of(key)
-        shard = self._shards[place[0]]
-        old = shard.get(key, 0)
-        new = (trust << 96 | hlc << 32 | reducer) << _ENTRY_BITS | _packed(judgement, expires_s)
-        if new <= old:
-            return False
-        shard[key] = new
-        if old and _judgement(old) == judgement:
-            return False
-        if old:
-            self.digest.toggle(place, _canonical(key, old))
-        self.digest.toggle(place, _canonical(key, new))
-        return True
+        return self.merge_entry(key, _packed(judgement, expires_s), trust, hlc, reducer)
+
+    def take(self, records: bytes, now_s: int, trust: int, hlc: int, reducer: int, changed: KeySet) -> int:
+        """The V records of a frame; how many. `changed` gets the keys of those that changed a judgement."""
+        return self.merge_records(records, now_s - LANDMARK_S, TTL_S, trust, hlc, reducer, changed)
 
     def get(self, key: int) -> Verdict | None:
-        packed = self._shards[place_of(key)[0]].get(key)
+        packed = self.entry(key)
         return None if packed is None else _unpacked(packed)
 
-    def stamp_ms(self, key: int) -> int:
-        """When the verdict was given, in Unix ms; 0 if there is none."""
-        return self._shards[place_of(key)[0]].get(key, 0) >> _ENTRY_BITS + 48 & (1 << 48) - 1
-
     def items(self, shard: int) -> Iterator[tuple[int, Verdict]]:
-        for key, packed in list(self._shards[shard].items()):
-            yield key, _unpacked(packed)
+        for key in self.keys(shard):
+            packed = self.entry(key)
+            if packed is not None:
+                yield key, _unpacked(packed)
 
-    def forget(self, key: int) -> None:
-        place = place_of(key)
-        packed = self._shards[place[0]].pop(key, None)
-        if packed is not None:
-            self.digest.toggle(place, _canonical(key, packed))
+    def expire(self, shard: int, now_s: int, changed: KeySet) -> None:
+        """Forgets those of a shard that are worth nothing any more; `changed` gets all that are worth less now."""
+        self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed)
 
 
 def _packed(judgement: Judgement, expires_s: int) -> int:
@@ -91,8 +72,3 @@ def _judgement(packed: int) -> Judgement:
 
 def _unpacked(packed: int) -> Verdict:
     return Verdict(_judgement(packed), (packed >> 3 & 0xFFFF_FFFF) + LANDMARK_S)
-
-
-def _canonical(key: int, packed: int) -> bytes:
-    """Without the time at which it ends: that is renewed."""
-    return (key << 32 | packed >> 35 & 0x1FFF_FFFF).to_bytes(12)

@@ -1,0 +1,28 @@
+# Open addressing from 64-bit keys to records of one size, each of which begins with its key. It grows by a fifth at a
+# time, so it is never far from full; what stands behind a hole moves up, so that no tombstone is ever left. Keys come from
+# the wire: their places are keyed hashes.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef struct KeyTable:
+    uint8_t* records         # NULL until the first key; a record of key 0 is free
+    uint64_t capacity
+    uint64_t count
+    uint32_t record_bytes    # a multiple of 8
+    uint64_t secret0
+    uint64_t secret1
+
+# secrets: 16 random bytes.
+cdef void open_key_table(KeyTable* table, uint32_t record_bytes, const uint8_t* secrets) noexcept nogil
+cdef void close_key_table(KeyTable* table) noexcept nogil
+# The record of a key, NULL if there is none. It moves with the next `put_key` or `remove_record`.
+cdef void* find_key(const KeyTable* table, uint64_t key) noexcept nogil
+# The record of a key (not 0), zeroed but for the key if it is new. NULL: no memory, nothing has changed.
+cdef void* put_key(KeyTable* table, uint64_t key) noexcept nogil
+cdef void remove_record(KeyTable* table, void* record) noexcept nogil
+# The next record from place `at` on, which is moved behind it; NULL at the end. The table must not change meanwhile.
+cdef void* next_record(const KeyTable* table, uint64_t* at) noexcept nogil
+# Bytes of memory.
+cdef uint64_t bytes_of_table(const KeyTable* table) noexcept nogil
+# Ascending.
+cdef void sort_keys(uint64_t* keys, uint64_t count) noexcept nogil
