@@ -24,6 +24,7 @@ from proxy.control.hybrid_clock import HybridClock, stamp_of
 from proxy.control.sync.decay import DAY_MS, UNIT
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.inbound import Inbound, Status
+from proxy.control.sync.joining import Joining
 from proxy.control.sync.keys import SHARDS, group_of
 from proxy.control.sync.metrics import Metric
 from proxy.control.sync.outbound import Outbound
@@ -43,7 +44,6 @@ JUDGED_A_TICK = 2000
 TOMBSTONES_MS = 30 * DAY_MS
 SNAPSHOT_FIRST_MS = 7 * DAY_MS  # who was away for longer takes the decisions of the others before it says anything
 STALE_MS = 60_000
-JOIN_RETRY_MS = 10_000
 BUILD = 1
 
 
@@ -103,7 +103,12 @@ class Node:
             identity.max_dirty_keys,
         )
         self.repair = Repair(
-            self.replica, identity.mesh, member.region, self._tell_again, lambda raws: self.inbound.take_frames(raws)
+            self.replica,
+            identity.mesh,
+            member.region,
+            self._tell_again,
+            lambda raws: self.inbound.take_frames(raws),
+            Joining(() if identity.mesh or top else range(SHARDS)),
         )
         self.inbound = Inbound(
             self.replica,
@@ -126,8 +131,6 @@ class Node:
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
-        self._shards_to_join = set() if identity.mesh or top else set(range(SHARDS))
-        self._joined_ms = 0
 
     @property
     def epoch(self) -> int:
@@ -249,9 +252,10 @@ class Node:
         self._judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
+        if self._connected:
+            self._join(now_ms)
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
-        self._join(now_ms)
         return list(self.outbound.take(now_ms, self._clock.tick(now_ms)))
 
     # --- What is to be put into force ---------------------------------------------------------------------------------
@@ -343,11 +347,8 @@ class Node:
 
     def _join(self, now_ms: int) -> None:
         """A node that only takes verdicts asks for those that there are, shard by shard."""
-        self._shards_to_join -= self.repair.shards_read
-        if self._shards_to_join and now_ms - self._joined_ms >= JOIN_RETRY_MS:
-            self._joined_ms = now_ms
-            for shard in self._shards_to_join:
-                self._ask(Request(What.VERDICTS, shard), None)
+        for shard in self.repair.joining.to_ask(now_ms):
+            self._ask(Request(What.VERDICTS, shard), None)
 
     def _tell_again(self, keys: Iterable[int]) -> None:
         for key in keys:

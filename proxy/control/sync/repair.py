@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from proxy.control.sync.digest import ROOTS_BYTES, SHARD_BYTES, Digest
 from proxy.control.sync.hearsay import Hearsay
+from proxy.control.sync.joining import Joining
 from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.records import (
     FRAME_BYTES,
@@ -114,6 +115,7 @@ class Repair:
         region: str,
         tell_again: Callable[[Iterable[int]], None],
         take_frames: Callable[[list[bytes]], None],
+        joining: Joining,
     ) -> None:
         self._replica = replica
         self._mesh = mesh
@@ -122,7 +124,7 @@ class Repair:
         self._take_frames = take_frames
         self._peers: dict[int, _Peer] = {}
         self.hearsay = Hearsay()
-        self.shards_read: set[int] = set()  # of verdicts, whole
+        self.joining = joining
         self.has_decisions = False  # since the start: a peer's log was seen to be equal, or was read whole
 
     def summary(self, tick: int) -> Summary:
@@ -149,7 +151,8 @@ class Repair:
             asked += [Request(What.EVIDENCE_BUCKETS, shard) for shard in _lasting(peer.evidence)]
         elif not self._mesh and member.has(Role.TOP):
             differ = self._replica.verdicts.digest.different_shards(theirs.verdicts)
-            peer.verdicts = _again(peer.verdicts, differ)
+            self.joining.has(set(range(SHARDS)).difference(differ))
+            peer.verdicts = _again(peer.verdicts, [shard for shard in differ if not self.joining.wants(shard)])
             asked += [Request(What.VERDICT_BUCKETS, shard) for shard in _lasting(peer.verdicts)]
         return asked
 
@@ -227,8 +230,10 @@ class Repair:
         if not member.has(Role.TOP):
             raise Refused("role")
         self._replica.merge_verdicts(member.origin, hlc, self._replica.trust.version, answer.records, now_s)
-        if answer.what is What.VERDICTS and answer.part == answer.parts:
-            self.shards_read.add(answer.shard)
+        if answer.what is What.VERDICTS:
+            self.joining.heard(answer.shard, now_s * 1000)
+            if answer.part == answer.parts:
+                self.joining.has([answer.shard])
 
     def _take_evidence(self, member: Member, answer: Answer) -> None:
         f = self._replica.trust.parameters.f
