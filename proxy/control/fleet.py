@@ -43,7 +43,7 @@ from proxy.fleet_files import FleetFileError, broker_context, public_key, read_b
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory
 
-VERDICTS_A_TICK = 1000
+VERDICTS_A_TICK = 20_000
 FLUSH_S = 5.0
 RETRY_S = 5.0
 _CLOCK, _SEEN = "fleet-clock", "fleet-seen-ms"  # numbers that the store keeps
@@ -101,15 +101,20 @@ class FleetAtWork:
 
     def _on_tick(self, now_ms: int) -> None:
         changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
-        changes += [Change(key, judgement) for key, judgement in self.node.take_verdicts(VERDICTS_A_TICK)]
         if changes:
             self.effects.take(changes, now_ms)
+        keys, bands = self.node.take_bands(VERDICTS_A_TICK)
+        if keys:
+            self.effects.take_bands(keys, bands, now_ms)
+        if len(keys) == VERDICTS_A_TICK:
+            self.session.hurry()
         if self.effects.waiting:
             self._arrived.set()
         if self.effects.breaker.holds != self._was_holding:
             self._was_holding = self.effects.breaker.holds
             if self._was_holding:
-                self._log.error("what the fleet would block is held: callsieve fleet release", held=len(changes))
+                held = self.effects.breaker.held
+                self._log.error("what the fleet would block is held: callsieve fleet release", held=held)
 
     def _on_link(self, up: bool, why: str) -> None:
         link = "connected" if up else why

@@ -7,21 +7,21 @@ path reads it from the tables and never waits.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
+from proxy.control.fleet_points import VerdictPoints
 from proxy.control.orders import Orders
 from proxy.control.store_thread import StoreUnavailable
 from proxy.control.sync.breaker import Breaker, RecentCallers
 from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of
-from proxy.control.sync.score import Band, Judgement
+from proxy.control.sync.score import Band
 
 DECISIONS_AT_ONCE = 500
-POINTS = {Band.NONE: 0, Band.TAG: 600, Band.CHALLENGE: 700, Band.BLOCK: 1000}
-MAX_REMEMBERED = 1_000_000
 _SHORT_PREFIX = 1 << 59
-_WITH_REPUTATION = frozenset({KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE})
+_BANDS = tuple(Band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Change:
     """One thing that the fleet wants otherwise."""
 
     key: int
-    word: Decision | Judgement
+    word: Decision | Band
 
     @property
     def blocks(self) -> bool:
-        if isinstance(self.word, Judgement):
-            return self.word.band is Band.BLOCK
+        if isinstance(self.word, Band):
+            return self.word is Band.BLOCK
         return self.word.act is Act.BLOCK and not self.word.tomb
 
 
@@ -45,12 +45,20 @@ class FleetEffects:
         self.callers = RecentCallers()
         self.breaker: Breaker[Change] = Breaker(self.callers, would_hit)
         self._orders = orders
-        self._reputation = reputation
+        self._points = VerdictPoints(reputation)
         self._decisions: deque[Decision] = deque()
-        self._given: dict[int, int] = {}  # points that a verdict has given a key
 
     def take(self, changes: list[Change], now_ms: int) -> None:
         self._apply(self.breaker.admit(changes, now_ms, lambda change: change.blocks), now_ms)
+
+    def take_bands(self, keys: Sequence[int], bands: bytes, now_ms: int) -> None:
+        """What verdicts are worth now, one byte for each key. What hits no caller of late needs no breaker."""
+        clean = self.callers.clean(now_ms)
+        hits = bool(clean) and any(key in clean or key >> KIND_SHIFT == KeyKind.PREFIX for key in keys)
+        if hits or self.breaker.holds:
+            self.take([Change(key, _BANDS[band]) for key, band in zip(keys, bands, strict=True)], now_ms)
+        else:
+            self._points.apply(keys, bands, now_ms * 1000)
 
     def release(self, now_ms: int) -> int:
         released = self.breaker.release()
@@ -76,23 +84,8 @@ class FleetEffects:
         for change in changes:
             if isinstance(change.word, Decision):
                 self._decisions.append(change.word)
-            elif change.key >> KIND_SHIFT in _WITH_REPUTATION:
-                self._set_points(change.key, POINTS[change.word.band], now_ms * 1000)
-
-    def _set_points(self, key: int, wanted: int, now_us: int) -> None:
-        """Raises a key to so many points, or takes back what an earlier verdict has given it."""
-        standing = self._reputation.read(key, now_us)
-        points = 0 if standing is None else standing.points
-        given = self._given.pop(key, 0)
-        if points < wanted:
-            self._reputation.add(key, now_us, wanted - points)
-            given += wanted - points
-        elif given and standing is not None and wanted < given:
-            self._reputation.forget(key)
-            self._reputation.add(key, now_us, max(points - given, wanted), category=standing.category)
-            given = wanted
-        if wanted and len(self._given) < MAX_REMEMBERED:
-            self._given[key] = given
+            else:
+                self._points.apply([change.key], bytes([change.word]), now_ms * 1000)
 
 
 def would_hit(changes: list[Change], callers: set[int]) -> set[int]:

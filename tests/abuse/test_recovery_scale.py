@@ -21,7 +21,7 @@ from tests.live.programs import Ports, wait_until
 from tests.live.sipp import CALLER, SippFactory
 from tests.live.test_fleet_nodes import FLEET, fleet_command
 
-FIRST = 1 << 60 | 1_86_139_0000_0000  # +8613900000000
+FIRST = 1 << 60 | 1_86_139_00000_0000  # +8613900000000
 POINTS = 200
 SERVING_S = 5.0
 PATIENCE_S = 60.0

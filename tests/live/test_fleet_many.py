@@ -50,7 +50,7 @@ class Simulated:
     def _on_tick(self, _: int) -> None:
         if self.node.take_decisions():
             self.ordered_s = time.monotonic()
-        if any(judgement.band is Band.BLOCK for _, judgement in self.node.take_verdicts(1000)):
+        if Band.BLOCK in self.node.take_bands(1000)[1]:
             self.blocked_s = time.monotonic()
 
 

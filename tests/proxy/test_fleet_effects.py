@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from pathlib import Path
 
 from engine._reputation import ReputationCache
@@ -12,12 +13,11 @@ from proxy.control.fleet_events import metric_of, observe_calls
 from proxy.control.store_thread import StoreUnavailable
 from proxy.control.sync.breaker import RecentCallers
 from proxy.control.sync.metrics import Metric
-from proxy.control.sync.score import CLEAN, Band, Judgement, Why
+from proxy.control.sync.score import Band
 from proxy.events import EventBatch, EventRecord
 
 NOW_MS = 1_795_000_000_000
 NUMBER = 1 << 60 | 18613912345678
-BLOCKED = Judgement(900, Band.BLOCK, Why.COMPLAINTS)
 
 
 class FullDisk:
@@ -47,12 +47,33 @@ def points(reputation: ReputationCache) -> int:
 def test_a_verdict_gives_points_and_takes_them_back(tmp_path: Path) -> None:
     fleet, reputation = effects(tmp_path)
     reputation.add(NUMBER, NOW_MS * 1000, 150)
-    fleet.take([Change(NUMBER, BLOCKED)], NOW_MS)
+    fleet.take([Change(NUMBER, Band.BLOCK)], NOW_MS)
     assert 990 <= points(reputation) <= 1010
-    fleet.take([Change(NUMBER, BLOCKED)], NOW_MS)
+    fleet.take([Change(NUMBER, Band.BLOCK)], NOW_MS)
     assert 990 <= points(reputation) <= 1010
-    fleet.take([Change(NUMBER, CLEAN)], NOW_MS)
+    fleet.take([Change(NUMBER, Band.NONE)], NOW_MS)
     assert 145 <= points(reputation) <= 155  # what the node has learned by itself stays
+
+
+def test_many_verdicts_at_once_are_what_each_would_be_alone(tmp_path: Path) -> None:
+    fleet, reputation = effects(tmp_path)
+    keys = [NUMBER + at for at in range(8)] + [4 << 60 | 5]
+    reputation.add(NUMBER + 1, NOW_MS * 1000, 150)
+    fleet.take_bands(keys, bytes([0, 3, 3, 2, 1, 0, 3, 1, 3]), NOW_MS)
+    standing = reputation.read_many(array("Q", keys), NOW_MS * 1000)
+    assert [round(points, -1) for points in standing] == [0, 1000, 1000, 700, 600, 0, 1000, 600, 0]
+    fleet.take_bands(keys, bytes(9), NOW_MS)
+    standing = reputation.read_many(array("Q", keys), NOW_MS * 1000)
+    assert [round(points, -1) for points in standing] == [0, 150, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_m11_many_verdicts_that_would_hit_callers_wait_too(tmp_path: Path) -> None:
+    fleet, reputation = effects(tmp_path)
+    callers = [NUMBER + at for at in range(500)]
+    for caller in callers:
+        fleet.callers.add(caller, False, NOW_MS)
+    fleet.take_bands(callers[:20], bytes([Band.BLOCK]) * 20, NOW_MS)
+    assert (fleet.breaker.held, points(reputation)) == (20, 0)
 
 
 def test_m11_blocks_that_would_hit_callers_wait_for_release(tmp_path: Path) -> None:
@@ -60,7 +81,7 @@ def test_m11_blocks_that_would_hit_callers_wait_for_release(tmp_path: Path) -> N
     callers = [NUMBER + at for at in range(500)]
     for caller in callers:
         fleet.callers.add(caller, False, NOW_MS)
-    fleet.take([Change(caller, BLOCKED) for caller in callers[:20]], NOW_MS)
+    fleet.take([Change(caller, Band.BLOCK) for caller in callers[:20]], NOW_MS)
     assert fleet.breaker.held == 20
     assert points(reputation) == 0
     assert fleet.release(NOW_MS) == 20
@@ -75,7 +96,7 @@ def test_prefixes_hit_the_callers_below_them() -> None:
     callers = {NUMBER, short_code, other}
     assert would_hit([Change(prefix.key, prefix)], callers) == {NUMBER}
     assert would_hit([Change(short.key, short)], callers) == {short_code}
-    assert would_hit([Change(other, BLOCKED)], callers) == {other}
+    assert would_hit([Change(other, Band.BLOCK)], callers) == {other}
 
 
 def test_d3_decisions_wait_for_the_disk(tmp_path: Path) -> None:

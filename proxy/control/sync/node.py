@@ -3,7 +3,7 @@
     node.on_frame(topic, payload, now_ms)          whatever came; nothing that is wrong with it raises
     node.on_tick(now_ms) -> [Outgoing, ...]        four times a second
     node.observe(...), complain(...), decide(...)  what happened here
-    node.take_decisions(), take_verdicts(...)      what is to be put into force
+    node.take_decisions(), take_bands(...)         what is to be put into force
 
 A mesh and a tree are the same code: in a mesh every node is a reducer and judges by itself; in a tree the roles of the
 trust bundle say who sums up a region, who judges, and who only takes verdicts.
@@ -34,7 +34,6 @@ from proxy.control.sync.pacing import Pacing
 from proxy.control.sync.records import Generation, Lease
 from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
-from proxy.control.sync.score import Judgement
 from proxy.control.sync.sealed import Sealer
 from proxy.control.sync.sketches import complainant_hash
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
@@ -265,8 +264,9 @@ class Node:
         taken, self._new_decisions = self._new_decisions, []
         return taken
 
-    def take_verdicts(self, limit: int) -> list[tuple[int, Judgement]]:
-        return self.replica.take_changed_verdicts(limit, self._now_ms // 1000)
+    def take_bands(self, limit: int) -> tuple[list[int], bytes]:
+        """Of verdicts that have changed: their keys, and a byte for each."""
+        return self.replica.take_changed_bands(limit, self._now_ms // 1000)
 
     def take_trust(self) -> bytes | None:
         """A bundle that came in and is to be kept."""

@@ -17,7 +17,7 @@ from proxy.control.sync.records import Callees, Complainants, Evidence, Generati
 from proxy.control.sync.records import Verdict as VerdictRecord
 from proxy.control.sync.reduction import reduce_key
 from proxy.control.sync.regions import RegionTable
-from proxy.control.sync.score import CLEAN, Band, Judgement, judge
+from proxy.control.sync.score import CLEAN, Band, judge
 from proxy.control.sync.sketches import Sketches
 from proxy.control.sync.trust import Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
@@ -160,17 +160,10 @@ class Replica:
         self.verdicts.expire(shard, now_ms // 1000, self.changed_verdicts)
         return gone
 
-    def take_changed_verdicts(self, limit: int, now_s: int) -> list[tuple[int, Judgement]]:
-        """Verdicts to be put into force, each as it is now."""
-        taken = []
-        for key in self.changed_verdicts.take(limit):
-            verdict = self.verdicts.get(key)
-            if verdict is None:
-                taken.append((key, CLEAN))
-            else:
-                judgement = verdict.judgement
-                taken.append((key, Judgement(judgement.score, verdict.band_at(now_s), judgement.why)))
-        return taken
+    def take_changed_bands(self, limit: int, now_s: int) -> tuple[list[int], bytes]:
+        """Keys of verdicts to be put into force, and a byte for each: the band as it is now."""
+        keys = self.changed_verdicts.take(limit)
+        return keys, self.verdicts.bands_at(keys, now_s)
 
     @property
     def _f(self) -> int:

@@ -25,6 +25,8 @@ class VerdictEntries:
         then nothing has changed.
         """
     def entry(self, key: int) -> int | None: ...
+    def bands(self, keys: Sequence[int], now_s: int, forgotten_s: int) -> bytes:
+        """A byte for each key: its band; at most a label after it has ended, none `forgotten_s` later."""
     def stamp_ms(self, key: int) -> int:
         """When the verdict was given, in Unix ms; 0 if there is none."""
     def keys(self, shard: int, buckets: Collection[int] | None = None) -> list[int]:

@@ -169,6 +169,25 @@ cdef class VerdictEntries:
         cdef VerdictRecord* record = self.find(key)
         return None if record == NULL else record.entry
 
+    def bands(self, keys, int64_t now_s, int64_t forgotten_s):
+        cdef VerdictRecord* record
+        cdef int64_t ended_s
+        cdef uint64_t key
+        cdef Py_ssize_t at = 0
+        found = bytearray(len(keys))
+        cdef unsigned char[::1] bands = found
+        for key in keys:
+            record = self.find(key)
+            if record != NULL:
+                ended_s = now_s - <int64_t>(record.entry >> 3 & MASK32)
+                bands[at] = record.entry >> 51 & 7
+                if ended_s >= forgotten_s:
+                    bands[at] = 0
+                elif ended_s >= 0 and bands[at] > BAND_TAG:
+                    bands[at] = BAND_TAG
+            at += 1
+        return bytes(found)
+
     def stamp_ms(self, uint64_t key):
         cdef VerdictRecord* record = self.find(key)
         return 0 if record == NULL else record.hlc >> 16

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from proxy.control.sync.decay import LANDMARK_MS
@@ -49,6 +49,10 @@ class VerdictTable(VerdictEntries):
     def get(self, key: int) -> Verdict | None:
         packed = self.entry(key)
         return None if packed is None else _unpacked(packed)
+
+    def bands_at(self, keys: Sequence[int], now_s: int) -> bytes:
+        """A byte for each key: what its verdict is worth, as `Verdict.band_at`; 0 if there is none."""
+        return self.bands(keys, now_s - LANDMARK_S, FORGOTTEN_S)
 
     def items(self, shard: int) -> Iterator[tuple[int, Verdict]]:
         for key in self.keys(shard):
