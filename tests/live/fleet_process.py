@@ -1,7 +1,7 @@
 """A node of a mesh in a process of its own, for a test: python -m tests.live.fleet_process PORT NUMBER MEMBERS EPOCH
 
-Each line on standard input is a wish: `complain DIGITS PERSON`, `block DIGITS` or `state`; each has one line for an answer,
-`state` the evidence digest, the decision hash and the number of keys.
+Each line on standard input is a wish: `complain DIGITS PERSON`, `block DIGITS` or `state`; each has one line for an
+answer, `state` the evidence digest, decisions and their hash, and the number of keys.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ def fulfil(node: Node, session: Session, wish: list[str]) -> str:
         case ["block", digits]:
             node.decide([block(number(int(digits)), wall_ms() << 16)], wall_ms())
         case ["state"]:
-            replica = node.replica
-            digest = replica.evidence.digest.roots().hex()
-            return f"{session.connected} {digest} {len(replica.decisions)} {replica.decisions.hash} {len(replica.evidence)}"
+            evidence, decisions = node.replica.evidence, node.replica.decisions
+            return f"{session.connected} {evidence.digest.roots().hex()} {len(decisions)} {decisions.hash} {len(evidence)}"
     session.hurry()
     return "done"
 

@@ -27,7 +27,7 @@ ENTRIES = size(50_000, 20_000_000)
 SAMPLE = 10_000
 ORDERS_S = 5.0
 FULL_S = 90.0
-PATIENCE_S = size(30.0, 300.0)
+PATIENCE_S = size(90.0, 300.0)
 
 TABLE = """
 [fleet]
