@@ -7,13 +7,14 @@ DEBUG  := .cache/debug
 ASAN   := .cache/asan
 TSAN   := .cache/tsan
 FUZZ   := .cache/fuzz
+COVERAGE := .cache/coverage
 PYTEST := $(PYTHON) -m pytest
 ASAN_TESTS := tests/sip tests/engine tests/fuzz \
     $(addprefix tests/abuse/test_,torture.py bad_input.py differential.py tables.py never_rejected.py) \
     $(wildcard tests/proxy/test_core*.py tests/proxy/test_stream*.py) tests/proxy/test_events.py tests/proxy/test_websocket.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test live fleet-test abuse lint bench bench-scale debug asan tsan fuzz build deps docker-prove clean
+.PHONY: help run test live fleet-test abuse lint bench bench-scale debug asan tsan fuzz fuzz-coverage build deps docker-prove clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,7 @@ help:
 	@echo 'make asan          the same with AddressSanitizer and UBSan: torture messages, fuzz corpora, playbooks'
 	@echo 'make tsan          the tables under ThreadSanitizer, hammered by threads'
 	@echo 'make fuzz          coverage-guided fuzzing, SECONDS=600 for each target (TARGETS="head uri" for some)'
+	@echo 'make fuzz-coverage how much of the parsers the fuzz corpora reach; fails below 90 %'
 	@echo 'make build         only build'
 	@echo 'make deps          only install what tests and benchmarks need'
 	@echo 'make docker-prove  carry out the Dockerfile on a bare Debian tree, without a container engine (root)'
@@ -87,6 +89,11 @@ fuzz: $(STAMPS)/fuzz-packages
 	@scripts/debug-tree.sh $(FUZZ)
 	@cd $(FUZZ) && CALLSIEVE_BUILD=fuzz ../../scripts/build.sh ../../$(PYTHON) engine proxy
 	@cd $(FUZZ) && ../../scripts/fuzz.sh ../../$(PYTHON) $(SECONDS) $(TARGETS)
+
+fuzz-coverage: $(STAMPS)/test-packages
+	@scripts/debug-tree.sh $(COVERAGE)
+	@cd $(COVERAGE) && CALLSIEVE_BUILD=coverage ../../scripts/build.sh ../../$(PYTHON) engine proxy
+	@cd $(COVERAGE) && PYTHONPATH=$(CURDIR)/$(COVERAGE) ../../$(PYTHON) -m tests.fuzz.coverage
 
 # build.sh compares times itself, so that asking again costs a moment.
 build: $(STAMPS)/packages

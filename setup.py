@@ -5,6 +5,7 @@ CALLSIEVE_BUILD selects the flavour:
   debug              bounds checks, overflow checks, line tracing, -O0 -g
   asan               AddressSanitizer and UndefinedBehaviorSanitizer, gcc; needs libasan preloaded
   tsan               ThreadSanitizer, gcc; needs libtsan preloaded
+  coverage           counts lines for gcov, gcc, -O0
   fuzz               AddressSanitizer and coverage for libFuzzer, clang; needs atheris' asan_with_fuzzer.so preloaded
 CALLSIEVE_TREES says what to build, with spaces between; "" = nothing.
 """
@@ -16,17 +17,19 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-SANITIZE = {
+INSTRUMENT = {
     "asan": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
     "tsan": ["-fsanitize=thread"],
     "fuzz": ["-fsanitize=address,fuzzer-no-link"],
+    "coverage": ["--coverage"],
 }
 CFLAGS_OF = {
     "release": ["-O3", "-g1", "-fno-plt", "-fno-semantic-interposition"],
     "debug": ["-O0", "-g", "-DCYTHON_TRACE=1"],
-    "asan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["asan"]],
-    "tsan": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["tsan"]],
-    "fuzz": ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE["fuzz"]],
+    "asan": ["-O1", "-g1", "-fno-omit-frame-pointer", *INSTRUMENT["asan"]],
+    "tsan": ["-O1", "-g1", "-fno-omit-frame-pointer", *INSTRUMENT["tsan"]],
+    "fuzz": ["-O1", "-g1", "-fno-omit-frame-pointer", *INSTRUMENT["fuzz"]],
+    "coverage": ["-O0", "-g1", *INSTRUMENT["coverage"]],
 }
 FLAVOUR = os.environ.get("CALLSIEVE_BUILD", "release")
 if FLAVOUR not in CFLAGS_OF:
@@ -63,7 +66,7 @@ def extension(name: str, source: str, depends: tuple[str, ...] = ()) -> Extensio
         name,
         [source],
         extra_compile_args=CFLAGS + WARNINGS,
-        extra_link_args=SANITIZE.get(FLAVOUR, []),
+        extra_link_args=INSTRUMENT.get(FLAVOUR, []),
         depends=list(depends),
     )
 

@@ -6,7 +6,8 @@
 docs/embedding.md has a whole program.
 """
 
-from engine._numbers import DialPlan, number_text, parse_entry
+from engine._dial_plan import DialPlan
+from engine._numbers import number_text, parse_entry
 from engine._screener import Screener
 from engine._subscribers import Preferences
 from engine.config_errors import ConfigError, ConfigFinding

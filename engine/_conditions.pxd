@@ -21,6 +21,7 @@ from engine._image cimport (
     ImageRecord,
     ImageRule,
     ImageView,
+    has_level,
 )
 from engine._local_time cimport is_open
 from engine._numbers cimport has_digits, number_digits, number_kind
@@ -87,7 +88,7 @@ cdef inline uint8_t class_of(
     cdef bint misfits = False
     cdef uint8_t found = NO_CLASS
     cdef uint32_t i
-    for i in range(record.count):
+    for i in range(record.count if has_level(record, LEVEL_CLASS) else 0):
         if hit[i].level != LEVEL_CLASS or not on_trunk(d, hit[i].rule):
             continue
         form = &policy.rules[hit[i].rule]
@@ -119,7 +120,7 @@ cdef inline uint8_t callees_zone(const ImageView* policy, const Decision* d) noe
     """The zone of the longest prefix of the callee that has one, else that of the trunk's country."""
     cdef const ImageHit* hit = &policy.hits[d.callee.start]
     cdef uint32_t i
-    for i in range(d.callee.count):
+    for i in range(d.callee.count if has_level(d.callee, LEVEL_ZONE) else 0):
         if hit[i].level == LEVEL_ZONE:
             return policy.rules[hit[i].rule].number_class
     return d.trunk.zone

@@ -78,21 +78,36 @@ cdef inline bint nest_replace(
         nest_record(nest, index), seen.records[index].key, seen.records[index].value, key, value
     )
 
+# Whether the key stands in the bucket, marked or not, by the keys alone: most records are another key's.
+cdef inline bint bucket_may_have(const Record* bucket, uint64_t key) noexcept nogil:
+    return not (
+        other_key(&bucket[0], key) and other_key(&bucket[1], key)
+        and other_key(&bucket[2], key) and other_key(&bucket[3], key)
+    )
+
+cdef inline bint other_key(const Record* record, uint64_t key) noexcept nogil:
+    return ((callsieve_counted(&record.key) ^ key) & ~KEY_MOVING) != 0
+
 # The key's value; false if it has no record. Looks no further than the first bucket if the key stands there.
 cdef inline bint nest_find(const TableView* view, const Nest* nest, uint64_t key, uint64_t* value) noexcept nogil:
     cdef uint64_t moves, seen_key, seen_value
     cdef bint copied = False
-    cdef int i, _
+    cdef const Record* bucket
+    cdef int i, j, _
     for _ in range(TABLE_TRIES):
         moves = callsieve_counted(view.moves)
-        for i in range(NEST_RECORDS):
-            callsieve_load(nest_record(nest, i), &seen_key, &seen_value)
-            if seen_key == key:
-                value[0] = seen_value
-                return True
-            if seen_key == (key | KEY_MOVING):
-                value[0] = seen_value
-                copied = True
+        for j in range(2):
+            bucket = nest.second if j else nest.first
+            if not bucket_may_have(bucket, key):
+                continue
+            for i in range(BUCKET_RECORDS):
+                callsieve_load(&bucket[i], &seen_key, &seen_value)
+                if seen_key == key:
+                    value[0] = seen_value
+                    return True
+                if seen_key == (key | KEY_MOVING):
+                    value[0] = seen_value
+                    copied = True
         if copied or moves == callsieve_counted(view.moves):
             break
     return copied

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable
 from typing import final
 
-from engine._numbers import DialPlan
+from engine._dial_plan import DialPlan
 
 @final
 class RecordSet:

@@ -14,7 +14,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort, realloc
 
 from engine._decision cimport KIND_SHORT, number_t
-from engine._numbers cimport MAX_DIGITS, DialPlan, entry_number, number_folded, number_kind
+from engine._dial_plan cimport DialPlan, number_folded
+from engine._numbers cimport MAX_DIGITS, entry_number, number_kind
 
 cdef enum:
     MAX_ENTRY_LINE = 4096

@@ -32,7 +32,7 @@ from engine._lists cimport (
 from engine._numbers cimport has_digits
 from engine._obedience cimport commanded, obeyed, prefetch_orders, spared
 from engine._origin cimport classify, misplaced
-from engine._prefix_trie cimport trie_begin, trie_narrow
+from engine._prefix_trie cimport trie_begin, trie_narrow, trie_skip
 from engine._rate_limiter cimport RateLimiter
 from engine._refusal cimport refused
 from engine._reputation cimport ReputationCache
@@ -89,7 +89,8 @@ cdef void prepare(
     cdef const ImageView* policy = &path.policy
     clear_verdict(verdict)
     memset(d, 0, <char*>d.limit_keys - <char*>d)
-    d.caller_search.count = d.callee_search.count = 0
+    trie_skip(&d.caller_search)
+    trie_skip(&d.callee_search)
     d.attempt = attempt
     d.now_us = now_us
     d.verdict = verdict

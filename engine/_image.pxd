@@ -2,7 +2,7 @@
 #
 # header | section table | sections. Native modules read the structs below through the pointers of an ImageView.
 
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport BASIS_COUNT
 from engine._prefix_trie cimport TrieView
@@ -37,7 +37,8 @@ cdef enum:
     SECTION_ZONES = 14       # the first is the subscribers'
     SECTION_HOURS = 15       # the first is none
     SECTION_CONDITIONAL = 16 # rules without numbers, by trunk
-    SECTION_COUNT = 17
+    SECTION_HOLIDAYS = 17    # of all hours: local days since 1970, int32
+    SECTION_COUNT = 18
 
 # Where a list or prefix rule speaks in the order of decision.
 cdef enum Level:
@@ -73,6 +74,7 @@ cdef enum LimitKey:
     LIMIT_BLOCK_1000 = 6
     LIMIT_SOURCE = 7
     LIMIT_FINGERPRINT = 8
+    LIMIT_BLOCK_PAIR = 9
 
 cdef enum Mode:
     MODE_OFF = 0
@@ -194,7 +196,11 @@ cdef struct ImageOrigin:
 # match first.
 cdef struct ImageRecord:
     uint32_t start           # in SECTION_HITS
-    uint32_t count
+    uint16_t count
+    uint16_t levels          # bits of the levels that its hits have
+
+cdef inline bint has_level(const ImageRecord* record, uint8_t level) noexcept nogil:
+    return record.levels >> level & 1
 
 cdef struct ImageHit:
     uint16_t rule
@@ -212,8 +218,10 @@ cdef struct ImageZone:
 
 cdef struct ImageHours:
     uint64_t open[WEEK_WORDS]        # bits of the half hours of a week, from Monday 00:00 on
+    uint32_t holidays_start  # in SECTION_HOLIDAYS
+    uint16_t holidays_count
     uint8_t zone             # of SECTION_ZONES, or CALLEES_ZONE
-    uint8_t reserved[7]
+    uint8_t reserved
 
 cdef struct ImageView:
     const ImageSettings* settings
@@ -232,6 +240,7 @@ cdef struct ImageView:
     const ImageZone* zones
     const ImageHours* hours
     const uint16_t* conditional
+    const int32_t* holidays
     uint32_t trunks_count
     uint32_t rules_count
     uint32_t records_count

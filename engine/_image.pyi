@@ -19,6 +19,7 @@ OFFSET_ROW: struct.Struct
 LIMIT_ROW: struct.Struct
 ZONE_ROW: struct.Struct
 HOURS_ROW: struct.Struct
+HOLIDAY_ROW: struct.Struct
 
 class ImageError(ValueError):
     """The file is no policy image that this build can use; the text says why."""

@@ -21,7 +21,7 @@ from engine._prefix_trie cimport TrieView
 from engine.policy_names import Names
 
 MAGIC = b"CSPOLICY"
-LAYOUT = 4
+LAYOUT = 5
 HEADER = struct.Struct("<8sIIQQ")     # magic, layout, sections, size, generation; then the checksum of all the rest
 CHECKSUM = struct.Struct("<Q")
 SECTION = struct.Struct("<QQ")        # offset, size
@@ -34,12 +34,13 @@ SETTINGS_ROW = struct.Struct("<IIIIIIQ4q4q32H")
 TRUNK_ROW = struct.Struct("<Q8H6HIIhhHH11Bx")
 RULE_ROW = struct.Struct("<qIIh12B2x")
 LIMIT_ROW = struct.Struct("<qqQHB5x")
-RECORD_ROW = struct.Struct("<II")
+RECORD_ROW = struct.Struct("<IHH")
 HIT_ROW = struct.Struct("<HBB")
 ORIGIN_ROW = struct.Struct("<BBBB")
 OFFSET_ROW = struct.Struct("<qq")
 ZONE_ROW = struct.Struct("<II")
-HOURS_ROW = struct.Struct("<6QB7x")
+HOURS_ROW = struct.Struct("<6QIHBx")
+HOLIDAY_ROW = struct.Struct("<i")
 
 
 class ImageError(ValueError):
@@ -58,6 +59,7 @@ cdef int check_rows() except -1:
         (LIMIT_ROW, sizeof(ImageLimit)),
         (ZONE_ROW, sizeof(ImageZone)),
         (HOURS_ROW, sizeof(ImageHours)),
+        (HOLIDAY_ROW, sizeof(int32_t)),
     )
     for row, size in pairs:
         if row.size != size:
@@ -190,6 +192,7 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.zones = <const ImageZone*>(base + offset[SECTION_ZONES])
     view.hours = <const ImageHours*>(base + offset[SECTION_HOURS])
     view.conditional = <const uint16_t*>(base + offset[SECTION_CONDITIONAL])
+    view.holidays = <const int32_t*>(base + offset[SECTION_HOLIDAYS])
     view.trunks_count = <uint32_t>(size[SECTION_TRUNKS] // sizeof(ImageTrunk))
     view.rules_count = <uint32_t>(size[SECTION_RULES] // sizeof(ImageRule))
     view.records_count = <uint32_t>(size[SECTION_RECORDS] // sizeof(ImageRecord))

@@ -3,12 +3,13 @@
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from engine._conditions cimport holds
-from engine._decision cimport NO_RULE, Attempt
+from engine._decision cimport NO_RULE, Attempt, number_t
 from engine._decision_notes cimport SEEN_LIMIT, Decision, act, trace
 from engine._image cimport (
     LIMIT_BLOCK_10,
     LIMIT_BLOCK_100,
     LIMIT_BLOCK_1000,
+    LIMIT_BLOCK_PAIR,
     LIMIT_CALLEE,
     LIMIT_CALLER,
     LIMIT_PAIR,
@@ -24,23 +25,24 @@ from engine._siphash cimport SipKey, siphash
 from engine._table cimport Table
 
 
-cdef inline uint64_t pair_subject(const SipKey* key, const Decision* d) noexcept nogil:
-    """Caller and callee as one word that nobody outside can make another pair collide with."""
+cdef inline uint64_t pair_subject(const SipKey* key, number_t caller, number_t callee) noexcept nogil:
+    """Caller, or its block, and callee as one word that nobody outside can make another pair collide with."""
     cdef uint64_t words[2]
-    words[0] = d.attempt.caller
-    words[1] = d.attempt.callee
+    words[0] = caller
+    words[1] = callee
     return siphash(key, words, 2) | 1
 
 
 cdef inline uint64_t limit_subject(const SipKey* key, uint8_t limit_key, const Decision* d) noexcept nogil:
     """Whose attempts a limit counts together, as one word; 0 if the attempt has no such subject."""
     cdef const Attempt* attempt = d.attempt
+    cdef number_t block
     if limit_key == LIMIT_CALLER:
         return attempt.caller if d.numbered else 0
     if limit_key == LIMIT_CALLEE:
         return attempt.callee if has_digits(attempt.callee) else 0
     if limit_key == LIMIT_PAIR:
-        return pair_subject(key, d) if d.numbered and has_digits(attempt.callee) else 0
+        return pair_subject(key, attempt.caller, attempt.callee) if d.numbered and has_digits(attempt.callee) else 0
     if limit_key == LIMIT_TRUNK:
         return d.trunk.name_hash
     if limit_key == LIMIT_BLOCK_10:
@@ -49,6 +51,9 @@ cdef inline uint64_t limit_subject(const SipKey* key, uint8_t limit_key, const D
         return number_block_of(attempt.caller, 2)
     if limit_key == LIMIT_BLOCK_1000:
         return number_block_of(attempt.caller, 3)
+    if limit_key == LIMIT_BLOCK_PAIR:
+        block = number_block_of(attempt.caller, 2)
+        return pair_subject(key, block, attempt.callee) if block and has_digits(attempt.callee) else 0
     return attempt.source if limit_key == LIMIT_SOURCE else attempt.fingerprint
 
 

@@ -23,6 +23,7 @@ from engine._image cimport (
     ImageHit,
     ImageRecord,
     ImageView,
+    has_level,
 )
 from engine._numbers cimport has_digits, number_is_emergency, number_kind
 from engine._prefix_trie cimport TrieSearch, TrieView, trie_end
@@ -50,6 +51,8 @@ cdef inline const ImageHit* strongest(
     """The longest match of a level among the rules that are in force and act; NULL if there is none."""
     cdef const ImageHit* hit = &policy.hits[record.start]
     cdef uint32_t i
+    if not has_level(record, level):
+        return NULL
     for i in range(record.count):
         if hit[i].level == level and in_force(policy, d, hit[i].rule) and not policy.rules[hit[i].rule].observe:
             return &hit[i]
@@ -62,6 +65,8 @@ cdef inline void note_observers(
     """What rules in observe mode would have done at a level: those that match longer than the one that acts."""
     cdef const ImageHit* hit = &policy.hits[d.caller.start]
     cdef uint32_t i
+    if not has_level(d.caller, level):
+        return
     for i in range(d.caller.count):
         if hit[i].level != level or not policy.rules[hit[i].rule].observe or not in_force(policy, d, hit[i].rule):
             continue

@@ -1,6 +1,6 @@
 # Local time on the call path: zones and hours of the policy image.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from engine._image cimport CALLEES_ZONE, ImageHours, ImageOffset, ImageView, ImageZone
 
@@ -35,5 +35,18 @@ cdef inline bint is_open(
     const ImageView* policy, const ImageHours* hours, uint8_t callees_zone, int64_t now_us
 ) noexcept nogil:
     cdef uint8_t zone = hours.zone if hours.zone != CALLEES_ZONE else callees_zone
-    cdef int64_t half = (local_half_hours(policy, zone, now_us) + EPOCH_WEEKDAY * DAY_HALF_HOURS) % WEEK_HALF_HOURS
-    return hours.open[half >> 6] >> (half & 63) & 1
+    cdef int64_t local = local_half_hours(policy, zone, now_us)
+    cdef int64_t half = (local + EPOCH_WEEKDAY * DAY_HALF_HOURS) % WEEK_HALF_HOURS
+    if not hours.open[half >> 6] >> (half & 63) & 1:
+        return False
+    return not is_holiday(policy, hours, local // DAY_HALF_HOURS)
+
+
+# day: local, since 1970.
+cdef inline bint is_holiday(const ImageView* policy, const ImageHours* hours, int64_t day) noexcept nogil:
+    cdef const int32_t* holidays = &policy.holidays[hours.holidays_start]
+    cdef uint16_t i
+    for i in range(hours.holidays_count):
+        if holidays[i] == day:
+            return True
+    return False

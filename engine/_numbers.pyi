@@ -1,17 +1,7 @@
 """Numbers as one word (`number_t`): kind in the top 4 bits, below it the decimal of "1" + digits."""
 
-from typing import final
-
-from engine import rules
-
-@final
-class DialPlan:
-    """A trunk's dial plan, compiled. Raises ValueError for a plan that cannot be: too many forms, no digits."""
-
-    source: rules.DialPlan
-    def __init__(self, source: rules.DialPlan) -> None: ...
-    def normalize(self, text: str | bytes) -> int:
-        """The canonical word of a URI's user part. Never fails: what is no number is of kind INVALID."""
+SHORT_PREFIX: int
+"""In the word of a prefix: of short codes, so that +86* does not hold CN:95588."""
 
 def number_text(number: int) -> str:
     """Canonical text: "+8613800138000", "CN:95588", "+86138001380*", "anonymous", "invalid", "" for nothing."""

@@ -7,11 +7,18 @@ without orders costs one look-up.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from engine._cuckoo cimport Nest, nest_find, nest_of, nest_put, nest_remove, paired_key
 from engine._decision cimport KIND_NUMBER, KIND_PREFIX, KIND_SHORT
-from engine._numbers cimport KIND_SHIFT, number_block, number_digits, number_kind
+from engine._numbers cimport (
+    SHORT_PREFIX,
+    PrefixWalk,
+    next_prefix,
+    number_digits,
+    number_kind,
+    prefixes_of,
+)
 from engine._table cimport TABLE_ORDERS
 
 ORDER_EPOCH_S = 1_767_225_600
@@ -20,10 +27,8 @@ ORDER_LAST_S = ORDER_EPOCH_S + (1 << 30) - 1
 cdef extern from *:
     """
     #define CALLSIEVE_ORDER_EPOCH_US 1767225600000000LL
-    #define CALLSIEVE_SHORT_PREFIX (1ULL << 59)
     """
     const int64_t EPOCH_US "CALLSIEVE_ORDER_EPOCH_US"
-    const uint64_t SHORT_PREFIX "CALLSIEVE_SHORT_PREFIX"    # above all digits; the same as in engine.number_words
 
 cdef enum:
     TIME_MASK = (1 << 30) - 1
@@ -51,19 +56,17 @@ cdef bint heed(uint64_t value, int64_t now_us, int weight, Order* order) noexcep
 cdef bint order_of(
     const TableView* view, uint64_t kinds, number_t number, uint64_t role, int64_t now_us, Order* order
 ) noexcept nogil:
-    cdef bint short_code = number_kind(number) == KIND_SHORT
-    cdef int digits = number_digits(number), length
+    cdef uint32_t lengths = <uint32_t>(kinds >> (SHORT_LENGTHS_AT if number_kind(number) == KIND_SHORT else 0))
+    cdef PrefixWalk walk = prefixes_of(number, lengths)
     cdef uint64_t value
     cdef number_t prefix
-    if kinds & 1 and look(view, number, role, &value) and heed(value, now_us, 2 * digits + 1, order):
+    if kinds & 1 and look(view, number, role, &value) and heed(value, now_us, 2 * number_digits(number) + 1, order):
         return True
-    kinds >>= SHORT_LENGTHS_AT if short_code else 0
-    for length in range(digits, 0, -1):
-        if not kinds >> length & 1:
-            continue
-        prefix = number_block(number, digits - length) | (SHORT_PREFIX if short_code else 0)
-        if look(view, prefix, role, &value) and heed(value, now_us, 2 * length, order):
+    prefix = next_prefix(&walk)
+    while prefix:
+        if look(view, prefix, role, &value) and heed(value, now_us, 2 * walk.length, order):
             return True
+        prefix = next_prefix(&walk)
     return False
 
 

@@ -11,6 +11,7 @@ cdef enum OutcomeKind:
     OUTCOME_FAILED = 3       # a final status >= 300 that was not the callee's refusal
     OUTCOME_REFUSED = 4      # the callee's own 603 or 607, or Reason: SIP;cause=607 in a BYE
     OUTCOME_COMPLAINT = 5
+    OUTCOME_RINGING = 6      # the first 18x
 
 cdef struct CallOutcome:
     number_t caller
@@ -20,7 +21,8 @@ cdef struct CallOutcome:
     uint8_t kind             # OutcomeKind
     uint8_t released_by      # 0 unknown, 1 caller, 2 callee
     uint8_t category         # of a complaint: Category, CATEGORY_NONE = not said
-    uint32_t ring_ms
+    uint32_t setup_ms        # from the INVITE to the first 18x, 0 = there was none
+    uint32_t ring_ms         # from the INVITE to the answer, or to the end of a call that nobody answered
     uint32_t talk_ms
 
 # Refusals and complaints add to the reputation of the caller and its block, and to the memory of the pair.

@@ -1,7 +1,8 @@
 """Longest match on digits, over a set of prefixes that is built once.
 
 The nodes of the trie are flattened: a match is one look-up for each length at which an entry could exist, and all of
-them are known before the first is made. A root, indexed by the first three digits, says which lengths exist below it.
+them are known before the first is made. A root, indexed by the first digits, holds the longest entry that is no longer
+than these and says which lengths exist below; there are four of them, or five where many entries are.
 A hash of an entry's digits names its group, about six entries. The group's word holds a filter of 48 bits, which turns
 away nearly every look-up of what is not there, and a pilot of 16 bits, which the builder chose so that no bucket of
 five entries overflows (a perfect hash with buckets, after Belazzougui, Botelho and Dietzfelbinger, "Hash, displace, and
@@ -10,7 +11,7 @@ line; those of all lengths are fetched side by side instead of one after the oth
 
 An entry's key is the decimal of "1" + digits (the leading 1 keeps zeros and length) and, as lowest bit, `exact`.
 
-    header 64 B | root 1000 x 4 B, padded to 4096 | buckets 64 B each | groups 8 B each, padded to 64
+    header 64 B | root 10^4 or 10^5 x 8 B | buckets 64 B each | groups 8 B each, padded to 64
 """
 
 import mmap
@@ -45,23 +46,23 @@ cdef extern from *:
 cdef enum:
     MAX_DIGITS = 15
     DIGITS_SHIFT = 60
-    ROOT_DIGITS = 3
-    ROOT_SIZE = 1000
+    ROOT_DIGITS = 4
+    LARGE_ROOT_DIGITS = 5
+    LARGE_ROOT_FROM = 900_000    # entries: it takes less than a byte of each then
     # A word of lengths, in the order of look-up from the lowest bit: bit 15 - n = whole numbers of n digits exist,
     # bit 31 - n = prefixes of n digits exist.
     EXACT_BIT = 15
     PREFIX_BIT = 31
     LINE = 64
-    BUCKETS_AT = 4096
     BUCKET_ENTRIES = 5
     PILOTS = 1 << 16
     GROUP_ENTRIES = 6        # on average
-    FILL_PERCENT = 92        # of the buckets' entries: 64 / (5 * 0.92) + 8 / 6 = 15.2 bytes an entry
+    FILL_PERCENT = 93        # of the buckets' entries: 64 / (5 * 0.93) + 8 / 6 = 15.1 bytes an entry
     BUILD_TRIES = 16
     BATCH = 16               # numbers whose lines are on their way at a time
 
 cdef uint64_t MAGIC = 0x454952545653_4C43      # "CLSVTRIE"
-cdef uint32_t LAYOUT = 1
+cdef uint32_t LAYOUT = 2
 
 cdef struct TrieHeader:
     uint64_t magic
@@ -73,7 +74,12 @@ cdef struct TrieHeader:
     uint32_t buckets
     uint32_t groups
     uint32_t lengths         # of the whole set, for numbers too short for the root
-    uint32_t reserved[3]
+    uint32_t root_digits
+    uint32_t reserved[2]
+
+cdef struct TrieRoot:
+    uint32_t value           # of the longest prefix of these digits; 0 = none
+    uint32_t lengths         # that exist below, a word of lengths; above it how many digits the prefix has
 
 cdef struct TrieBucket:
     uint64_t keys[BUCKET_ENTRIES]    # 0 = free
@@ -117,12 +123,16 @@ cdef inline const TrieHeader* header_of(const TrieView* view) noexcept nogil:
     return <const TrieHeader*>view.base
 
 
+cdef inline const TrieRoot* root_of(const TrieView* view) noexcept nogil:
+    return <const TrieRoot*>(view.base + sizeof(TrieHeader))
+
+
 cdef inline const TrieBucket* buckets_of(const TrieView* view) noexcept nogil:
-    return <const TrieBucket*>(view.base + BUCKETS_AT)
+    return <const TrieBucket*>(root_of(view) + POWER[header_of(view).root_digits])
 
 
 cdef inline const uint64_t* groups_of(const TrieView* view) noexcept nogil:
-    return <const uint64_t*>(view.base + BUCKETS_AT + sizeof(TrieBucket) * header_of(view).buckets)
+    return <const uint64_t*>(buckets_of(view) + header_of(view).buckets)
 
 
 cdef inline uint64_t mix(uint64_t key, uint64_t seed) noexcept nogil:
@@ -146,24 +156,40 @@ cdef inline uint32_t bucket_of(uint64_t mixed, uint64_t group, uint32_t buckets)
     return <uint32_t>(((mixed ^ (group & PILOTS - 1) * SPREAD) * SPREAD >> 32) * buckets >> 32)
 
 
-# Lengths to look up for a number of `length` digits: prefixes up to its own length, whole numbers of exactly that.
-cdef inline uint32_t lengths_below(const TrieView* view, uint64_t payload, int length) noexcept nogil:
-    cdef uint32_t lengths = header_of(view).lengths
-    if length >= ROOT_DIGITS:
-        lengths = (<const uint32_t*>(view.base + sizeof(TrieHeader)))[
-            without_last_digits(payload, length - ROOT_DIGITS) - ROOT_SIZE
-        ]
-    return lengths & (<uint32_t>0xFFFFFFFF << PREFIX_BIT - length | 1U << EXACT_BIT - length)
+# The lengths at which a number of `length` digits can match: prefixes up to its own length, whole numbers of exactly that.
+cdef inline uint32_t lengths_for(int length) noexcept nogil:
+    return <uint32_t>0xFFFFFFFF << PREFIX_BIT - length | 1U << EXACT_BIT - length
+
+
+# The lengths that a root answers by itself.
+cdef inline uint32_t lengths_of_root(uint32_t root_digits) noexcept nogil:
+    return <uint32_t>0xFFFFFFFF << PREFIX_BIT - root_digits
+
+
+# Takes what the root knows, and returns the lengths to look up.
+cdef inline uint32_t ask_root(const TrieView* view, uint64_t payload, int length, TrieSearch* search) noexcept nogil:
+    cdef uint32_t root_digits = header_of(view).root_digits, answered = lengths_of_root(root_digits)
+    cdef const TrieRoot* root
+    if length < <int>root_digits:
+        return header_of(view).lengths
+    root = &root_of(view)[without_last_digits(payload, length - root_digits) - POWER[root_digits]]
+    if root.value:
+        search.value = root.value
+        search.length = PREFIX_BIT - callsieve_highest_bit(root.lengths & answered)
+    return root.lengths & ~answered
 
 
 # The groups of all look-ups are on their way: whole number first, then the longest prefix first.
 cdef void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil:
     cdef const uint64_t* groups = groups_of(view)
     cdef uint64_t payload = number & PAYLOAD, seed = header_of(view).seed
-    cdef uint32_t groups_count = header_of(view).groups
+    cdef uint32_t groups_count = header_of(view).groups, lengths
     cdef uint64_t key
     cdef int bit, digits, count = 0, length = digits_of(payload)
-    cdef uint32_t lengths = lengths_below(view, payload, length) if length else 0
+    trie_skip(search)
+    if length == 0:
+        return
+    lengths = ask_root(view, payload, length, search) & lengths_for(length)
     while lengths:
         bit = callsieve_lowest_bit(lengths)
         lengths &= lengths - 1
@@ -208,8 +234,8 @@ cdef uint32_t trie_end(const TrieView* view, const TrieSearch* search, int* leng
         if value:
             length[0] = <int>(search.keys[i] >> DIGITS_SHIFT)
             return value
-    length[0] = 0
-    return 0
+    length[0] = search.length
+    return search.value
 
 
 @cython.final
@@ -315,7 +341,11 @@ cdef int _check(const uint8_t[::1] image) except -1:
     cdef const TrieHeader* header = <const TrieHeader*>&image[0]
     if header.magic != MAGIC or header.layout != LAYOUT:
         raise ValueError(f"prefix trie: not layout {LAYOUT}")
-    if header.size != <uint64_t>image.shape[0] or header.size != image_size(header.buckets, header.groups):
+    if header.root_digits not in (ROOT_DIGITS, LARGE_ROOT_DIGITS):
+        raise ValueError(f"prefix trie: a root of {header.root_digits} digits")
+    if header.size != <uint64_t>image.shape[0] or header.size != image_size(
+        header.root_digits, header.buckets, header.groups
+    ):
         raise ValueError(f"prefix trie: {image.shape[0]} bytes do not fit its header")
     if not header.buckets or not header.groups:
         raise ValueError("prefix trie: no buckets")
@@ -324,8 +354,13 @@ cdef int _check(const uint8_t[::1] image) except -1:
     return 0
 
 
-cdef inline uint64_t image_size(uint64_t buckets, uint64_t groups) noexcept nogil:
-    return BUCKETS_AT + sizeof(TrieBucket) * buckets + (groups * sizeof(uint64_t) + LINE - 1) // LINE * LINE
+cdef inline uint64_t root_size(uint32_t root_digits) noexcept nogil:
+    return sizeof(TrieRoot) * POWER[root_digits]
+
+
+cdef inline uint64_t image_size(uint32_t root_digits, uint64_t buckets, uint64_t groups) noexcept nogil:
+    cdef uint64_t words = (groups * sizeof(uint64_t) + LINE - 1) // LINE * LINE
+    return sizeof(TrieHeader) + root_size(root_digits) + sizeof(TrieBucket) * buckets + words
 
 
 # --- Building -------------------------------------------------------------------------------------------------------
@@ -344,6 +379,7 @@ cdef struct Builder:
     uint64_t seed
     uint32_t groups
     uint32_t buckets
+    uint32_t root_digits
 
 
 def _build(const uint64_t[::1] keys, const uint32_t[::1] values):
@@ -353,6 +389,7 @@ def _build(const uint64_t[::1] keys, const uint32_t[::1] values):
     cdef Builder builder
     memset(&builder, 0, sizeof(Builder))
     builder.groups = count // GROUP_ENTRIES + 1
+    builder.root_digits = LARGE_ROOT_DIGITS if count >= LARGE_ROOT_FROM else ROOT_DIGITS
     for seed in range(1, BUILD_TRIES + 1):
         builder.seed = mix(seed, 0)
         try:
@@ -465,7 +502,7 @@ cdef bint place(Builder* builder, uint32_t group, uint64_t pilot) noexcept nogil
 
 
 cdef bytes _image(const Builder* builder, uint64_t entries):
-    cdef uint64_t size = image_size(builder.buckets, builder.groups)
+    cdef uint64_t size = image_size(builder.root_digits, builder.buckets, builder.groups)
     image = bytearray(size)
     cdef uint8_t[::1] bytes_ = image
     cdef TrieHeader* header = <TrieHeader*>&bytes_[0]
@@ -476,14 +513,15 @@ cdef bytes _image(const Builder* builder, uint64_t entries):
     header.seed = builder.seed
     header.buckets = builder.buckets
     header.groups = builder.groups
+    header.root_digits = builder.root_digits
     fill(builder, &bytes_[0])
     header.crc = zlib.crc32(bytes_[16:])
     return bytes(image)
 
 
 cdef void fill(const Builder* builder, uint8_t* base) noexcept nogil:
-    cdef TrieBucket* buckets = <TrieBucket*>(base + BUCKETS_AT)
-    cdef uint64_t* words = <uint64_t*>(base + BUCKETS_AT + sizeof(TrieBucket) * builder.buckets)
+    cdef TrieBucket* buckets = <TrieBucket*>(base + sizeof(TrieHeader) + root_size(builder.root_digits))
+    cdef uint64_t* words = <uint64_t*>(buckets + builder.buckets)
     cdef uint32_t group, i
     cdef uint64_t mixed
     cdef const Entry* entry
@@ -495,6 +533,7 @@ cdef void fill(const Builder* builder, uint8_t* base) noexcept nogil:
             words[group] |= filter_of(mixed)
             fill_entry(&buckets[bucket_of(mixed, builder.words[group], builder.buckets)], entry)
             fill_root(base, entry.key)
+            fill_answers(base, entry)
 
 
 cdef void fill_entry(TrieBucket* bucket, const Entry* entry) noexcept nogil:
@@ -505,18 +544,31 @@ cdef void fill_entry(TrieBucket* bucket, const Entry* entry) noexcept nogil:
     bucket.values[i] = entry.value
 
 
-# Marks the entry's length at every root it lies below or covers.
+# Marks the entry's length at the root it lies below, if the root does not answer it.
 cdef void fill_root(uint8_t* base, uint64_t key) noexcept nogil:
     cdef TrieHeader* header = <TrieHeader*>base
-    cdef uint32_t* root = <uint32_t*>(base + sizeof(TrieHeader))
-    cdef uint64_t first = key >> 1, i, count = 1
-    cdef int length = digits_of(first)
+    cdef TrieRoot* root = <TrieRoot*>(base + sizeof(TrieHeader))
+    cdef uint64_t first = key >> 1
+    cdef int length = digits_of(first), root_digits = header.root_digits
     cdef uint32_t mark = 1U << (EXACT_BIT if key & 1 else PREFIX_BIT) - length
     header.lengths |= mark
-    if length >= ROOT_DIGITS:
-        first = without_last_digits(first, length - ROOT_DIGITS)
-    else:
-        count = POWER[ROOT_DIGITS - length]
-        first *= count
+    if length >= root_digits and not mark & lengths_of_root(root_digits):
+        root[without_last_digits(first, length - root_digits) - POWER[root_digits]].lengths |= mark
+
+
+# A prefix that is no longer than a root is the answer of every root that it covers, unless a longer one is.
+cdef void fill_answers(uint8_t* base, const Entry* entry) noexcept nogil:
+    cdef TrieHeader* header = <TrieHeader*>base
+    cdef TrieRoot* root = <TrieRoot*>(base + sizeof(TrieHeader))
+    cdef int length = digits_of(entry.key >> 1), root_digits = header.root_digits
+    cdef uint32_t answered = lengths_of_root(root_digits), mark = 1U << PREFIX_BIT - length
+    cdef uint64_t count, i
+    if entry.key & 1 or length > root_digits:
+        return
+    count = POWER[root_digits - length]
+    root += (entry.key >> 1) * count - POWER[root_digits]
     for i in range(count):
-        root[first - ROOT_SIZE + i] |= mark
+        # The longer a prefix, the lower its bit.
+        if not root[i].value or mark < root[i].lengths & answered:
+            root[i].value = entry.value
+            root[i].lengths = root[i].lengths & ~answered | mark

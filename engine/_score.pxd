@@ -15,7 +15,15 @@ from engine._decision cimport (
     number_t,
 )
 from engine._decision_notes cimport SEEN_COMPLAINTS, SEEN_POINTS, Decision, act, add_points, observe, settle, trace
-from engine._image cimport LEVEL_SCORE, RULE_BLOCK_REPUTATION, RULE_REPUTATION, RULE_SCORE, ImageHit, ImageView
+from engine._image cimport (
+    LEVEL_SCORE,
+    RULE_BLOCK_REPUTATION,
+    RULE_REPUTATION,
+    RULE_SCORE,
+    ImageHit,
+    ImageView,
+    has_level,
+)
 from engine._lists cimport conditional
 from engine._numbers cimport number_block_of
 from engine._reputation cimport ReputationEntry, reputation_at, reputation_prefetch
@@ -43,7 +51,7 @@ cdef inline void weigh_reputation(
 cdef inline void weigh_prefixes(const ImageView* policy, Decision* d) noexcept nogil:
     cdef const ImageHit* hit = &policy.hits[d.caller.start]
     cdef uint32_t i
-    for i in range(d.caller.count):
+    for i in range(d.caller.count if has_level(d.caller, LEVEL_SCORE) else 0):
         if hit[i].level == LEVEL_SCORE and in_force(policy, d, hit[i].rule):
             act(policy, d, hit[i].rule)
 

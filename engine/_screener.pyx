@@ -18,7 +18,7 @@ from engine._decision cimport (
 from engine._decision_notes cimport Decision, Trace
 from engine._fastpath cimport decide, narrow, prepare
 from engine._image cimport NO_CLASS, PolicyImage
-from engine._numbers cimport DialPlan
+from engine._dial_plan cimport DialPlan
 from engine._outcomes cimport CallOutcome, observe_outcome
 
 from hashlib import blake2b
@@ -97,6 +97,7 @@ cdef class Screener(FastPath):
         native.status = outcome.status
         native.released_by = outcome.released_by
         native.category = outcome.category
+        native.setup_ms = outcome.setup_ms
         native.ring_ms = outcome.ring_ms
         native.talk_ms = outcome.talk_ms
         observe_outcome(self, &native, now_us)
@@ -142,7 +143,9 @@ cdef int read_attempt(Screener screener, attempt, Attempt* native) except -1:
     return 0
 
 
-cdef uint64_t keyed_word(Screener screener, str text) except? 0:
+cdef uint64_t keyed_word(Screener screener, text) except? 0:
+    if isinstance(text, int):
+        return text
     if not text:
         return 0
     digest = blake2b(text.encode(), digest_size=8, key=NODE_KEY.pack(screener.key.low, screener.key.high)).digest()

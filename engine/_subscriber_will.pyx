@@ -12,7 +12,6 @@ from engine._decision cimport (
     CATEGORY_LOAN,
     CATEGORY_NONE,
     CATEGORY_SALES,
-    KIND_SHORT,
     NO_RULE,
     number_t,
 )
@@ -31,7 +30,7 @@ from engine._image cimport (
     ImageView,
 )
 from engine._local_time cimport local_half_hour
-from engine._numbers cimport number_block, number_digits, number_kind
+from engine._numbers cimport PrefixWalk, next_prefix, prefixes_of
 from engine._pairs cimport PairMemory, pair_add, pair_at, pair_key, pair_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms
 from engine._reputation cimport ReputationCache, ReputationEntry, reputation_read
@@ -59,7 +58,6 @@ from engine._subscribers cimport (
     wants_no_sales,
 )
 
-cdef uint64_t SHORT_CODES = 1ULL << 59        # above all digits; the same as in engine.number_words
 cdef uint64_t SPREAD = 0x9E3779B97F4A7C15     # odd, so that multiplying by it keeps words apart
 
 
@@ -89,27 +87,22 @@ cdef bint heed(const OwnEntry* entry, uint8_t category, Will* will) noexcept nog
     return True
 
 
-# A prefix in own entries: short codes have prefixes of their own, so that +86* does not hold CN:95588.
-cdef number_t own_prefix(number_t caller, int dropped) noexcept nogil:
-    return number_block(caller, dropped) | (SHORT_CODES if number_kind(caller) == KIND_SHORT else 0)
-
-
 cdef void read_own_entries(
     Table lists, uint64_t word, const WillCall* call, uint8_t category, Will* will
 ) noexcept nogil:
-    cdef uint32_t lengths = own_prefix_lengths(word)
-    cdef int digits = number_digits(call.caller), length
+    cdef PrefixWalk walk = prefixes_of(call.caller, own_prefix_lengths(word))
+    cdef number_t prefix
     cdef uint64_t key = own_entry_key(&lists.view, call.callee, call.caller)
     cdef OwnEntry entry = own_entry_read(&lists.view, key, call.now_us)
     if heed(&entry, category, will):
         return
-    for length in range(min(digits, 14), 0, -1):
-        if not lengths >> length & 1:
-            continue
-        key = own_entry_key(&lists.view, call.callee, own_prefix(call.caller, digits - length))
+    prefix = next_prefix(&walk)
+    while prefix:
+        key = own_entry_key(&lists.view, call.callee, prefix)
         entry = own_entry_read(&lists.view, key, call.now_us)
         if heed(&entry, category, will):
             return
+        prefix = next_prefix(&walk)
 
 
 cdef uint16_t refused_kind(

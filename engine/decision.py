@@ -44,20 +44,22 @@ class Category(IntEnum):
 
 
 class OutcomeKind(IntEnum):
-    """What became of a call that had been let through."""
+    """What became of a call that had been let through. RINGING: its first 18x (RFC 3261 section 21.1)."""
 
     ANSWERED = 1
     ENDED = 2
     FAILED = 3
     REFUSED = 4
     COMPLAINT = 5
+    RINGING = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One call attempt. Caller and callee as presented: the trunk's dial plan makes numbers of them.
 
-    source: the sender's address, any text; "" = unknown. fingerprint: the shape of the request, likewise.
+    source: the sender's address, any text; "" = unknown. fingerprint: the shape of the request, likewise. Who counts
+    them under words of 64 bits of its own may give those.
     emergency: the Request-URI is urn:service:sos or the like.
     mismatch: From and the trusted P-Asserted-Identity name different numbers.
     """
@@ -65,11 +67,11 @@ class Attempt:
     caller: str
     callee: str
     trunk: str
-    source: str = ""
+    source: str | int = ""
     emergency: bool = False
     privacy: bool = False
     mismatch: bool = False
-    fingerprint: str = ""
+    fingerprint: str | int = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,10 @@ class Explanation:
 class Outcome:
     """What a call has shown so far, each kind told once. Numbers as presented; times in milliseconds.
 
-    status: final SIP status, 0 = unknown. released_by: 0 unknown, 1 caller, 2 callee. ring_ms: to the answer, or to the
-    end of a call that nobody answered. category: of a complaint, NONE = the callee has not said.
+    status: final SIP status, 0 = unknown. released_by: 0 unknown, 1 caller, 2 callee. setup_ms: from the INVITE to the
+    first 18x, when the callee's phone rings, 0 = it never did. ring_ms: from the INVITE to the answer, or to the end of
+    a call that nobody answered, so that it rang for ring_ms - setup_ms. category: of a complaint, NONE = the callee has
+    not said.
     """
 
     caller: str
@@ -141,6 +145,7 @@ class Outcome:
     kind: OutcomeKind
     status: int = 0
     released_by: int = 0
+    setup_ms: int = 0
     ring_ms: int = 0
     talk_ms: int = 0
     category: Category = Category.NONE

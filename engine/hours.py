@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import tomllib
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ CALLING_HOURS = "calling-hours"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_HALF_HOURS = 48
 WEEK_WORDS = 6  # as in _image.pxd
+EPOCH = datetime.date(1970, 1, 1)
 MASK = (1 << 64) - 1
 
 _SPAN = re.compile(
@@ -22,6 +24,8 @@ _SPAN = re.compile(
     r" (?P<from_h>\d\d):(?P<from_m>00|30)-(?P<to_h>\d\d):(?P<to_m>00|30)",
     re.ASCII,
 )
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class Zone(Struct, frozen=True):
@@ -32,11 +36,12 @@ class Zone(Struct, frozen=True):
 
 
 class PackHours(Struct, frozen=True):
-    """A country's calling hours. clause: the rule that says so."""
+    """A country's calling hours. clause: the rule that says so; unverified: its text has not been seen."""
 
     pack: str
     open: tuple[str, ...]
     clause: str
+    unverified: bool = False
 
 
 class _ZoneFile(Struct, frozen=True):
@@ -86,6 +91,16 @@ def _days(span: str, written: str) -> set[int]:
         length = (DAYS.index(last or first) - DAYS.index(first)) % len(DAYS)
         found |= {(DAYS.index(first) + step) % len(DAYS) for step in range(length + 1)}
     return found
+
+
+def days_since_1970(date: str) -> int:
+    """Of an ISO date. ValueError if it is none."""
+    if not _DATE.fullmatch(date):
+        raise ValueError(f"{date!r} is no date such as 2026-12-25")
+    try:
+        return (datetime.date.fromisoformat(date) - EPOCH).days
+    except ValueError:
+        raise ValueError(f"{date!r}: no month has such a day") from None
 
 
 def zone_of(calling_code: str) -> str | None:

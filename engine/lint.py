@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from engine import rules
-from engine._numbers import DialPlan
+from engine._dial_plan import DialPlan
 from engine.packs import BUILTIN_DIAL_PLANS
 from engine.policy_names import BUILTIN_RULES
 

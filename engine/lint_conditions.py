@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine import rules
-from engine.hours import CALLING_HOURS, PACK_HOURS, week_words
+from engine.hours import CALLING_HOURS, PACK_HOURS, days_since_1970, week_words
 from engine.lint import Finding, RuleOfAny, all_rules, error, in_force, key_of, unknown, warning
 from engine.origin import pack_of
 from engine.packs import BUILTIN_DIAL_PLANS, CLASSES, NumberClass
 
 WITHOUT_PACK = (NumberClass.ANONYMOUS, NumberClass.INVALID)  # classes that are known on every trunk
+MAX_HOLIDAYS = 366
 ConditionalRule = rules.PrefixRule | rules.Rule | rules.Limit
 
 
@@ -48,6 +50,7 @@ def _check_hours(hours: rules.Hours, policy: rules.PolicySet) -> Iterator[Findin
         yield error(f"{key}.open", str(fault))
     if not hours.open:
         yield error(f"{key}.open", "is empty: no time would be within it")
+    yield from _check_holidays(f"{key}.holidays", hours.holidays)
     if hours.time_zone is not None:
         try:
             ZoneInfo(hours.time_zone)
@@ -55,6 +58,19 @@ def _check_hours(hours: rules.Hours, policy: rules.PolicySet) -> Iterator[Findin
             yield error(f"{key}.time_zone", f"no time zone is called {hours.time_zone!r}: expected as Asia/Shanghai")
     if not any(hours.name in (rule.hours, rule.outside_hours) for rule in conditional_rules(policy)):
         yield warning(key, "no rule asks for it")
+
+
+def _check_holidays(key: str, holidays: tuple[str, ...]) -> Iterator[Finding]:
+    for day in holidays:
+        try:
+            days_since_1970(day)
+        except ValueError as fault:
+            yield error(key, str(fault))
+    for day, count in Counter(holidays).items():
+        if count > 1:
+            yield warning(key, f"{day} stands there {count} times")
+    if len(holidays) > MAX_HOLIDAYS:
+        yield error(key, f"{len(holidays)} days, at most {MAX_HOLIDAYS}")
 
 
 def _check_rule(rule: ConditionalRule, policy: rules.PolicySet) -> Iterator[Finding]:

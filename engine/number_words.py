@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from engine._numbers import kind_of, parse_entry
+from engine._numbers import SHORT_PREFIX, kind_of, parse_entry
 
 KIND_SHIFT = 60
 KIND_PREFIX = 2
 KIND_SHORT = 3
-SHORT_CODES = 1 << 59  # marks prefixes of short codes: +86* does not hold CN:95588
 MOST_PREFIX_DIGITS = 14
 
 
@@ -28,5 +27,5 @@ def caller_word(text: str) -> tuple[int, int]:
     digits = len(str(decimal)) - 1
     if digits > MOST_PREFIX_DIGITS:
         raise ValueError(f"{text!r}: a prefix has at most {MOST_PREFIX_DIGITS} digits")
-    short_codes = SHORT_CODES if kind_of(word) == KIND_SHORT else 0
+    short_codes = SHORT_PREFIX if kind_of(word) == KIND_SHORT else 0
     return KIND_PREFIX << KIND_SHIFT | short_codes | decimal, digits

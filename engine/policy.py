@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from engine import _image, rules
+from engine._dial_plan import DialPlan
 from engine._entries import EntrySet, RecordSet
 from engine._image import ImageError, PolicyImage
-from engine._numbers import DialPlan
 from engine._prefix_trie import PrefixTrie
+from engine.contact_limits import with_contact_limits
 from engine.country_rules import decisive
 from engine.hours import CALLING_HOURS, ZONES, pack_hours, zone_of
 from engine.lint import Finding, RuleOfAny, all_rules, check_rules, error, in_force, key_of
@@ -33,7 +34,7 @@ from engine.policy_names import BUILTIN_RULES, Names
 from engine.policy_rows import (
     BUILTIN_ROW,
     Places,
-    hours_row,
+    hours_rows,
     level_of,
     limit_rows,
     name_hash,
@@ -88,10 +89,11 @@ def lint_policy(policy: rules.PolicySet, base_dir: Path, *, now_us: int | None =
 
 
 class Draft:
-    """A policy on its way to an image."""
+    """A policy on its way to an image. written: as its operator has it; policy: with what its trunks' packs add."""
 
     def __init__(self, policy: rules.PolicySet, base_dir: Path, progress: Progress | None) -> None:
-        self.policy = policy
+        self.written = policy
+        self.policy = policy = with_contact_limits(policy)
         self.base_dir = base_dir
         self.rules = all_rules(policy)
         self.first_pack_rule = FIRST_RULE + len(self.rules)
@@ -112,9 +114,9 @@ class Draft:
         """Findings; without errors, the entries are read and pushed down."""
         findings = [
             *check_rules(self.policy, now_us),
-            *check_conditions(self.policy),
-            *check_origin(self.policy),
-            *check_subscribers(self.policy),
+            *check_conditions(self.written),
+            *check_origin(self.written),
+            *check_subscribers(self.written),
         ]
         if any(each.severity == "error" for each in findings):
             return findings
@@ -122,7 +124,7 @@ class Draft:
         plans = [DialPlan(self.plans[name]) for name in sorted(used)]
         self.callers = EntrySet(plans)
         self.callees = EntrySet(plans)
-        findings.extend(check_reach(self.policy))
+        findings.extend(check_reach(self.written))
         findings.extend(self._read_entries())
         findings.extend(check_wide_prefixes(self.callers, self._rule_at))
         self._add_packs()
@@ -140,6 +142,7 @@ class Draft:
         in_force_rows, limits, conditional, trunks = self._trunk_sections()
         offset_rows, zone_rows = self._zone_sections()
         records, hits = self._record_sections()
+        hours, holidays = hours_rows(self.hours, self.places)
         return [
             msgspec.msgpack.encode(self._names()),
             self._settings(),
@@ -155,8 +158,9 @@ class Draft:
             self._origins(),
             offset_rows,
             zone_rows,
-            bytes(_image.HOURS_ROW.size) + b"".join(hours_row(hours, self.places) for hours in self.hours),
+            hours,
             conditional,
+            holidays,
         ]
 
     def _rule_at(self, index: int) -> RuleOfAny:
@@ -318,7 +322,10 @@ class Draft:
         records, hits = bytearray(), bytearray()
         for content in self.records.contents:
             counting = decisive(content, self._pack_rule_at)
-            records += _image.RECORD_ROW.pack(len(hits) // _image.HIT_ROW.size, len(counting))
+            levels = {self._level(index) for index, _ in counting}
+            records += _image.RECORD_ROW.pack(
+                len(hits) // _image.HIT_ROW.size, len(counting), sum(1 << level for level in levels)
+            )
             for index, weight in self._in_order(counting):
                 hits += _image.HIT_ROW.pack(index, self._level(index), weight)
         return bytes(records), bytes(hits)

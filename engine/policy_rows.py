@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from engine import _image, rules
-from engine.hours import CALLING_HOURS, week_words
+from engine.hours import CALLING_HOURS, days_since_1970, week_words
 from engine.lint import RuleOfAny, end_of_day_us, window_times_us, windows_of
 from engine.pack_rules import PackRule
 from engine.packs import CLASSES, NumberClass
@@ -178,9 +178,15 @@ def _window_hash(limit: rules.Limit, window: rules.Window) -> int:
     return name_hash(f"{limit.name}/{window.period_s:g}" if limit.windows else limit.name)
 
 
-def hours_row(hours: rules.Hours, places: Places) -> bytes:
-    zone = CALLEES_ZONE if hours.time_zone is None else places.zones[hours.time_zone]
-    return _image.HOURS_ROW.pack(*week_words(hours.open), zone)
+def hours_rows(hours: Sequence[rules.Hours], places: Places) -> tuple[bytes, bytes]:
+    """(hours, holidays); hours have the indices of `Places`, 0 = none."""
+    rows, holidays = bytearray(_image.HOURS_ROW.size), bytearray()
+    for each in hours:
+        zone = CALLEES_ZONE if each.time_zone is None else places.zones[each.time_zone]
+        start = len(holidays) // _image.HOLIDAY_ROW.size
+        rows += _image.HOURS_ROW.pack(*week_words(each.open), start, len(each.holidays), zone)
+        holidays += b"".join(_image.HOLIDAY_ROW.pack(days_since_1970(day)) for day in each.holidays)
+    return bytes(rows), bytes(holidays)
 
 
 def trunk_row(

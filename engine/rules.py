@@ -43,6 +43,7 @@ class LimitKey(StrEnum):
     BLOCK_1000 = "block-1000"
     SOURCE = "source"  # sender's address
     FINGERPRINT = "fingerprint"  # shape of the request: what dials, whatever number it shows
+    BLOCK_PAIR = "block-pair"  # callers that share all but the last two digits, and callee
 
 
 class Outcome(StrEnum):
@@ -218,12 +219,14 @@ class Limit(Conditions, frozen=True, kw_only=True):
 class Hours(Struct, frozen=True, kw_only=True):
     """Times of the week, in half hours: "mon-fri 09:00-12:00", "sat,sun 10:00-18:00", "daily 08:00-21:00".
 
-    time_zone: a name of the IANA database, None = the callee's own, by its number.
+    time_zone: a name of the IANA database, None = the callee's own, by its number. holidays: ISO dates, whose days
+    have none of these times.
     """
 
     name: str
     open: tuple[str, ...]
     time_zone: str | None = None
+    holidays: tuple[str, ...] = ()
 
 
 class Divert(Struct, frozen=True, kw_only=True):
@@ -275,6 +278,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     observe: bool = False
     origin: Mode = Mode.OBSERVE  # number class against trunk class
     subscribers: Mode = Mode.ENFORCE  # the callee's own will
+    contact_limits: Mode = Mode.OBSERVE  # of the trunk's country (its pack); enforced, calls above them are tagged
 
 
 class Label(Struct, frozen=True, kw_only=True):

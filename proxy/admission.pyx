@@ -73,11 +73,13 @@ cdef class Admission(LocalAnswers):
             and has_priority(incoming.message, &self.router.routing.trunks[incoming.peer.index])
         )
         while not self.next_hops.admits(&next_hop.destination, priority, incoming.now_us):
-            if next_hop.route == NO_ROUTE:
-                return False
             position = next_hop.position
             tried |= <uint64_t>1 << next_hop.target
-            if self.router.next_target(counted, tried, incoming.now_us, next_hop) != HOP_FOUND:
+            if next_hop.name:
+                if self.router.next_place(tried, next_hop) != HOP_FOUND:
+                    return False
+                continue
+            if next_hop.route == NO_ROUTE or self.router.next_target(counted, tried, incoming.now_us, next_hop) != HOP_FOUND:
                 return False
             if next_hop.position != position:
                 tried = 0

@@ -151,7 +151,10 @@ def _explain_command(commands: _Commands) -> None:
     parser.add_argument("--from", dest="caller", required=True, metavar="NUMBER", help="caller, as the trunk shows it")
     parser.add_argument("--to", dest="callee", required=True, metavar="NUMBER", help="called number")
     parser.add_argument("--trunk", help="trunk the call comes from; may be left out where there is only one")
-    parser.add_argument("--source", default="", metavar="ADDRESS", help="address the call comes from")
+    parser.add_argument("--source", metavar="ADDRESS", help="address the call comes from: for limits by source")
+    parser.add_argument(
+        "--fingerprint", type=Path, metavar="FILE", help="an INVITE of the dialler's as captured: for limits by it"
+    )
     parser.add_argument("--privacy", action="store_true", help="the caller asked for privacy")
     parser.add_argument(
         "--files", action="store_true", help="by the files as they are now, not by the generation in force"

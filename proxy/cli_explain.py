@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from engine.decision import Action, Attempt, Explanation, Reason, Verdict
+from engine.lint import in_force
 from proxy.cli_live import Node, live_screener, now_us, open_node
 from proxy.cli_output import ExitCode, Failure, Output, progress_bar
 from proxy.config import Configuration, Trunk
+from proxy.config_load import policy_set
+from proxy.limit_subjects import request_subject, source_subject
+from proxy.state_directory import StateDirectory
 
 _ACTION_STYLES = {
     Action.ACCEPT: "green",
@@ -23,11 +28,22 @@ def explain(options: Namespace, output: Output) -> int:
     with progress_bar("compiling the policy") as progress:
         node = open_node(options.config, options.files, progress)
     trunk = _trunk(node.configuration, options.trunk)
-    attempt = Attempt(options.caller, options.callee, trunk.name, source=options.source, privacy=options.privacy)
+    given = {"source": options.source, "fingerprint": options.fingerprint}
+    attempt = Attempt(
+        options.caller,
+        options.callee,
+        trunk.name,
+        source=_source(node.state, options.source),
+        fingerprint=_fingerprint(node.state, options.fingerprint),
+        privacy=options.privacy,
+    )
     with live_screener(node) as screener:
         explained = screener.explain(attempt, now_us())
-    output.document(_document(node, trunk, attempt, explained))
+    left_out = _left_out(node.configuration, trunk, [key for key, value in given.items() if value is None])
+    output.document(_document(node, trunk, attempt, explained) | {"left_out": left_out})
     _print(node, trunk, attempt, explained, output)
+    for name, key in left_out.items():
+        output.line(f"limit {name} counts by {key}, and no --{key} says whose count to look at")
     refused = trunk.screen and explained.verdict.action in (Action.REJECT, Action.DROP)
     return ExitCode.NO if refused else ExitCode.OK
 
@@ -40,6 +56,38 @@ def _trunk(configuration: Configuration, name: str | None) -> Trunk:
         asked = "--trunk is needed" if name is None else f"no trunk is named {name!r}"
         raise Failure(f"{asked}; known are {', '.join(trunks)}")
     return trunks[name]
+
+
+def _source(state: StateDirectory, address: str | None) -> int | str:
+    """The word that workers count this address under; "" where none has been counted."""
+    if address is None or not state.has_secret():
+        return ""
+    try:
+        return source_subject(state.screening_key(), address)
+    except ValueError as why:
+        raise Failure(f"--source: {why}") from None
+
+
+def _fingerprint(state: StateDirectory, file: Path | None) -> int | str:
+    if file is None or not state.has_secret():
+        return ""
+    try:
+        return request_subject(state.screening_key(), file.read_bytes())
+    except OSError as why:
+        raise Failure(f"{file} cannot be read: {why.strerror}") from None
+    except ValueError as why:
+        raise Failure(f"{file} holds no SIP request: {why}") from None
+
+
+def _left_out(configuration: Configuration, trunk: Trunk, unknown: list[str]) -> dict[str, str]:
+    """Limits of the trunk whose counts cannot be found: what each counts by."""
+    policies = {policy.name: policy for policy in configuration.policies}
+    (judged,) = (each for each in policy_set(configuration).trunks if each.name == trunk.name)
+    return {
+        limit.name: limit.key.value
+        for limit in configuration.limits
+        if limit.key.value in unknown and in_force(limit, judged, policies)
+    }
 
 
 def _document(node: Node, trunk: Trunk, attempt: Attempt, explained: Explanation) -> dict[str, Any]:

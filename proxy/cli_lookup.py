@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import rules
-from engine._numbers import DialPlan, block_of, number_text, parse_entry
+from engine._dial_plan import DialPlan
+from engine._numbers import block_of, number_text, parse_entry
 from engine.numbers import CALLING_CODE_BY_REGION
 from engine.plausibility import Plausibility, plausibility
 from engine.rules import NumberList, PrefixRule

@@ -122,7 +122,7 @@ def _node(configuration: Configuration) -> Findings:
 
 
 def _listeners(configuration: Configuration) -> Findings:
-    if not configuration.listeners and (configuration.gateways or configuration.routes):
+    if not configuration.listeners and (configuration.routes or any(trunk.gateways for trunk in configuration.trunks)):
         yield error("listener", "there is none, so nothing would be received")
     elif not configuration.listeners:
         yield warning("listener", "there is none: only control runs, for other servers that screen with this node")

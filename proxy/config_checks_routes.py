@@ -39,15 +39,17 @@ def check_routes(configuration: Configuration) -> Findings:
             seen.add((route.prefix, owner))
         yield from _in_turn(f"{key}.gateways", route.gateways, gateways)
     for divert in configuration.diverts:
-        yield from _check_divert(divert, gateways)
+        yield from _check_divert(divert, gateways, beside=not configuration.listeners)
 
 
-def _check_divert(divert: Divert, gateways: dict[str, Gateway]) -> Findings:
+def _check_divert(divert: Divert, gateways: dict[str, Gateway], beside: bool) -> Findings:
+    """beside: another SIP server sends the call, and finds the way that a URI leads by itself."""
     key = f"divert[{divert.name}]"
     for name in divert.gateways:
         if name not in gateways:
             yield error(f"{key}.route", f"no [[gateway]] is named {name!r}")
-    yield from _in_turn(f"{key}.route", divert.gateways, gateways)
+    if divert.gateways or divert.uri is None or not beside:
+        yield from _in_turn(f"{key}.route", divert.gateways, gateways)
     if divert.uri is not None and not _URI.match(divert.uri):
         yield error(f"{key}.uri", 'write a SIP URI in ASCII, as "sip:announcement@ivr.example.net"')
 

@@ -20,8 +20,8 @@ class RedressLaw:
 
 LAWS = {
     "nanp": RedressLaw(
-        contact="47 CFR 64.1200(k) wants one contact that is free of charge",
-        form="47 CFR 64.1200(k) as of 25 March 2026 wants 603+ and nothing else",
+        contact="47 CFR 64.1200 (FCC 20-96, 85 FR 56530) wants one contact that is free of charge",
+        form="47 CFR 64.1200 (FCC 25-15, 90 FR 13416) wants 603+ and nothing else as of 25 March 2026",
     )
 }
 """By pack; the countries of the other packs ask for none."""

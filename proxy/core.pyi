@@ -76,8 +76,13 @@ class ProxyCore:
         """The oldest events as concatenated C records, b"" when there are none."""
     def probe(self, gateway: int, target: int, now_us: int, out: Outbox) -> int:
         """Sends OPTIONS to a target. The caller says `probe_timeout` if nothing came back in time."""
-    def leave_target(self, gateway: int, target: int, now_us: int, out: Outbox) -> int:
-        """A target has gone down: what only rings there goes to the next one; how many calls."""
+    def leave_target(
+        self, gateway: int, target: int, position: int, now_us: int, out: Outbox
+    ) -> tuple[int, int]:
+        """A target has gone down: what only rings there goes to the next one.
+
+        One step of it: (how many calls, position of the next step; 0 = that was the last). The first position is 1.
+        """
     def probe_timeout(self, probe: int) -> bool:
         """Gives up a probe; True if it was still unanswered, and so counts against the target."""
     def target_health(self) -> list[tuple[int, int, bool]]:

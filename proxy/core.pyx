@@ -222,13 +222,16 @@ cdef class ProxyCore(RequestProcessing):
         self.transactions.end_client(client)
         return True
 
-    def leave_target(self, uint16_t gateway, uint16_t target, int64_t now_us, Outbox out):
-        """A target has gone down: what only rings there goes to the next one; how many calls."""
+    def leave_target(self, uint16_t gateway, uint16_t target, uint32_t position, int64_t now_us, Outbox out):
+        """A target has gone down: what only rings there goes to the next one.
+
+        One step of it: (how many calls, position of the next step; 0 = that was the last). The first position is 1.
+        """
         cdef uint32_t left
         self.out = out
         with nogil:
-            left = self.on_target_down(gateway, target, now_us)
-        return left
+            left = self.on_target_down(gateway, target, &position, now_us)
+        return left, position
 
     def target_health(self):
         """(gateway, target, up) of every target."""

@@ -74,16 +74,30 @@ class Targets(Note, frozen=True, tag="targets"):
     targets: tuple[Target, ...]
 
 
+class Certificate(msgspec.Struct, frozen=True):
+    """A [[tls]] table whose files cannot be used. served: those of before still are; False: nobody gets in."""
+
+    tls: str
+    served: bool
+    why: str
+
+
+class Certificates(Note, frozen=True, tag="certificates"):
+    """Worker: what is wrong with certificates on disk, each time that changes."""
+
+    troubled: tuple[Certificate, ...]
+
+
 class Refused(Note, frozen=True, tag="refused"):
     """Worker: requests answered 503 for want of room or over a limit, by trunk, since it said so last."""
 
     trunks: dict[str, int]
 
 
-Message = Frame | Hello | Beside | Swap | Swapped | Targets | Refused
+Message = Frame | Hello | Beside | Swap | Swapped | Targets | Certificates | Refused
 
-_notes: msgspec.json.Decoder[Hello | Beside | Swap | Swapped | Targets | Refused]
-_notes = msgspec.json.Decoder(Hello | Beside | Swap | Swapped | Targets | Refused)
+_notes: msgspec.json.Decoder[Hello | Beside | Swap | Swapped | Targets | Certificates | Refused]
+_notes = msgspec.json.Decoder(Hello | Beside | Swap | Swapped | Targets | Certificates | Refused)
 
 
 def encode_note(note: Note) -> bytes:

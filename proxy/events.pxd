@@ -11,6 +11,7 @@ cdef enum EventType:
 cdef enum:
     EVENT_TEXT = 48
     EVENT_CALL_ID = 96
+    NO_GATEWAY = 0xFFFF
 
 cdef struct Event:
     uint16_t type            # EventType
@@ -31,7 +32,8 @@ cdef struct Event:
     uint8_t user_agent_length
     uint16_t gateway         # index of the gateway it went to, 0xFFFF = none
     uint8_t source_ip[16]    # IPv4 in the first 4 bytes
-    uint32_t ring_ms
+    uint32_t setup_ms        # to the first 18x, at least 1; 0 = there was none
+    uint32_t ring_ms         # to the answer, or to the end of a call that nobody answered
     uint32_t talk_ms
     number_t diverter        # the last party that diverted the call; 0 = none named
     uint8_t diversion        # DiversionReason of proxy.sip.diversion
@@ -40,3 +42,8 @@ cdef struct Event:
     char callee_text[EVENT_TEXT]
     char user_agent[EVENT_TEXT]
     char call_id[EVENT_CALL_ID]
+
+cdef class EventBatch:
+    cdef bytes data
+    cdef const Event* events
+    cdef Py_ssize_t count

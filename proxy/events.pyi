@@ -1,6 +1,6 @@
-"""Event records as control reads them, and the JSON lines made of them."""
+"""Event records as control reads them: batches of the C `Event`, and what is counted of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 EVENT_BYTES: int
@@ -26,6 +26,7 @@ class EventRecord(NamedTuple):
     source_port: int = 5060
     gateway: int = 0xFFFF
     status: int = 0
+    setup_ms: int = 0
     ring_ms: int = 0
     talk_ms: int = 0
     released_by: int = 0
@@ -45,24 +46,6 @@ class EventRecord(NamedTuple):
 
     def pack(self) -> bytes:
         """The record as the C struct holds it; texts are cut to size."""
-
-class EventNames:
-    """Names behind the indices of events, for the last few generations."""
-
-    def __init__(self, node: str, *, mask_numbers: bool = False) -> None:
-        """mask_numbers: the last four digits of every number are written as x."""
-
-    def add(
-        self,
-        generation: int,
-        *,
-        trunks: Sequence[str],
-        gateways: Sequence[str],
-        rules: Sequence[str],
-        reasons: Sequence[str],
-        labels: Sequence[str],
-    ) -> None: ...
-    def knows(self, generation: int) -> bool: ...
 
 class VerdictTally:
     """Calls counted by (action, basis), ended calls by class of their final status."""
@@ -84,8 +67,3 @@ class EventBatch:
         """(Call-ID, caller, callee, Unix µs, unwanted) of calls that went on, and again of those that were unwanted."""
 
     def tally(self, tally: VerdictTally) -> None: ...
-    def write_decisions(self, names: EventNames, out: bytearray) -> int:
-        """Appends one JSON line for every screened call; returns their number."""
-
-    def write_calls(self, names: EventNames, out: bytearray) -> int:
-        """Appends one JSON line for every ended call; returns their number."""

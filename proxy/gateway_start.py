@@ -23,7 +23,12 @@ _Found = dict[str, tuple[str, ...]]  # host -> addresses
 
 
 def resolve_targets(configuration: Configuration) -> tuple[Configuration, list[ConfigFinding]]:
-    """The configuration with `found_ips` of every target that is a name."""
+    """The configuration with `found_ips` of every target that is a name.
+
+    Without a listener it stays as it is: who sends the calls finds the names.
+    """
+    if not configuration.listeners:
+        return configuration, []
     hosts = {
         address.host
         for gateway in configuration.gateways

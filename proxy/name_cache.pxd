@@ -29,6 +29,7 @@ cdef struct NameEntry:
     int64_t asked_us         # when the question was put; 0 = none is open
     Place places[MAX_PLACES] # in the order in which they are tried
     uint8_t count            # 0 = leads nowhere
+    uint8_t failed           # bits of the places that a request failed at since the answer came: they are tried last
     uint8_t known            # False: never answered
 
 cdef struct Question:
@@ -50,6 +51,10 @@ cdef class NameCache:
     cdef uint64_t key_of(self, const NameQuery* query) noexcept nogil
     # What is known of the name, NULL = nothing. What is missing or too old is asked for.
     cdef const NameEntry* find(self, const NameQuery* query, uint64_t key, int64_t now_us) noexcept nogil
+    # What was said of the name last, NULL = nothing. Nobody is asked.
+    cdef NameEntry* known(self, uint64_t key) noexcept nogil
+    # The place to try next of those that are not in `tried`, -1 = none.
+    cdef int next_place(self, const NameEntry* entry, uint64_t tried) noexcept nogil
     cdef NameEntry* slot_of(self, uint64_t key) noexcept nogil
     cdef bint ask(self, const NameQuery* query, NameEntry* entry, int64_t now_us) noexcept nogil
     cdef int learn(self, uint64_t key, object destinations, double ttl_s, int64_t now_us) except -1

@@ -73,6 +73,20 @@ cdef class NameCache:
             return NULL
         return entry
 
+    cdef NameEntry* known(self, uint64_t key) noexcept nogil:
+        cdef NameEntry* entry = self.slot_of(key)
+        return entry if entry.key == key and entry.known else NULL
+
+    cdef int next_place(self, const NameEntry* entry, uint64_t tried) noexcept nogil:
+        cdef int last = -1
+        cdef int i
+        for i in range(entry.count - 1, -1, -1):
+            if tried >> i & 1:
+                continue
+            if last < 0 or not entry.failed >> i & 1 or entry.failed >> last & 1:
+                last = i
+        return last
+
     # The entry of this key, or the one to give up for it.
     cdef NameEntry* slot_of(self, uint64_t key) noexcept nogil:
         cdef NameEntry* bucket = &self.entries[((key >> 8) & self.mask) * WAYS]
@@ -118,6 +132,7 @@ cdef class NameCache:
             address_from_python(ip, port, &entry.places[i].address)
             entry.places[i].transport = TRANSPORTS.index(transport)
         entry.count = min(MAX_PLACES, len(destinations))
+        entry.failed = 0
         entry.asked_us = 0
         entry.known = True
         entry.expires_us = now_us + <int64_t>(ttl_s * 1_000_000)

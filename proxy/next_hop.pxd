@@ -21,10 +21,10 @@ cdef enum HopOutcome:
 # Where a request goes next.
 cdef struct NextHop:
     Address destination
-    uint64_t name            # HOP_WAIT: the name it waits for
+    uint64_t name            # that it is a place of, or that it waits for (HOP_WAIT); 0 = none
     uint16_t route           # NO_ROUTE = as the message says
     uint16_t gateway         # NO_GATEWAY = as the message says
-    uint16_t target
+    uint16_t target          # of the gateway, or place of the name
     uint8_t position         # of the gateway in the route
     uint8_t listener
     uint8_t secure           # only TLS will do
@@ -56,6 +56,10 @@ cdef class NextHops(RouteReading):
     cdef bint is_foreign_name(self, const Message* message, const Uri* uri) noexcept nogil
     cdef HopOutcome hop_by_uri(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil
     cdef HopOutcome hop_by_name(self, Incoming* incoming, const Uri* uri, NextHop* hop) noexcept nogil
+    # The next place of the name that hop names, of which `tried` are done with (RFC 3263 section 4.3).
+    cdef HopOutcome next_place(self, uint64_t tried, NextHop* hop) noexcept nogil
+    # A request failed at this place.
+    cdef void note_place(self, uint64_t name, uint16_t place) noexcept nogil
     cdef bint hop_by_call(self, Incoming* incoming, NextHop* hop) noexcept nogil
     cdef bint leaves_by(self, int transport, NextHop* hop) noexcept nogil
     # The next target of the route that hop names, from the gateway at hop.position on, of which `tried` are done with.

@@ -35,6 +35,7 @@ cdef class NextHops(RouteReading):
         hop.route = NO_ROUTE
         hop.target = 0
         hop.position = 0
+        hop.name = 0
         hop.secure = message.request_uri.scheme == SCHEME_SIPS
         hop.listener = <uint8_t>incoming.route.listener if incoming.route.listener >= 0 else incoming.listener
         if incoming.peer.kind == PEER_TRUNK and self.is_redirected(incoming.peer.index):
@@ -74,6 +75,7 @@ cdef class NextHops(RouteReading):
         cdef bint secure
         if outcome != HOP_NONE:
             return outcome
+        hop.name = 0
         if self.hop_by_call(incoming, hop):
             secure = is_secure(self.listeners[hop.listener].transport)
             return HOP_FOUND if secure or not hop.secure else HOP_INSECURE
@@ -116,7 +118,6 @@ cdef class NextHops(RouteReading):
         cdef NameQuery query
         cdef Slice named
         cdef int transport = ANY_TRANSPORT
-        cdef int i
         if find_parameter(message.data, uri.parameters, b"transport", 9, &named):
             transport = transport_of_uri(message, uri)
         if transport < 0 or uri.host.size > MAX_NAME or is_never_a_name(message, uri):
@@ -129,11 +130,24 @@ cdef class NextHops(RouteReading):
         entry = self.names.find(&query, hop.name, incoming.now_us)
         if entry == NULL:
             return HOP_NONE if incoming.waited else HOP_WAIT
-        for i in range(entry.count):
-            hop.destination = entry.places[i].address
-            if self.leaves_by(entry.places[i].transport, hop):
+        return self.next_place(0, hop)
+
+    cdef HopOutcome next_place(self, uint64_t tried, NextHop* hop) noexcept nogil:
+        cdef const NameEntry* entry = self.names.known(hop.name)
+        cdef int place = self.names.next_place(entry, tried) if entry != NULL else -1
+        while place >= 0:
+            hop.destination = entry.places[place].address
+            if self.leaves_by(entry.places[place].transport, hop):
+                hop.target = <uint16_t>place
                 return HOP_FOUND
+            tried |= <uint64_t>1 << place
+            place = self.names.next_place(entry, tried)
         return HOP_NONE
+
+    cdef void note_place(self, uint64_t name, uint16_t place) noexcept nogil:
+        cdef NameEntry* entry = self.names.known(name)
+        if entry != NULL:
+            entry.failed |= <uint8_t>(1 << place)
 
     cdef bint leaves_by(self, int transport, NextHop* hop) noexcept nogil:
         cdef int listener = self.listener_for(transport, hop.destination.is_ipv4, hop.listener)
@@ -190,6 +204,9 @@ cdef class NextHops(RouteReading):
 
     # Whether anybody is left to try should this target stay silent.
     cdef bint has_alternative(self, const NextHop* hop, uint64_t tried) noexcept nogil:
+        cdef NextHop following = hop[0]
+        if hop.name:
+            return self.next_place(tried, &following) == HOP_FOUND
         if hop.route == NO_ROUTE:
             return False
         if hop.position + 1 < self.routing.routes[hop.route].count:

@@ -20,13 +20,14 @@ from engine import Action, Engine, Screener
 from engine._table import TableError
 from proxy.config import Configuration, Gateway, InternalErrorAction
 from proxy.event_channel import Beside, EventSender
+from proxy.plugin_divert import divert_targets
 from proxy.plugin_screening import Judged, PluginScreening
 from proxy.state_directory import StateDirectory
 from proxy.trunks import Routing, build_routing
 
 FIRST_NUMBER = 256  # beyond all workers
 TICK_US = 1_000_000
-_FAULT = Judged(Action.REJECT, "", None, 500, "Server Internal Error", "", "", None, b"")
+_FAULT = Judged(Action.REJECT, "", None, 500, "Server Internal Error", "", "", None, None, b"")
 
 
 class Plugin:
@@ -72,6 +73,10 @@ class Plugin:
             self._fault(traceback.format_exc())
             return None if self._open_on_error else _FAULT
 
+    def ringing(self, record: str) -> None:
+        """The first 18x has come to the call that `record_text` names, told once."""
+        self._learn(record, lambda screening, call, now_us: screening.ringing(call, now_us))
+
     def answered(self, record: str) -> None:
         """The callee has answered the call that `record_text` names."""
         self._learn(record, lambda screening, call, now_us: screening.answered(call, now_us))
@@ -80,11 +85,13 @@ class Plugin:
         """The callee said that the call was unwanted: Reason: SIP;cause=607 in a BYE (RFC 8197 section 4)."""
         self._learn(record, lambda screening, call, now_us: screening.unwanted(call, now_us))
 
-    def ended(self, record: str, status: int, released_by: int, answered_us: int) -> None:
-        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee. answered_us: 0 = it never was."""
-        self._learn(
-            record, lambda screening, call, now_us: screening.ended(call, status, released_by, answered_us, now_us)
-        )
+    def ended(self, record: str, status: int, released_by: int, *, rang_us: int = 0, answered_us: int = 0) -> None:
+        """The call is over, told once. released_by: 0 unknown, 1 caller, 2 callee. rang_us, answered_us: 0 = never."""
+
+        def tell(screening: PluginScreening, call: bytes, now_us: int) -> None:
+            screening.ended(call, status, released_by, rang_us, answered_us, now_us)
+
+        self._learn(record, tell)
 
     def now_us(self) -> int:
         return self._clock()
@@ -127,8 +134,9 @@ class Plugin:
     def _configure(self, engine: Engine) -> None:
         configuration = self._state.configuration(engine.generation)
         if self._screening is None:
-            self._screening = PluginScreening(self._number, self._state.secret()[16:32])
-        self._screening.configure(plugin_routing(configuration, engine.generation), engine.screener)
+            self._screening = PluginScreening(self._number, self._state.screening_key())
+        routing = plugin_routing(configuration, engine.generation)
+        self._screening.configure(routing, engine.screener, divert_targets(configuration))
         self._screener = engine.screener
         self._open_on_error = configuration.node.on_internal_error is InternalErrorAction.OPEN
 
@@ -176,4 +184,5 @@ def plugin_routing(configuration: Configuration, generation: int) -> Routing:
     """Trunks as the proxy has them, on any listener; of gateways only how calls are labelled."""
     style = Gateway(name="plugin", targets=(), tags=configuration.plugin.tags)
     trunks = tuple(replace(trunk, listeners=(), route=None, compat=None) for trunk in configuration.trunks)
-    return build_routing(replace(configuration, trunks=trunks, gateways=(style,), routes=()), generation)
+    only = replace(configuration, trunks=trunks, gateways=(style,), routes=(), diverts=())
+    return build_routing(only, generation)

@@ -9,10 +9,10 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from engine._decision cimport ACTION_DROP, ACTION_REJECT, ACTION_TAG, NO_RULE, Verdict
+from engine._decision cimport ACTION_DIVERT, ACTION_DROP, ACTION_REJECT, ACTION_TAG, NO_RULE, Verdict
 from engine._fastpath cimport FastPath
-from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
-from proxy.events cimport EVENT_ENDED, Event
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_RINGING
+from proxy.events cimport EVENT_ENDED, NO_GATEWAY, Event
 from proxy.outbox cimport Writer, writer_over
 from proxy.rejection cimport rejection_reason, rejection_status, write_label_headers, write_rejection_headers
 from proxy.routing_table cimport PEER_TRUNK, GatewayEntry, Peer, RoutingTable, TrunkEntry
@@ -26,9 +26,9 @@ from proxy.trust_border cimport RIGHT_ASSERT, Border, open_border, write_across
 from typing import NamedTuple
 
 from engine.decision import Action
+from proxy.plugin_divert import DivertTarget
 
 cdef enum:
-    NO_GATEWAY = 0xFFFF
     STYLE = 0                # the one gateway of the routing of a plug-in: how its calls are labelled
     ROOM = 8192              # for header lines
 
@@ -42,6 +42,7 @@ class Judged(NamedTuple):
     reply_headers: str
     labels: str
     identity: str | None
+    divert: DivertTarget | None
     record: bytes
 
 
@@ -51,9 +52,11 @@ class NotSound(Exception):
 
 cdef class PluginScreening(Screening):
     cdef RoutingTable routing
+    cdef tuple diverts
 
-    def configure(self, routing, FastPath screener not None):
+    def configure(self, routing, FastPath screener not None, tuple diverts not None):
         self.routing = RoutingTable(routing, screener.image.rules)
+        self.diverts = diverts
         self.screener = screener
 
     @property
@@ -77,7 +80,7 @@ cdef class PluginScreening(Screening):
         event.trunk = peer.index
         event.generation = self.routing.generation
         event.gateway = NO_GATEWAY
-        if not is_sound(&event.verdict):
+        if not is_sound(&event.verdict, <int>len(self.diverts)):
             raise NotSound(f"a verdict with action {event.verdict.action}, status {event.verdict.status}")
         return self.tell_judged(&message, &event)
 
@@ -113,8 +116,15 @@ cdef class PluginScreening(Screening):
             reply_headers,
             text_of(&lines),
             labelled_identity(message, trunk, style) if verdict.action == ACTION_TAG else None,
+            self.diverts[verdict.divert] if verdict.action == ACTION_DIVERT else None,
             (<const char*>event)[: sizeof(Event)],
         )
+
+    def ringing(self, bytes record, int64_t now_us):
+        cdef Event event
+        read_record(record, &event)
+        event.setup_ms = max(milliseconds(now_us - event.time_us), <uint32_t>1)
+        self.observe(&event, event.trunk, OUTCOME_RINGING, now_us)
 
     def answered(self, bytes record, int64_t now_us):
         cdef Event event
@@ -126,12 +136,21 @@ cdef class PluginScreening(Screening):
         read_record(record, &event)
         self.observe(&event, event.trunk, OUTCOME_REFUSED, now_us)
 
-    def ended(self, bytes record, uint16_t status, uint8_t released_by, int64_t answered_us, int64_t now_us):
+    def ended(
+        self,
+        bytes record,
+        uint16_t status,
+        uint8_t released_by,
+        int64_t rang_us,
+        int64_t answered_us,
+        int64_t now_us,
+    ):
         cdef Event event
         read_record(record, &event)
         event.type = EVENT_ENDED
         event.status = status
         event.released_by = released_by
+        event.setup_ms = max(milliseconds(rang_us - event.time_us), <uint32_t>1) if rang_us else 0
         event.ring_ms = milliseconds((answered_us if answered_us else now_us) - event.time_us)
         if answered_us:
             event.talk_ms = milliseconds(now_us - answered_us)
@@ -144,8 +163,10 @@ cdef class PluginScreening(Screening):
         self.tell(&event)
 
 
-cdef inline bint is_sound(const Verdict* verdict) noexcept nogil:
-    return verdict.action <= ACTION_DROP and (verdict.action != ACTION_REJECT or 300 <= verdict.status <= 699)
+cdef inline bint is_sound(const Verdict* verdict, int diverts) noexcept nogil:
+    if verdict.action == ACTION_REJECT:
+        return 300 <= verdict.status <= 699
+    return verdict.divert < diverts if verdict.action == ACTION_DIVERT else verdict.action <= ACTION_DROP
 
 
 cdef inline uint32_t milliseconds(int64_t us) noexcept nogil:

@@ -1,6 +1,7 @@
 """Which new requests are of category 2 (RFC 7339 section 5.10.1); what is within a dialog always is."""
 
-from engine._numbers cimport normalize, number_is_emergency
+from engine._dial_plan cimport normalize
+from engine._numbers cimport number_is_emergency
 from proxy.sip.grammar cimport Slice
 from proxy.sip.identity cimport called_user
 from proxy.sip.message cimport HEADER_RESOURCE_PRIORITY

@@ -4,10 +4,10 @@ A request goes to the next hop that the router names. What dies on the way is an
 """
 
 from libc.string cimport memcpy
-from proxy.counters cimport BAD_MESSAGES, REFUSED_OVERLOAD, THROTTLED, UNROUTABLE
+from proxy.counters cimport BAD_MESSAGES, REFUSED_CAPPED, REFUSED_OVERLOAD, THROTTLED, UNROUTABLE
 from proxy.forwarding cimport Hop, answer_address, write_request
 from proxy.loops cimport breadth_of, loop_part
-from proxy.next_hop cimport HOP_FOUND, HOP_INSECURE, HOP_WAIT
+from proxy.next_hop cimport HOP_CAPPED, HOP_FOUND, HOP_INSECURE, HOP_WAIT
 from proxy.outbox cimport Writer, literal, put, put_hex, writer_over
 from proxy.rejection cimport write_label_headers
 from proxy.router cimport URI_ROOM
@@ -54,9 +54,13 @@ cdef class RequestForwarding(Admission):
     cdef bint park(self, Incoming* incoming, uint32_t call, uint64_t name) noexcept nogil:
         return False
 
-    # There is no next hop. RFC 5630 section 5.3: a SIPS request goes by TLS or not at all.
+    # There is no next hop, or none with room. RFC 5630 section 5.3: a SIPS request goes by TLS or not at all.
     cdef void give_up(self, Incoming* incoming, uint32_t call, HopOutcome outcome) noexcept nogil:
         cdef Writer lines = writer_over(self.extra, sizeof(self.extra))
+        if outcome == HOP_CAPPED:
+            self.refuse(incoming, REFUSED_CAPPED)
+            self.end_calls_of(incoming, call, 503)
+            return
         self.count(UNROUTABLE)
         if outcome == HOP_INSECURE:
             literal(&lines, b"Warning: 380 ")
@@ -96,6 +100,7 @@ cdef class RequestForwarding(Admission):
         s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
         s.listener = incoming.listener
         s.route = next_hop.route
+        s.name = next_hop.name
         s.gateway = next_hop.gateway
         s.position = next_hop.position
         s.routing = self.router.routing.generation

@@ -24,6 +24,7 @@ cdef class ResponseProcessing(ResponseContext):
     cdef void note_overload(self, const ClientTransaction* c, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_response(self, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_provisional(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
+    cdef void note_ringing(self, uint32_t index, int64_t now_us) noexcept nogil
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     cdef void on_failure(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil
     # A branch has its final response, or will have none: `message` NULL, status 408 for silence, 503 for failed
@@ -34,9 +35,16 @@ cdef class ResponseProcessing(ResponseContext):
     cdef bint leads_on(
         self, const ClientTransaction* client, uint16_t status, const Message* message
     ) noexcept nogil
-    cdef uint32_t on_target_down(self, uint16_t gateway, uint16_t target, int64_t now_us) noexcept nogil
+    # position: the client transaction to begin with, 1 at first; where to go on, 0 = all have been looked at.
+    cdef uint32_t on_target_down(
+        self, uint16_t gateway, uint16_t target, uint32_t* position, int64_t now_us
+    ) noexcept nogil
     cdef bint is_for(self, const Message* message, const ClientTransaction* client) noexcept nogil
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil
+    cdef bint find_next_target(
+        self, ServerTransaction* server, NextHop* next_hop, int64_t now_us
+    ) noexcept nogil
+    cdef bint find_next_place(self, ServerTransaction* server, NextHop* next_hop, int64_t now_us) noexcept nogil
     cdef bint send_again(
         self, uint32_t server, uint32_t client, const NextHop* next_hop, int64_t now_us
     ) noexcept nogil

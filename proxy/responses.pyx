@@ -4,7 +4,7 @@ One target is tried after the other. One that stays silent is left for the next 
 branches may be open at once; the best response is chosen when the last of them has ended.
 """
 
-from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED
+from engine._outcomes cimport OUTCOME_ANSWERED, OUTCOME_ENDED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_RINGING
 from libc.string cimport memcmp, memset
 from proxy.calls cimport CALL_ANSWERED, CALL_FREE, CALL_PENDING
 from proxy.counters cimport (
@@ -55,6 +55,9 @@ from proxy.sip.transaction cimport (
     branch_worker,
     step,
 )
+
+cdef enum:
+    CLIENTS_A_STEP = 4096    # looked at for a target that has gone down, some microseconds long
 
 
 cdef class ResponseProcessing(ResponseContext):
@@ -155,6 +158,16 @@ cdef class ResponseProcessing(ResponseContext):
         if message.status > 100 and server and not c.flags & CLIENT_ABANDONED:
             c.early = early_dialog(message) if message.status != 199 else 0
             self.pass_response(server, client, message, now_us)
+            if 180 <= message.status <= 189:
+                self.note_ringing(self.transactions.servers[server].call, now_us)
+
+    # The first 18x of a call, whichever target sends it.
+    cdef void note_ringing(self, uint32_t index, int64_t now_us) noexcept nogil:
+        cdef Call* call = &self.router.calls.calls[index]
+        if index == 0 or call.state != CALL_PENDING or call.event.setup_ms:
+            return
+        call.event.setup_ms = max(<uint32_t>((now_us - call.event.time_us) // 1000), <uint32_t>1)
+        self.screening.observe(&call.event, call.policy_trunk, OUTCOME_RINGING, now_us)
 
     cdef void on_success(self, uint32_t client, const Message* message, int64_t now_us) noexcept nogil:
         cdef ClientTransaction* c = &self.transactions.clients[client]
@@ -264,28 +277,43 @@ cdef class ResponseProcessing(ResponseContext):
     # RFC 3263 section 4.3: the same request on a new branch to the next target. False: there is none left.
     cdef bint try_next_target(self, uint32_t server, uint32_t client, int64_t now_us) noexcept nogil:
         cdef ServerTransaction* s = &self.transactions.servers[server]
-        cdef Call* call = &self.router.calls.calls[s.call] if s.call else NULL
         cdef NextHop next_hop
-        if s.route == NO_ROUTE or s.routing != self.router.routing.generation:
-            return False
+        cdef bint found
+        if s.name:
+            self.router.note_place(s.name, self.transactions.clients[client].target)
         if s.flags & (SERVER_CANCELLED | SERVER_SETTLED):
             return False
         if not self.transactions.has_room(self.transactions.clients[client].message.size, False):
             return False         # what is left is for dialogs
-        next_hop.route, next_hop.position = s.route, s.position
+        next_hop.route, next_hop.position, next_hop.gateway = s.route, s.position, s.gateway
+        next_hop.name, next_hop.listener = s.name, self.transactions.clients[client].listener
         next_hop.secure = self.transactions.clients[client].secure
-        while True:
-            if self.router.next_target(call, s.tried, now_us, &next_hop) != HOP_FOUND:
-                return False
-            if next_hop.position != s.position:
-                s.position, s.gateway, s.tried = next_hop.position, next_hop.gateway, 0
-            if self.next_hops.admits(&next_hop.destination, False, now_us):
-                break
-            s.tried |= <uint64_t>1 << next_hop.target
-        if not self.send_again(server, client, &next_hop, now_us):
+        found = self.find_next_place(s, &next_hop, now_us) if s.name else self.find_next_target(s, &next_hop, now_us)
+        if not found or not self.send_again(server, client, &next_hop, now_us):
             return False
         self.count(FAILOVERS)
         return True
+
+    cdef bint find_next_target(
+        self, ServerTransaction* server, NextHop* next_hop, int64_t now_us
+    ) noexcept nogil:
+        cdef Call* call = &self.router.calls.calls[server.call] if server.call else NULL
+        if server.route == NO_ROUTE or server.routing != self.router.routing.generation:
+            return False
+        while self.router.next_target(call, server.tried, now_us, next_hop) == HOP_FOUND:
+            if next_hop.position != server.position:
+                server.position, server.gateway, server.tried = next_hop.position, next_hop.gateway, 0
+            if self.next_hops.admits(&next_hop.destination, False, now_us):
+                return True
+            server.tried |= <uint64_t>1 << next_hop.target
+        return False
+
+    cdef bint find_next_place(self, ServerTransaction* server, NextHop* next_hop, int64_t now_us) noexcept nogil:
+        while self.router.next_place(server.tried, next_hop) == HOP_FOUND:
+            if self.next_hops.admits(&next_hop.destination, False, now_us):
+                return True
+            server.tried |= <uint64_t>1 << next_hop.target
+        return False
 
     # The request of a client transaction to another next hop, in a client transaction of its own.
     cdef bint send_again(
@@ -339,9 +367,11 @@ cdef class ResponseProcessing(ResponseContext):
             return
         if c.flags & CLIENT_MOVED and server:
             by_udp.destination = c.destination
-            by_udp.gateway, by_udp.target = c.gateway, c.target
-            by_udp.route = self.transactions.servers[server].route
+            by_udp.gateway, by_udp.target, by_udp.route = c.gateway, c.target, self.transactions.servers[server].route
+            if c.routing != self.router.routing.generation:
+                by_udp.gateway, by_udp.route = NO_GATEWAY, NO_ROUTE      # their numbers are another's by now
             by_udp.position = self.transactions.servers[server].position
+            by_udp.name = self.transactions.servers[server].name
             by_udp.secure = False
             by_udp.listener = <uint8_t>self.router.listeners[c.listener].datagram
             if self.send_again(server, client, &by_udp, now_us):
@@ -368,11 +398,17 @@ cdef class ResponseProcessing(ResponseContext):
             self.on_branch_ended(server, client, 408, NULL, now_us)
 
     # Calls that only ring at a target that has gone down ring at the next one, as if the target had stayed silent; how
-    # many. The old branch is cancelled, should somebody be there after all. Without another target they ring on.
-    cdef uint32_t on_target_down(self, uint16_t gateway, uint16_t target, int64_t now_us) noexcept nogil:
+    # many. The old branch is cancelled, should somebody be there after all. Without another target they ring on. A step
+    # at a time, as far as there is room for what is sent: nobody else waits for a walk over all transactions.
+    cdef uint32_t on_target_down(
+        self, uint16_t gateway, uint16_t target, uint32_t* position, int64_t now_us
+    ) noexcept nogil:
+        cdef uint32_t end = min(position[0] + <uint32_t>CLIENTS_A_STEP, self.transactions.capacity + 1)
         cdef ClientTransaction* c
         cdef uint32_t client, server, left = 0
-        for client in range(1, self.transactions.capacity + 1):
+        while position[0] < end and self.out.count < self.out.limit - 8:
+            client = position[0]
+            position[0] += 1
             c = &self.transactions.clients[client]
             if c.state != STATE_PROCEEDING or c.machine != INVITE_CLIENT or c.gateway != gateway or c.target != target:
                 continue
@@ -383,6 +419,8 @@ cdef class ResponseProcessing(ResponseContext):
                 c.flags |= CLIENT_ABANDONED
                 self.cancel_client(client, now_us)
                 left += 1
+        if position[0] > self.transactions.capacity:
+            position[0] = 0
         return left
 
     # Timers B and F, timer C, and a CANCEL that brought no final response (RFC 3261 sections 16.8, 9.1).

@@ -144,13 +144,17 @@ cdef class Router(NextHops):
     cdef uint32_t retarget_uri(
         self, const Message* sent, const ClientTransaction* old, const NextHop* next_hop, uint8_t* out
     ) noexcept nogil:
-        cdef const GatewayEntry* gateway = &self.routing.gateways[next_hop.gateway]
+        cdef const GatewayEntry* gateway
         cdef const Uri* uri = &sent.request_uri
-        cdef const TargetEntry* before = &self.routing.gateways[old.gateway].targets[old.target]
-        cdef const TargetEntry* after = &gateway.targets[next_hop.target]
+        cdef const TargetEntry* before
+        cdef const TargetEntry* after
         cdef Writer writer
         cdef const uint8_t* host = sent.data + uri.host.start
         cdef uint32_t end = uri.whole.start + uri.whole.size
+        if next_hop.gateway == NO_GATEWAY:
+            return 0
+        gateway = &self.routing.gateways[next_hop.gateway]
+        before, after = &self.routing.gateways[old.gateway].targets[old.target], &gateway.targets[next_hop.target]
         if not gateway.rewrite_host or uri.host.start + before.text_size > end or not sip_equal_nocase(
             host, <const char*>before.text, before.text_size
         ):

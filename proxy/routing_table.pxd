@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport number_t
-from engine._numbers cimport DialPlanRules
+from engine._dial_plan cimport DialPlanRules
 from proxy.methods cimport DeniedMethods
 from proxy.prefix_routes cimport PrefixRoutes, RouteEntry
 from proxy.rate_limit cimport RateLimit

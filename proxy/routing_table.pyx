@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, ip_network
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
-from engine._numbers cimport DialPlan
+from engine._dial_plan cimport DialPlan
 from proxy.methods cimport deny_method
 from proxy.prefix_routes cimport MAX_ROUTE_GATEWAYS, NO_ROUTE, PrefixRoutes
 from proxy.rate_limit cimport rate_limit

@@ -15,7 +15,8 @@ from engine._decision cimport (
     NO_RULE,
     number_t,
 )
-from engine._numbers cimport KIND_SHIFT, normalize, number_kind
+from engine._dial_plan cimport normalize
+from engine._numbers cimport KIND_SHIFT, number_kind
 from engine._outcomes cimport CallOutcome, observe_outcome
 from proxy.events cimport EVENT_CALL_ID, EVENT_SCREENED, EVENT_TEXT
 from proxy.fingerprint cimport fingerprint
@@ -107,6 +108,7 @@ cdef class Screening:
         outcome.status = event.status
         outcome.kind = kind
         outcome.released_by = event.released_by
+        outcome.setup_ms = event.setup_ms
         outcome.ring_ms = event.ring_ms
         outcome.talk_ms = event.talk_ms
         observe_outcome(self.screener, &outcome, now_us)

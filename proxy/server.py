@@ -37,6 +37,8 @@ from proxy.counters import Counters
 from proxy.dns_servers import DnsServers
 from proxy.event_channel import (
     MESSAGE_BYTES,
+    Certificate,
+    Certificates,
     EventSender,
     Hello,
     Refused,
@@ -53,7 +55,7 @@ from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
 from proxy.state_directory import StateDirectory
 from proxy.stream import StreamEdge
-from proxy.stream_setup import build_streams, open_certificates, renew_certificates
+from proxy.stream_setup import build_streams, open_certificates, renew_certificates, troubled_certificates
 from proxy.trunks import Routing, build_routing
 from proxy.udp import UdpEdge
 from proxy.worker_tables import WorkerTables, open_tables
@@ -72,7 +74,8 @@ Prepared = tuple[Routing, Screener, CallLimits]
 class Worker:
     """Drives a core by its edges. prepare: what it takes to put a generation into force; runs in a thread.
 
-    renew: keeps certificates up to date, for as long as it is let. reopen_tables: whether any had been replaced.
+    renew: keeps certificates up to date, for as long as it is let; troubled_certificates: those that it cannot use.
+    reopen_tables: whether any had been replaced.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Worker:
         edge: UdpEdge,
         streams: StreamEdge,
         renew: Callable[[], Coroutine[None, None, None]],
+        troubled_certificates: Callable[[], tuple[Certificate, ...]],
         sockets: Sequence[socket.socket],
         in_flight: InFlight,
         sender: EventSender,
@@ -95,6 +99,7 @@ class Worker:
         self._edge = edge
         self._streams = streams
         self._renew = renew
+        self._troubled_certificates = troubled_certificates
         self._sockets = sockets
         self._in_flight = in_flight
         self._sender = sender
@@ -112,6 +117,7 @@ class Worker:
         self._trunk_names: list[str] = []
         self._refused: Counter[str] = Counter()  # by trunk, not reported yet
         self._health: tuple[Target, ...] = ()
+        self._certificates: tuple[Certificate, ...] = ()
         self._down: set[tuple[int, int, int]] = set()  # (generation, gateway, target)
 
     async def run(self, generation: int, drain_s: float, lifeline: int | None) -> None:
@@ -213,7 +219,7 @@ class Worker:
             end = self._sender.connect()
             if end is not None:
                 self._sender.note(Hello(self._number, os.getpid(), self._generation))
-                self._health = ()
+                self._health, self._certificates = (), ()
                 with end:
                     await self._hear(end)
                     self._sender.disconnect()
@@ -278,7 +284,7 @@ class Worker:
         while True:
             await asyncio.sleep(_HEALTH_S)
             self._note_refused()
-            self._leave_what_is_down()
+            await self._leave_what_is_down()
             if self._reopen_tables():
                 self._swaps.put_nowait(self._generation)
             texts = [dict(self._core.targets(gateway)) for gateway in range(len(self._gateway_names))]
@@ -288,16 +294,27 @@ class Worker:
             )
             if health != self._health and self._sender.note(Targets(health)):
                 self._health = health
+            certificates = self._troubled_certificates()
+            if certificates != self._certificates and self._sender.note(Certificates(certificates)):
+                self._certificates = certificates
 
-    def _leave_what_is_down(self) -> None:
+    async def _leave_what_is_down(self) -> None:
         """Once for each target that goes down; at a reload those that are down are looked at again."""
         down = {(self._generation, gateway, target) for gateway, target, up in self._core.target_health() if not up}
         for _, gateway, target in down - self._down:
-            if calls := self._edge.leave_target(gateway, target):
-                name = self._gateway_names[gateway]
-                self._log.warning("ringing calls go to the next target", gateway=name, calls=calls)
-                self._arm()
+            await self._leave(gateway, target)
         self._down = down
+
+    async def _leave(self, gateway: int, target: int) -> None:
+        """Step by step, with turns of the loop between for everybody else."""
+        generation, position, calls = self._generation, 1, 0
+        while position and generation == self._generation:
+            left, position = self._edge.leave_target(gateway, target, position)
+            calls += left
+            self._arm()
+            await asyncio.sleep(0)
+        if calls:
+            self._log.warning("ringing calls go to the next target", gateway=self._gateway_names[gateway], calls=calls)
 
     def _note_refused(self) -> None:
         for trunk, count in self._core.take_refused().items():
@@ -419,6 +436,7 @@ def main() -> None:
         edge,
         streams,
         functools.partial(renew_certificates, certificates, counters, log),
+        functools.partial(troubled_certificates, certificates),
         sockets,
         in_flight,
         EventSender(state.events_socket, options.worker),

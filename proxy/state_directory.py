@@ -67,6 +67,10 @@ class StateDirectory(EngineDirectory):
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd
 
+    def screening_key(self) -> bytes:
+        """What workers hash senders and shapes of requests with."""
+        return self.secret()[16:32]
+
     # Generations
 
     def call_limits(self, number: int) -> Path:

@@ -67,6 +67,11 @@ class StreamListener:
     def is_websocket(self) -> bool:
         return self.transport in (Transport.WS, Transport.WSS)
 
+    @property
+    def can_serve(self) -> bool:
+        """Without a certificate that can be used nobody is let in."""
+        return self.tls is None or self.tls.contexts is not None
+
 
 class StreamEdge:
     """One worker's connections."""
@@ -160,7 +165,7 @@ class StreamEdge:
         if found is not None and found.usable and self._is_expected(found, destination):
             return found
         row = self._listeners.get(destination[0])
-        if row is None or row.is_websocket or self._admission.open >= self._limits.max_connections:
+        if row is None or row.is_websocket or not row.can_serve or self._admission.open >= self._limits.max_connections:
             return None  # a WebSocket client cannot be called back (RFC 7118 section 5.2)
         return self._open(row, destination)
 
@@ -199,6 +204,7 @@ class StreamEdge:
         return connection
 
     async def _connect(self, row: StreamListener, connection: Connection, destination: Destination) -> None:
+        assert row.can_serve
         _, ip, port = destination
         name = min(self._server_names.get((ip, port), {ip}))
         own = row.socket.getsockname()[0]
@@ -210,7 +216,7 @@ class StreamEdge:
                     ip,
                     port,
                     local_addr=local,
-                    ssl=row.tls.contexts.client if row.tls else None,
+                    ssl=row.tls.contexts.client if row.tls and row.tls.contexts else None,
                     server_hostname=name if row.tls else None,
                     ssl_handshake_timeout=self._limits.handshake_timeout_s if row.tls else None,
                 )
@@ -235,9 +241,15 @@ class StreamEdge:
     # From a peer to the core
 
     def _accept(self, row: StreamListener, end: socket.socket, source: tuple[str, int]) -> None:
-        self._run(self._welcome(row, end, source))
+        if row.can_serve:
+            self._run(self._welcome(row, end, source))
+            return
+        self._counters.add("tls_failures")
+        self._admission.release(source[0])
+        end.close()
 
     async def _welcome(self, row: StreamListener, end: socket.socket, source: tuple[str, int]) -> None:
+        assert row.can_serve
         connection = Connection(
             self,
             row.index,
@@ -250,7 +262,7 @@ class StreamEdge:
         self._flows[connection.flow] = connection
         loop = asyncio.get_running_loop()
         try:
-            if row.tls is None:
+            if row.tls is None or row.tls.contexts is None:
                 await loop.connect_accepted_socket(lambda: connection, end)
             else:
                 timeout_s = self._limits.handshake_timeout_s

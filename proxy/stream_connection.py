@@ -184,6 +184,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._owner.lost(self)
+        self._transport = None  # which holds this in turn: without a cycle its memory is given back now
 
     def _forget_sent(self) -> None:
         assert self._transport is not None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from proxy.config import Configuration, Transport
 from proxy.counters import Counters
+from proxy.event_channel import Certificate
 from proxy.logs import Log
 from proxy.stream import MessageSink, StreamEdge, StreamListener
 from proxy.tls import TlsError, TlsMaterial
@@ -16,17 +17,23 @@ _LOOK_S = 1.0  # how often certificates on disk are looked at
 
 
 def open_certificates(configuration: Configuration, log: Log) -> dict[str, TlsMaterial]:
-    """The [[tls]] tables that listeners use, by name; one that has become unusable is logged and left out."""
+    """The [[tls]] tables that listeners use, by name. One that has become unusable serves nobody until it is mended."""
     used = {listener.tls for listener in configuration.listeners}
-    materials = {}
-    for settings in configuration.tls_tables:
-        if settings.name not in used:
-            continue
-        try:
-            materials[settings.name] = TlsMaterial(settings)
-        except TlsError as why:
-            log.error("no TLS: certificate cannot be used", tls=settings.name, key=why.key, why=why.why)
+    materials = {table.name: TlsMaterial(table) for table in configuration.tls_tables if table.name in used}
+    for name, material in materials.items():
+        if (refusal := material.refusal) is not None:
+            text = "NO TLS: connections are closed until the certificate is mended"
+            log.error(text, tls=name, key=refusal.key, why=refusal.why)
     return materials
+
+
+def troubled_certificates(materials: Mapping[str, TlsMaterial]) -> tuple[Certificate, ...]:
+    """Those whose files cannot be used as they are now."""
+    return tuple(
+        Certificate(name, material.contexts is not None, str(material.refusal))
+        for name, material in materials.items()
+        if material.refusal is not None
+    )
 
 
 def build_streams(
@@ -41,7 +48,7 @@ def build_streams(
     listeners = [
         StreamListener(index, listener.transport, bound, materials.get(listener.tls or ""), listener.origins)
         for index, (listener, bound) in enumerate(zip(configuration.listeners, sockets, strict=True))
-        if listener.transport is not Transport.UDP and (listener.tls is None or listener.tls in materials)
+        if listener.transport is not Transport.UDP
     ]
     return StreamEdge(core, listeners, configuration.streams, counters, worker)
 

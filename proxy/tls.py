@@ -7,6 +7,7 @@ expired is refused, and the one in use stays. Connections keep the context they 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,12 +37,18 @@ class Contexts:
 
 
 class TlsMaterial:
-    """One [[tls]] table in use. `contexts` may be another pair after each `renew`."""
+    """One [[tls]] table in use. `contexts` may be another pair after each `renew`; None: no files yet that can be used.
+
+    refusal: why the files as they are now are not used.
+    """
 
     def __init__(self, settings: Tls) -> None:
         self.settings = settings
-        self._stamp = _stamp(settings)
-        self.contexts = make_contexts(settings)
+        self.contexts: Contexts | None = None
+        self.refusal: TlsError | None = None
+        self._stamp: tuple[tuple[int, int, int] | None, ...] = ()
+        with suppress(TlsError):
+            self.renew()
 
     def renew(self) -> bool:
         """Takes the files anew if they have changed; True if it did. TlsError leaves what was in use.
@@ -52,7 +59,11 @@ class TlsMaterial:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
-        self.contexts = make_contexts(self.settings)
+        try:
+            self.contexts, self.refusal = make_contexts(self.settings), None
+        except TlsError as why:
+            self.refusal = why
+            raise
         return True
 
 

@@ -204,7 +204,7 @@ cdef class TransactionLayer:
         sent.token = <uint64_t>client << 32 | c.generation
         if server:
             self.transactions.attach(client, server)
-            if next_hop.gateway != NO_GATEWAY:
+            if next_hop.gateway != NO_GATEWAY or next_hop.name:
                 s.tried |= <uint64_t>1 << next_hop.target
                 if method == METHOD_INVITE and self.router.has_alternative(next_hop, s.tried):
                     timeout = LENGTH_FAILOVER

@@ -56,8 +56,8 @@ class UdpEdge:
         """Fires what is due and sends what comes of it."""
     def probe(self, gateway: int, target: int) -> int:
         """Sends OPTIONS to a target; give the result to `probe_timeout` when the answer should have come."""
-    def leave_target(self, gateway: int, target: int) -> int:
-        """A target has gone down: what only rings there goes to the next one; how many calls."""
+    def leave_target(self, gateway: int, target: int, position: int) -> tuple[int, int]:
+        """As ProxyCore has it, and what comes of it is sent."""
     def probe_timeout(self, probe: int) -> bool:
         """True if that probe is still unanswered: it then counts against its target."""
     def resolved(self, question: int, destinations: Sequence[tuple[str, str, int]], ttl_s: float) -> None:

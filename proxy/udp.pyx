@@ -182,11 +182,11 @@ cdef class UdpEdge:
         self.send_all()
         return probe
 
-    def leave_target(self, int gateway, int target):
-        """A target has gone down: what only rings there goes to the next one; how many calls."""
-        left = self.core.leave_target(gateway, target, self.now(), self.out)
+    def leave_target(self, int gateway, int target, int position):
+        """As ProxyCore has it, and what comes of it is sent."""
+        step = self.core.leave_target(gateway, target, position, self.now(), self.out)
         self.send_all()
-        return left
+        return step
 
     def probe_timeout(self, probe):
         """True if that probe is still unanswered: it then counts against its target."""

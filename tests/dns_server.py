@@ -33,11 +33,21 @@ class DnsServer:
         self.port = 0
 
     async def __aenter__(self) -> DnsServer:
+        while not await self._listens():
+            pass
+        return self
+
+    async def _listens(self) -> bool:
+        """On a port that is free for both; False: the one that TCP was given is not."""
         self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
         self.port = self._tcp.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
-        return self
+        try:
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
+        except OSError:
+            self._tcp.close()
+            return False
+        return True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

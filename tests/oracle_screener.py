@@ -306,6 +306,7 @@ class Judgement:
             rules.LimitKey.BLOCK_1000: (block(caller, 3),),
             rules.LimitKey.SOURCE: (call.source,),
             rules.LimitKey.FINGERPRINT: (call.fingerprint,),
+            rules.LimitKey.BLOCK_PAIR: (block(caller, 2), callee),
         }[limit.key]
         return (limit.name, *parts) if all(parts) else None
 

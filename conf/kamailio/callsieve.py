@@ -1,7 +1,7 @@
 """KEMI script of Kamailio that screens calls with callsieve (docs/kamailio.md).
 
-What belongs to callsieve is in `Calls` and the three `ksr_` functions at the end of this file; the routing around it is
-the least that a proxy needs. A Kamailio with a script of its own takes over the marked lines of `ksr_request_route`.
+What belongs to callsieve is in `Calls` and the last three `ksr_` functions; the routing around it is the least
+that a proxy needs. A Kamailio with a script of its own takes over the marked lines of `ksr_request_route`.
 """
 
 import functools
@@ -15,6 +15,8 @@ from proxy.plugin import Plugin, record_text
 
 REFUSED_AS_UNWANTED = re.compile(r"(?i)\s*SIP\s*;(?:[^,]*;)?\s*cause\s*=\s*607\b")  # RFC 8197 section 4
 UNKNOWN, CALLER, CALLEE = 0, 1, 2
+URI = re.compile(r"(?i)(sips?:(?:[^@]*@)?)([^;?]*)(.*)")  # as far as the host, the host and port, the rest
+WAYS = "$avp(callsieve_ways)"  # of a diverted call: Request-URI and next hop in turn, those not tried yet
 RESPONSE = 2  # of $mt
 OK = 200
 REQUEST_TIMEOUT = 408
@@ -51,6 +53,12 @@ def whole_message():
         return not_text.object
 
 
+def at_host_of(uri, next_hop):
+    """The URI with host and port of the next hop, a SIP URI."""
+    before, _, rest = URI.fullmatch(uri).groups()
+    return before + URI.fullmatch(next_hop)[2] + rest
+
+
 class Calls:
     """Calls between their INVITE and their end. What is known of one stands in its dialog, for all processes."""
 
@@ -59,7 +67,10 @@ class Calls:
 
     @guarded(True)
     def screen(self):
-        """Screens a new INVITE. True: it goes on, tagged where the verdict says so. False: it has been answered."""
+        """Screens a new INVITE. False: nothing is left to do. True: it goes on, labelled where the verdict says so.
+
+        A diverted one has its next hop already (`KSR.isdsturiset`).
+        """
         KSR.textops.remove_hf_re("^X-Callsieve")
         judged = self.plugin.judge(whole_message(), (value("$si"), value("$sp")))
         if judged is None:
@@ -70,9 +81,10 @@ class Calls:
         if judged.action is Action.REJECT:
             self.reject(judged)
             return False
-        if judged.action is Action.TAG:
-            self.tag(judged)
+        self.label(judged)
         self.follow(judged)
+        if judged.action is Action.DIVERT:
+            self.divert(judged.divert)
         return True
 
     def reject(self, judged):
@@ -80,7 +92,7 @@ class Calls:
             KSR.hdr.append_to_reply(judged.reply_headers)
         KSR.tm.t_reply(judged.status, judged.reason)
 
-    def tag(self, judged):
+    def label(self, judged):
         if judged.labels:
             KSR.hdr.append(judged.labels)
         if judged.identity is not None:
@@ -91,6 +103,37 @@ class Calls:
         if judged.record:
             KSR.dialog.dlg_manage()
             KSR.dialog.var_sets("callsieve", record_text(judged))
+            KSR.tm.t_on_reply("ksr_onreply_callsieve")
+
+    # --- what is diverted --------------------------------------------------------------------------------------------
+
+    def divert(self, target):
+        """To an announcement or the like: with the URI of that place, or the number that was called as one there."""
+        KSR.textops.remove_hf("Route")  # the caller does not choose another way
+        called = value("$ru")
+        here = KSR.is_myself_ruri()
+        ways = []
+        for hop in target.next_hops:
+            ways += [target.uri or (at_host_of(called, hop) if here else called), hop]
+        self.go(ways)
+
+    def go(self, ways):
+        """To the first of these, and to the next should that one fail."""
+        uri, next_hop, *others = ways
+        KSR.seturi(uri)
+        KSR.setdsturi(next_hop)
+        KSR.pv.sets(WAYS, " ".join(others))
+        if others:
+            KSR.tm.t_on_failure("ksr_failure_divert")
+
+    @guarded(False)
+    def has_other_way(self):
+        """A next hop of a diverted call has failed. True: another one is set."""
+        silent = KSR.tm.t_branch_timeout() > 0 and KSR.tm.t_branch_replied() < 0
+        if KSR.tm.t_is_canceled() > 0 or not (silent or KSR.tm.t_check_status("503") > 0):
+            return False
+        self.go(value(WAYS).split())
+        return True
 
     # --- what the dialog shows ---------------------------------------------------------------------------------------
 
@@ -99,6 +142,14 @@ class Calls:
         """The call did not come about: a final response to the INVITE, or none in time."""
         status = value("$rs") if value("$mt") == RESPONSE else REQUEST_TIMEOUT
         self.over(status, CALLER if status == REQUEST_TERMINATED else CALLEE)
+
+    @guarded(None)
+    def ringing(self):
+        """A provisional response: the first 18x counts."""
+        record = value("$dlg_var(callsieve)")
+        if record and 180 <= value("$rs") <= 189 and not value("$dlg_var(ringing)"):
+            KSR.dialog.var_sets("ringing", str(self.plugin.now_us()))
+            self.plugin.ringing(record)
 
     @guarded(None)
     def answered(self):
@@ -124,7 +175,8 @@ class Calls:
         if not record:
             return
         KSR.dialog.var_rm("callsieve")  # told once
-        self.plugin.ended(record, status, released, int(value("$dlg_var(answered)") or 0))
+        rang, answered = (int(value(f"$dlg_var({name})") or 0) for name in ("ringing", "answered"))
+        self.plugin.ended(record, status, released, rang_us=rang, answered_us=answered)
 
 
 class Script:
@@ -153,7 +205,8 @@ class Script:
             if not self.calls.screen():  # callsieve
                 return 1
             KSR.rr.record_route()
-        KSR.setdsturi(self.next_hop)
+        if not KSR.isdsturiset():  # callsieve: a diverted call goes its own way
+            KSR.setdsturi(self.next_hop)
         self.relay()
         return 1
 
@@ -173,6 +226,15 @@ class Script:
         return 1
 
     def ksr_onsend_route(self, _):
+        return 1
+
+    def ksr_failure_divert(self, _):
+        if self.calls.has_other_way():
+            self.relay()
+        return 1
+
+    def ksr_onreply_callsieve(self, _):
+        self.calls.ringing()
         return 1
 
     def ksr_dialog_event(self, _, event):

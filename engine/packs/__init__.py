@@ -84,13 +84,24 @@ class ClassForm(Struct, frozen=True, kw_only=True):
             yield from expand(prefix)
 
 
+class ContactWindow(Struct, frozen=True, kw_only=True):
+    """At most `calls` in `days`."""
+
+    calls: Annotated[int, msgspec.Meta(ge=1)]
+    days: Annotated[int, msgspec.Meta(ge=1)]
+
+
 class ContactLimit(Struct, frozen=True, kw_only=True):
-    """How often one organisation may call one number: at most `calls` in `days`; a limit by pair says the same."""
+    """How often one organisation may call one number. classes: of numbers by which its calls are told.
+
+    silence_days: what the rule asks of it after a refusal, for people to read; refused pairs are what is kept of that.
+    """
 
     about: str
-    calls: Annotated[int, msgspec.Meta(ge=0)]
-    days: Annotated[int, msgspec.Meta(ge=1)]
+    classes: tuple[NumberClass, ...]
+    windows: tuple[ContactWindow, ...]
     clause: str
+    silence_days: int = 0
     unverified: bool = False
 
 
@@ -187,6 +198,7 @@ __all__ = [
     "PACK_BY_CALLING_CODE",
     "ClassForm",
     "ContactLimit",
+    "ContactWindow",
     "Country",
     "NumberClass",
     "OriginAction",

@@ -36,7 +36,8 @@ from proxy.control.recent import RecentDecisions
 from proxy.control.reload import CompilerProcess, Reloader
 from proxy.counters import NAMES as COUNTER_NAMES
 from proxy.counters import SIZE as COUNTERS_BYTES
-from proxy.events import EventBatch, EventNames, VerdictTally
+from proxy.event_lines import EventNames
+from proxy.events import EventBatch, VerdictTally
 from proxy.logs import Log, open_log
 from proxy.state_directory import StateDirectory
 

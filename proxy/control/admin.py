@@ -154,7 +154,7 @@ def status_of(
     """What /v1/status says of a node."""
     return {
         "node": node,
-        "healthy": intake.ready >= workers,
+        "healthy": intake.ready >= workers and all(row.served for link in intake.workers for row in link.certificates),
         "version": version,
         "generation": intake.current,
         "uptime_s": round(time.time() - started_s, 3),
@@ -169,6 +169,11 @@ def status_of(
                 "targets": [msgspec.to_builtins(target) for target in link.targets],
             }
             for link in intake.workers
+        ],
+        "certificates": [
+            {"worker": link.worker, **msgspec.to_builtins(certificate)}
+            for link in intake.workers
+            for certificate in link.certificates
         ],
         "plugins": [
             {"program": link.program, "worker": link.worker, "pid": link.pid, "generation": link.generation}

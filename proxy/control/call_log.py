@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from threading import Thread
 
 from proxy.control.recent import RecentDecisions
-from proxy.events import EventBatch, EventNames
+from proxy.event_lines import EventNames, write_calls, write_decisions
+from proxy.events import EventBatch
 from proxy.logs import Log
 
 _WAITING_BYTES = 32 << 20  # for a disk that is slow; more is dropped
@@ -143,8 +144,8 @@ class CallLog:
         self._call_count = 0
 
     def add(self, batch: EventBatch) -> None:
-        self._decision_count += batch.write_decisions(self._names, self._decision_lines)
-        self._call_count += batch.write_calls(self._names, self._call_lines)
+        self._decision_count += write_decisions(batch, self._names, self._decision_lines)
+        self._call_count += write_calls(batch, self._names, self._call_lines)
 
     def flush(self) -> None:
         """Hands what was added to the writing threads."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine._numbers import SHORT_PREFIX
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.fleet_points import VerdictPoints
@@ -20,8 +21,14 @@ from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of
 from proxy.control.sync.score import Band
 
 DECISIONS_AT_ONCE = 500
+<<<<<<< HEAD
 _SHORT_PREFIX = 1 << 59
 _BANDS = tuple(Band)
+=======
+POINTS = {Band.NONE: 0, Band.TAG: 600, Band.CHALLENGE: 700, Band.BLOCK: 1000}
+MAX_REMEMBERED = 1_000_000
+_WITH_REPUTATION = frozenset({KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE})
+>>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,8 @@ def would_hit(changes: list[Change], callers: set[int]) -> set[int]:
     for change in changes:
         is_prefix = change.word.kind is Kind.PREFIX if isinstance(change.word, Decision) else False
         if is_prefix or change.key >> KIND_SHIFT == KeyKind.PREFIX:
-            of = KeyKind.SHORT_CODE if change.key & _SHORT_PREFIX else KeyKind.NUMBER
-            prefixes[of].append(digits_of(change.key & ~_SHORT_PREFIX))
+            of = KeyKind.SHORT_CODE if change.key & SHORT_PREFIX else KeyKind.NUMBER
+            prefixes[of].append(digits_of(change.key & ~SHORT_PREFIX))
         else:
             exact.add(change.key)
     hit = callers & exact

@@ -13,6 +13,8 @@ from pathlib import Path
 from proxy.event_channel import (
     MESSAGE_BYTES,
     Beside,
+    Certificate,
+    Certificates,
     Frame,
     Hello,
     Refused,
@@ -43,6 +45,7 @@ class WorkerLink:
     generation: int = 0
     dropped: int = 0
     targets: tuple[Target, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
     swap: asyncio.Future[Swapped | None] | None = field(default=None, repr=False)
 
 
@@ -164,6 +167,8 @@ class EventIntake:
             self._swapped(link, message)
         elif isinstance(message, Targets):
             link.targets = message.targets
+        elif isinstance(message, Certificates):
+            link.certificates = message.troubled
         elif isinstance(message, Refused):
             self.refused.update(message.trunks)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.policy import PolicyImage
-from proxy.events import EventBatch, EventNames
+from proxy.event_lines import EventNames
+from proxy.events import EventBatch
 from proxy.logs import Log
 from proxy.state_directory import StateDirectory
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from engine._numbers import is_emergency, number_text, parse_entry
+from engine._numbers import SHORT_PREFIX, is_emergency, number_text, parse_entry
 from engine._orders import ORDER_LAST_S
-from engine.number_words import KIND_PREFIX, KIND_SHIFT, SHORT_CODES, caller_word
+from engine.number_words import KIND_PREFIX, KIND_SHIFT, caller_word
 from proxy.control.decisions import TEXT_BYTES, Act, Decision, Kind, Priority
 
 LEAST_PREFIX_DIGITS = 3  # a shorter one is a country and more
@@ -95,8 +95,8 @@ def shown(decision: Decision, now_s: float) -> dict[str, Any]:
 
 def text_of(key: int) -> str:
     """A key as an operator writes it."""
-    if key >> KIND_SHIFT == KIND_PREFIX and key & SHORT_CODES:
-        short = number_text(3 << KIND_SHIFT | key & (SHORT_CODES - 1))
+    if key >> KIND_SHIFT == KIND_PREFIX and key & SHORT_PREFIX:
+        short = number_text(3 << KIND_SHIFT | key & (SHORT_PREFIX - 1))
         return f"{short}*"
     return number_text(key)
 

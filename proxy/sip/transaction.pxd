@@ -62,7 +62,8 @@ cdef struct ServerTransaction:
     Block response           # the last one sent, for retransmission
     Block best               # the best final response so far, as it would be passed on; empty = one of our own
     Block reason             # Reason lines of the CANCEL received
-    uint64_t tried           # bits of the gateway's targets already tried
+    uint64_t tried           # bits of the gateway's targets, or of the name's places, already tried
+    uint64_t name            # of the next hop, 0 = it is none
     uint32_t generation
     uint32_t client          # newest of its client transactions, 0 = none; the others follow by `sibling`
     uint32_t call            # call of the initial INVITE, 0 = none
@@ -70,7 +71,7 @@ cdef struct ServerTransaction:
     uint16_t status          # of `response`
     uint16_t best_status     # of `best`: 408 and 503 also stand for silence and failed transport, 0 = none yet
     uint16_t route           # NO_ROUTE = routed by the message itself
-    uint16_t gateway         # of `tried`; NO_GATEWAY = routed by the message itself
+    uint16_t gateway         # NO_GATEWAY = routed by the message itself
     uint8_t position         # of the gateway in the route
     uint8_t state            # State
     uint8_t machine          # INVITE_SERVER or NON_INVITE_SERVER

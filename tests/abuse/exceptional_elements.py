@@ -1,5 +1,9 @@
-"""Invalid INVITEs in the spirit of the PROTOS c07-sip suite: each field of a message, one at a time, takes each of a
-list of exceptional elements. The cases are our own; the suite itself is not part of this repository.
+"""Invalid INVITEs in the manner of the PROTOS c07-sip suite: each field of a message, one at a time, takes each of a
+list of exceptional elements.
+
+The suite itself (University of Oulu, 2003, 4,527 cases) is not to be had any more. This generator is our own: its
+classes of elements are those that the suite's description names (overflows, separators, line ends, integers at their
+limits, format strings, UTF-8 that is none, addresses, URIs, control bytes), its bytes are not the suite's.
 """
 
 from __future__ import annotations

@@ -39,10 +39,13 @@ def forgets_everything(play: Play) -> None:
 
 # P2: exceptional elements field by field
 
+PROTOS_CASES = 4_527  # of c07-sip
+
 
 def test_p2_options_is_answered_after_every_case_and_memory_stays() -> None:
-    """Through the core alone, all of them."""
+    """Through the core alone, all of them: no fewer than the suite had."""
     all_cases = list(cases())
+    assert len(all_cases) >= PROTOS_CASES
     play = Play()
     for warm in all_cases[:50]:
         play.receive(warm)
@@ -62,7 +65,7 @@ def test_p2_options_is_answered_after_every_case_and_memory_stays() -> None:
 
 def test_p2_running_node_answers_options_after_every_case(node: Node) -> None:
     some = list(cases())[:: size(4, 1)]
-    answer_within_s = size(5.0, 0.2)  # the pass criterion is 0.2 s; a machine that is busy with other tests is slower
+    answer_within_s = size(20.0, 0.2)  # the pass criterion is 0.2 s; a machine that is busy with other tests is slower
     (worker,) = node.workers()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind((TRANSIT, 0))

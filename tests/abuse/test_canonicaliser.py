@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from engine._numbers import DialPlan, number_text
+from engine._dial_plan import DialPlan
+from engine._numbers import number_text
 from engine.packs import BUILTIN_DIAL_PLANS
 from tests.abuse.size import size
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.abuse.faults import preloaded
+from tests.abuse import hostile_broker
+from tests.abuse.clean_caller import CleanCaller, assert_unaffected
 from tests.abuse.size import size
+from tests.abuse.stalled_disk import StalledDisk
 from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLER, Sipp, SippFactory
+from tests.live.test_fleet_nodes import fleet_command
 
 CALLS = 20
 KINDS = ((LISTED, "rejected", 403), (SUSPECTED, "uac", 0), (CALLER, "uac", 0))  # (caller, scenario, status)
@@ -94,6 +98,54 @@ def test_d2_decisions_are_the_same(
 ) -> None:
     with trouble(node):  # type: ignore[attr-defined]
         calls = place_calls(node, sipp)
+    assert_same_decisions(node, softswitch, calls)
+
+
+FLEET = """
+[fleet]
+enabled = true
+name = "live"
+node = "one"
+broker = "127.0.0.1:{broker}"
+root = "{root}"
+key = "fleet/node.key"
+trust = "fleet/trust.bundle"
+"""
+
+
+@pytest.mark.parametrize("kind", hostile_broker.KINDS)
+def test_d2_decisions_are_the_same_whatever_the_broker_does(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path, kind: str
+) -> None:
+    founded = fleet_command("init", "one", "--directory", str(tmp_path / "fleet"), "--json")
+    broker = hostile_broker.HostileBroker(kind)
+    try:
+        table = FLEET.format(broker=broker.port, root=json.loads(founded)["fleet"]["root"])
+        node = start_node(ports.udp(), more=table)
+        softswitch = sipp.callee(port=node.gateway_port)
+        if kind != "refused":
+            wait_until(lambda: broker.taken, "the node to come to its broker", 30)
+        assert_same_decisions(node, softswitch, place_calls(node, sipp))
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize("trouble", [control_stopped, hostile_scrapers])
+def test_d2_calls_take_no_longer(
+    start_node: Callable[..., Node],
+    ports: Ports,
+    clean_caller: CleanCaller,
+    trouble: Callable[[Node], Iterator[None]],
+) -> None:
+    node = start_node(ports.udp(), more=clean_caller.more, calls_a_minute=100_000)
+    alone_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    with trouble(node):  # type: ignore[attr-defined]
+        during_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    assert_unaffected(during_s, alone_s, rise=1.05)
+
+
+def assert_same_decisions(node: Node, softswitch: Sipp, calls: int) -> None:
+    """What `place_calls` brings about, whatever else goes on."""
     wait_until(node.healthy, "control to answer again", 30)
     wait_until(lambda: told(node) == calls, "every decision to be told or counted as dropped")
     assert len(softswitch.received("INVITE")) == CALLS + 5
@@ -149,7 +201,8 @@ def test_d3_log_pipe_blocked(
     node = start_node(ports.udp(), more=more, prepare=lambda _: os.mkfifo(pipe))
     sipp.callee(port=node.gateway_port)
     calls = place_calls(node, sipp)
-    time.sleep(size(1, 60))
+    wait_until(lambda: node.metric("callsieve_calls_total") == calls, "control to have heard of every call")
+    time.sleep(size(0, 60))  # how long nobody reads
     assert node.metric("callsieve_log_lines_written_total", log="decisions") == 0
     with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
         received = b""
@@ -180,34 +233,43 @@ def test_d3_process_log_pipe_blocked(
         for _ in range(3):  # each worker and control say something at a reload
             assert node.command("reload").returncode == 0
         place_calls(node, sipp)
-        time.sleep(size(1, 60))
+        time.sleep(size(0, 60))  # how long nobody reads
         assert node.healthy()
-        while b"lost_lines" not in _drained(reader):
-            assert node.command("reload").returncode == 0
+        received = b""
+
+        def told() -> bool:
+            nonlocal received
+            received += _drained(reader)
+            return b"lost_lines" in received or node.command("reload").returncode != 0
+
+        wait_until(told, "the log to say how many lines it lost", 60)
+        assert b"lost_lines" in received
         node.stop()
     finally:
         os.close(reader)
         os.close(writer)
 
 
-def test_d3_the_disk_stalls(start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path) -> None:
-    """Nothing is acknowledged while fsync hangs, and nothing on the call path waits for it."""
-    stall = tmp_path / "stalled"
-    environment = {"LD_PRELOAD": str(preloaded("slow_disk", tmp_path)), "CALLSIEVE_TEST_STALL": str(stall)}
-    node = start_node(ports.udp(), environment=environment)
+def test_d3_a_sync_that_stalls_holds_up_the_order_and_no_call(
+    start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fsync and fdatasync of the node's processes waits for as long as the disk is said to stall."""
+    disk = StalledDisk(tmp_path)
+    for name, value in disk.environment.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    node = start_node(ports.udp())
     sipp.callee(port=node.gateway_port)
-    stall.touch()
-    argv = [*COMMAND, "block", "+8620123456789", "--config", str(node.configuration)]
-    with subprocess.Popen(argv, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as order:
-        begun_s = time.monotonic()
-        place_calls(node, sipp)
-        time.sleep(max(0.0, size(1.0, 5.0) - (time.monotonic() - begun_s)))
-        assert order.poll() is None, "not durable, so not acknowledged"
-        assert node.healthy()
-        stall.unlink()
-        assert order.wait(60) == 0
-    rejected = sipp.caller(node.port, "rejected", caller="+8620123456789", status=403)
-    assert rejected.wait() == 0, rejected.tail()
+    with disk.stalled():
+        order = [*COMMAND, "block", "+8613900139000", "--config", str(node.configuration)]
+        with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT) as ordering:
+            wait_until(disk.is_waited_for, "the order to be written", 30)
+            calls = place_calls(node, sipp)
+            time.sleep(size(0, 5))
+            assert ordering.poll() is None, "what is not on the disk is not acknowledged"
+            assert node.healthy()
+            disk.release()
+            assert ordering.wait(60) == 0, ordering.stdout.read() if ordering.stdout else b""
+    wait_until(lambda: told(node) == calls, "every decision to be told or counted as dropped")
 
 
 def _drained(reader: int) -> bytes:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import pytest
 
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
 from tests.dns_server import DnsServer
 from tests.live.conftest import ports, start_node  # noqa: F401
 from tests.live.node import Node
@@ -36,7 +36,8 @@ prefix = "+8610"
 gateways = ["named"]
 """
 NAMED_CALLEE = "+861088886666"
-PROMPT_S = size(0.2, 0.01)  # of a call that asks for no name; waiting for one takes seconds
+LAG_S = 0.01  # that a question may add to calls that ask for no name
+PATIENCE_S = 20.0
 BY_SRV = ("_sip._udp.gateway.d1.test.", "SRV")
 
 
@@ -73,14 +74,20 @@ class Side:
         until_s = time.monotonic() + timeout_s
         wanted = f"Call-ID: {call_id}\r\n".encode()
         while True:
-            for data in self.others:
-                if data.startswith(start) and wanted in data:
-                    return data
+            if found := self._found(start, wanted):
+                return found
             self.end.settimeout(max(0.001, until_s - time.monotonic()))
             try:
                 self.others.append(self.end.recv(65535))
             except TimeoutError:
                 return None
+
+    def has(self, start: bytes, call_id: str) -> bool:
+        """Whether such a message has come, of those that were read."""
+        return self._found(start, f"Call-ID: {call_id}\r\n".encode()) is not None
+
+    def _found(self, start: bytes, wanted: bytes) -> bytes | None:
+        return next((data for data in self.others if data.startswith(start) and wanted in data), None)
 
     def take_in(self) -> None:
         """Reads what has come, before the socket overflows."""
@@ -88,6 +95,20 @@ class Side:
         with suppress(BlockingIOError):
             while True:
                 self.others.append(self.end.recv(65535))
+
+
+class Beside(NamedTuple):
+    """How calls of numeric targets fared while a name was asked for."""
+
+    overtaken: bool  # the call that waited for the name, by all of them
+    lag_s: float  # what the slowest of them took more than the slowest before
+
+
+def assert_nobody_waits(seen: list[Beside]) -> None:
+    """A loop that waits for DNS does so each time; a machine that is busy with something else does not."""
+    print(f"lag: {sorted(round(each.lag_s * 1e3, 2) for each in seen)} ms")
+    assert any(each.overtaken for each in seen)
+    assert not FULL or sorted(each.lag_s for each in seen)[len(seen) // 4] <= LAG_S
 
 
 class Scene:
@@ -120,20 +141,25 @@ class Scene:
         taken_s = []
         for _ in range(count):
             begun_s = time.monotonic()
-            assert self.gateway.receive(b"INVITE", self.invite(), 2.0), "a call to a numeric target is lost"
+            assert self.gateway.receive(b"INVITE", self.invite(), PATIENCE_S), "a call to a numeric target is lost"
             taken_s.append(time.monotonic() - begun_s)
         return taken_s
 
-    def name_is_decided(self, name: str) -> None:
-        """A call along a Route that is a name: forwarded past it within two seconds, and others meanwhile."""
+    def name_is_decided(self, name: str) -> Beside:
+        """A call along a Route that is a name, forwarded past it in the end; how numeric targets fare meanwhile."""
+        alone_s = max(self.numeric_calls(size(20, 200)))
         call_id = self.invite(headers=(f"Route: <sip:{name};lr>",))
-        assert statistics.median(self.numeric_calls(size(20, 200))) < PROMPT_S
-        assert self.gateway.receive(b"INVITE", call_id, 2.5)
+        lag_s = max(self.numeric_calls(size(20, 200))) - alone_s
+        self.gateway.take_in()
+        overtaken = not self.gateway.has(b"INVITE", call_id)
+        assert self.gateway.receive(b"INVITE", call_id, PATIENCE_S)
+        return Beside(overtaken, lag_s)
 
-    def named_gateway_refuses(self) -> None:
+    def named_gateway_refuses(self) -> float:
+        """Seconds that it takes."""
         begun_s = time.monotonic()
-        assert self.caller.receive(b"SIP/2.0 480", self.invite(callee=NAMED_CALLEE), 3.0)
-        assert time.monotonic() - begun_s < 2.5
+        assert self.caller.receive(b"SIP/2.0 480", self.invite(callee=NAMED_CALLEE), PATIENCE_S)
+        return time.monotonic() - begun_s
 
 
 @pytest.fixture
@@ -148,10 +174,12 @@ def scene(start_node: Callable[..., Node], ports: Ports, dns: DnsServer) -> Iter
 
 
 def test_d1_dns_black_holed_then_back(scene: Scene, dns: DnsServer) -> None:
-    begun_s = time.monotonic()
-    while time.monotonic() - begun_s < size(3.0, 60.0):
-        scene.named_gateway_refuses()
-        scene.name_is_decided(f"n{scene.calls}.d1.test")
+    begun_s, seen, refused_s = time.monotonic(), [], []
+    while len(seen) < 3 or time.monotonic() - begun_s < size(0.0, 60.0):
+        refused_s.append(scene.named_gateway_refuses())
+        seen.append(scene.name_is_decided(f"n{scene.calls}.d1.test"))
+    assert_nobody_waits(seen)
+    assert not FULL or min(refused_s) <= 2.5
     dns.silent = False
     wait_until(
         lambda: scene.gateway.receive(b"INVITE", scene.invite(callee=NAMED_CALLEE), 0.5) is not None,
@@ -161,13 +189,13 @@ def test_d1_dns_black_holed_then_back(scene: Scene, dns: DnsServer) -> None:
     # Gone again: the last good answer stays.
     dns.silent = True
     time.sleep(size(2.0, 10.0))
-    assert scene.gateway.receive(b"INVITE", scene.invite(callee=NAMED_CALLEE), 2.0)
+    assert scene.gateway.receive(b"INVITE", scene.invite(callee=NAMED_CALLEE), PATIENCE_S)
     assert scene.node.metric("callsieve_worker_parked_total", worker="0") > 0
 
 
 def test_d1_dns_slow_wrong_and_generous(scene: Scene, dns: DnsServer) -> None:
     dns.silent, dns.delay_s = False, 5.0
-    scene.name_is_decided("slow.d1.test")
+    assert_nobody_waits([scene.name_is_decided(f"slow-{number}.d1.test") for number in range(2)])
     dns.delay_s = 0.0
     scene.name_is_decided("nowhere.d1.test")
     port = scene.gateway.end.getsockname()[1]
@@ -179,5 +207,5 @@ def test_d1_dns_slow_wrong_and_generous(scene: Scene, dns: DnsServer) -> None:
         20.0,
     )
     scene.invite(headers=("Route: <sip:many.d1.test:5060;lr>",))
-    assert statistics.median(scene.numeric_calls(size(20, 200))) < PROMPT_S
-    assert dns.asked["many.d1.test.", "A"] > 0
+    scene.numeric_calls(size(20, 200))
+    wait_until(lambda: dns.asked["many.d1.test.", "A"] > 0, "the name to be asked for")

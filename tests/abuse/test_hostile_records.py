@@ -18,7 +18,8 @@ from proxy.control.compile import CompileResult
 from proxy.control.intake import EventIntake
 from proxy.control.metrics import NodeMetrics
 from proxy.control.reload import Reloader
-from proxy.events import EventBatch, EventNames, VerdictTally
+from proxy.event_lines import EventNames, write_calls, write_decisions
+from proxy.events import EventBatch, VerdictTally
 from proxy.logs import open_log
 from proxy.state_directory import StateDirectory
 from tests.abuse.size import size
@@ -87,7 +88,7 @@ def test_h6_every_record_is_one_valid_line_without_escapes_or_credentials() -> N
     batch = EventBatch(played(size(1_000, 10_000)))
     for mask in (False, True):
         decisions, calls = bytearray(), bytearray()
-        count = batch.write_decisions(names(mask), decisions), batch.write_calls(names(mask), calls)
+        count = write_decisions(batch, names(mask), decisions), write_calls(batch, names(mask), calls)
         assert min(count) > 0
         for text, lines in zip((bytes(decisions), bytes(calls)), count, strict=True):
             assert text.count(b"\n") == lines == len(text.splitlines())

@@ -13,7 +13,7 @@ import pytest
 
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import SippFactory
@@ -144,3 +144,7 @@ def test_s7_nothing_grows_over_time(node: Node, sipp: SippFactory) -> None:
         assert memory - before[name][0] <= max(MEBIBYTE * hours, 2 * MEBIBYTE), f"{name} grows"
         assert abs(files - before[name][1]) <= 3, f"{name} leaves descriptors open"
         assert threads <= before[name][2] + 1, f"{name} leaves threads"
+    wait_until(lambda: node.metric("callsieve_worker_calls") == 0, "every call to have ended", 30)
+    for gauge in ("server_transactions", "client_transactions", "memory_taken") if FULL else ():
+        name = f"callsieve_worker_{gauge}"
+        wait_until(lambda name=name: node.metric(name) == 0, f"{gauge}: timers B, H and J to be over", 120)

@@ -198,7 +198,7 @@ def test_no_word_of_a_subscriber_is_torn(tmp_path: Path, together: Callable[[Wor
     assert len(subscribers.table) == len(callees)
 
 
-def test_far_more_callers_than_room(tmp_path: Path) -> None:
+def test_s2_far_more_callers_than_room(tmp_path: Path) -> None:
     """100 M callers through tables of 10 M: nothing grows, no call waits 1 ms for its tables, pins stay.
 
     Measured in the thread's own time, to which kernel and hypervisor add what is theirs (interrupts, page faults after

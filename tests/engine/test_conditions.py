@@ -9,6 +9,7 @@ import pytest
 
 from engine import Action, Basis, Reason, rules
 from engine.hours import PACK_HOURS, ZONES, week_words, zone_of
+from engine.policy import lint_policy
 from engine.time_zones import offsets
 from tests.engine.test_screener import CLEAN, NOW_US, SECOND, call, names, number_list, policy_set, screener_of, weights
 
@@ -144,6 +145,46 @@ def test_hours_of_ones_own_in_a_zone_of_ones_own(directory: Path) -> None:
         "2026-11-22T23:00:00-05:00": False,  # Sunday
     }
     assert {when: "rule" in names(screener.screen(call(CLEAN), at(when))) for when in expected} == expected
+
+
+def test_on_holidays_no_hour_is_open(directory: Path) -> None:
+    days = ("2026-12-25", "2027-01-01")
+    office = rules.Hours(name="office", open=("mon-fri 09:00-17:00",), holidays=days)
+    other = rules.Hours(name="other", open=("daily 00:00-24:00",), holidays=("2026-12-24",))
+    found = (rule(outside_hours="office"), rule("other", outside_hours="other"))
+    screener = screener_of(policy_set(rules=found, hours=(office, other)), directory)
+    expected = {
+        "2026-12-24T10:00:00+08:00": ["other"],
+        "2026-12-24T23:59:59+08:00": ["rule", "other"],
+        "2026-12-25T10:00:00+08:00": ["rule"],
+        "2026-12-25T16:59:00+08:00": ["rule"],
+        "2026-12-28T10:00:00+08:00": [],
+        "2027-01-01T10:00:00+08:00": ["rule"],
+    }
+    assert {when: names(screener.screen(call(CLEAN), at(when))) for when in expected} == expected
+
+
+def test_a_holiday_is_the_callees_own_day(directory: Path) -> None:
+    office = rules.Hours(name="office", open=("daily 00:00-24:00",), holidays=("2026-12-25",))
+    screener = screener_of(policy_set(rules=(rule(outside_hours="office"),), hours=(office,)), directory)
+    eve_in_california = at("2026-12-25T12:00:00+08:00")
+    assert names(screener.screen(call(CLEAN, "+14155550123"), eve_in_california)) == []
+    assert names(screener.screen(call(CLEAN), eve_in_california)) == ["rule"]
+
+
+@pytest.mark.parametrize(
+    ("holidays", "severity", "why"),
+    [
+        (("25.12.2026",), "error", "'25.12.2026' is no date such as 2026-12-25"),
+        (("2026-02-30",), "error", "no month has such a day"),
+        (("2026-12-25", "2026-12-25"), "warning", "2026-12-25 stands there 2 times"),
+        (tuple(f"20{year:02}-01-{day:02}" for year in range(26, 39) for day in range(1, 32)), "error", "at most 366"),
+    ],
+)
+def test_what_is_no_holiday_is_named(directory: Path, holidays: tuple[str, ...], severity: str, why: str) -> None:
+    office = rules.Hours(name="office", open=("mon-fri 09:00-17:00",), holidays=holidays)
+    found = lint_policy(policy_set(rules=(rule(hours="office"),), hours=(office,)), directory)
+    assert [(each.key, each.severity) for each in found if why in each.why] == [("hours[office].holidays", severity)]
 
 
 def test_two_conditions_must_both_be_true(directory: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import rules
-from engine._numbers import DialPlan, block_of, is_emergency, number_text, parse_entry
+from engine._dial_plan import DialPlan
+from engine._numbers import block_of, is_emergency, number_text, parse_entry
 from engine.numbers import CALLING_CODE_BY_REGION, EMERGENCY_CODES, REGION_BY_CALLING_CODE
 from engine.packs import BUILTIN_DIAL_PLANS
 

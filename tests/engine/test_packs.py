@@ -247,10 +247,24 @@ def test_a_new_pack_only_observes(tmp_path: Path) -> None:
     assert (verdict.action, verdict.observed, verdict.rule) == (A, R, "cn:emergency")
 
 
-def test_protected_callers_are_never_rejected_by_their_origin(tmp_path: Path) -> None:
+def test_h10_protected_callers_are_never_rejected_by_their_origin(tmp_path: Path) -> None:
     tables = Tables.open(tmp_path, reputation=1024, rate_limiter=1024, half_life_days=14)
     banks = rules.NumberList(name="banks", action=rules.ListAction.PROTECTED, numbers=("CN:95588",))
-    assert judged(screener("cn", tables, lists=(banks,)), "95588", "intl")[1] == T
+    engine = screener("cn", tables, lists=(banks,))
+    assert judged(engine, "95588", "intl")[1] == T
+    verdict = engine.screen(Attempt("95588", "+862088886666", "intl"), NOW_US)
+    assert [(reason.name, reason.asked) for reason in verdict.reasons] == [("banks", A), ("cn:svc95", T)]
+
+
+def test_who_protects_a_number_on_its_owners_trunks_alone_has_fakes_from_abroad_rejected(tmp_path: Path) -> None:
+    tables = Tables.open(tmp_path, reputation=1024, rate_limiter=1024, half_life_days=14)
+    banks = rules.NumberList(
+        name="banks", action=rules.ListAction.PROTECTED, numbers=("CN:95588",), trunks=("carrier", "transit")
+    )
+    engine = screener("cn", tables, lists=(banks,))
+    assert [judged(engine, "95588", trunk)[1] for trunk in ("carrier", "transit", "intl")] == [A, T, R]
+    verdict = engine.screen(Attempt("95588", "+862088886666", "intl"), NOW_US)
+    assert (verdict.rule, verdict.basis, verdict.status) == ("cn:svc95", Basis.DNO, 403)
 
 
 @pytest.mark.parametrize("callee", ["12110", "12321", "96110", "95110", "12345"])

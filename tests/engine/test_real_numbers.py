@@ -22,7 +22,14 @@ CONF = Path("conf")
 NOW_US = 1_795_305_600_000_000
 TRUNKS = ("subscriber", "enterprise", "carrier", "transit", "intl", "callcentre")
 LETTERS = {"A": Action.ACCEPT, "T": Action.TAG, "R": Action.REJECT}
-CALLEE = {"cn": "02088887777", "nanp": "+12125557000", "uk": "+442079460000", "fr": "+33142278186", "de": "+4930227670"}
+CALLEE = {
+    "generic": "+8613800138001",
+    "cn": "02088887777",
+    "nanp": "+12125557000",
+    "uk": "+442079460000",
+    "fr": "+33142278186",
+    "de": "+4930227670",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +59,8 @@ CHINA = [
     ("16212345678", "resale of Telecom", "mvno", "RRAATR"),
     ("16512345679", "resale of China Mobile", "mvno", "RRAATR"),
     ("16712345678", "resale of Unicom", "mvno", "RRAATR"),
+    ("17062345678", "resale of China Mobile, 1706", "mvno", "RRAATR"),
+    ("17092345678", "resale of Unicom, 1709", "mvno", "RRAATR"),
     ("17012345678", "resale of Telecom", "mvno", "RRAATR"),
     ("17112345678", "resale of Unicom", "mvno", "RRAATR"),
     ("16112345678", "no resale head", "unallocated", "RRTTRR"),
@@ -71,11 +80,13 @@ CHINA = [
     ("95511", "Ping An", "svc95", "RRATRR"),
     ("95518", "PICC", "svc95", "RRATRR"),
     ("95598", "State Grid", "svc95", "RRATRR"),
+    ("95300", "of 953", "svc95", "RRATRR"),
     ("95338", "SF Express", "svc95", "RRATRR"),
     ("95311", "YTO Express", "svc95", "RRATRR"),
     ("95543", "STO Express", "svc95", "RRATRR"),
     ("95546", "Yunda Express", "svc95", "RRATRR"),
-    ("95604", "of 956", "svc95", "RRATRR"),
+    ("95555", "China Merchants Bank, on the shipped list of protected numbers", "svc95", "TTATTT"),
+    ("95600", "of 956", "svc95", "RRATRR"),
     ("95588123", "a bank with extension digits", "svc95", "RRATRR"),
     ("+8695566", "the same, written with the country code", "svc95", "RRATRR"),
     ("95588", "ICBC, on the shipped list of protected numbers: at most tagged", "svc95", "TTATTT"),
@@ -106,12 +117,14 @@ CHINA = [
     ("10016", "China Unicom", "op100", "RRRRRR"),
     ("10086", "China Mobile", "op100", "RRRRRR"),
     ("10099", "China Broadnet", "op100", "RRRRRR"),
+    ("10001", "of 100xx", "op100", "RRRRRR"),
     ("10101010", "a corporate service", "svc101", "RRATRR"),
     ("106900001", "an SMS port", "sms106", "RRRRRR"),
     ("10690000123", "an SMS port", "sms106", "RRRRRR"),
     ("1069000012345", "an SMS port", "sms106", "RRRRRR"),
     ("106900001234567890", "an SMS port", None, "RRRRRR"),
     ("1064812345678", "a machine", "iot", "RRTRRR"),
+    ("117", "time", "info", "RRRRRR"),
     ("114", "directory", "info", "RRRRRR"),
     ("110", "police", "emergency", "RRRRRR"),
     ("119", "fire", "emergency", "RRRRRR"),
@@ -125,6 +138,13 @@ CHINA = [
     ("12381", "anti-fraud warnings", "public", "RRRRRR"),
     ("12306", "railways", "public", "RRRRRR"),
     ("12315", "consumers", "public", "RRRRRR"),
+    ("12320", "health", "public", "RRRRRR"),
+    ("12333", "labour and social security", "public", "RRRRRR"),
+    ("12348", "legal aid", "public", "RRRRRR"),
+    ("12368", "courts", "public", "RRRRRR"),
+    ("12377", "reports of unlawful content", "public", "RRRRRR"),
+    ("12388", "discipline", "public", "RRRRRR"),
+    ("12389", "police, complaints", "public", "RRRRRR"),
     ("12345", "government", "public", "RRRRRR"),
     ("12366", "taxes", "public", "RRRRRR"),
     ("11183", "EMS", "svc101", "RRATRR"),
@@ -181,6 +201,7 @@ AMERICA = [
     ("+12222222222", "one digit ten times", "invalid", "RRRRRR"),
     ("+15555555555", "one digit ten times", "invalid", "RRRRRR"),
     ("+11111111111", "one digit ten times", None, "RRRRRR"),
+    ("+18004633339", "FedEx", "svc800", "RRTTRR"),
     ("+442079460000", "London", "foreign", "RRTAAR"),
     ("+8695588", "a bank of China, from abroad", "foreign", "RRTAAR"),
     ("+882161234567", "a satellite or network number", "foreign", "RRTAAR"),
@@ -207,6 +228,8 @@ BRITAIN = [
     ("159", "fraud line of the banks", "public", "RRRRRR"),
     ("101", "police", "public", "RRRRRR"),
     ("118500", "directory", "info", "RRRRRR"),
+    ("+443457404404", "a bank's service, Lloyds 0345", "fixed", "RRAARR"),
+    ("+442087654321", "a London number from abroad is no London caller", "fixed", "RRAARR"),
     ("+8613800138000", "China", "foreign", "RRTAAR"),
 ]
 
@@ -224,6 +247,9 @@ FRANCE = [
     ("+33810123456", "shared cost", "svc400", "RRTTRR"),
     ("+33899123456", "premium", "premium", "RRRRRR"),
     ("3631", "La Poste", "svc101", "RRATRR"),
+    ("3639", "La Banque postale", "svc101", "RRATRR"),
+    ("0142278186", "ARCEP's city, as dialled", "fixed", "RRAARR"),
+    ("+8613800138000", "China", "foreign", "RRTAAR"),
     ("15", "ambulance", "emergency", "RRRRRR"),
     ("17", "police", "emergency", "RRRRRR"),
     ("18", "fire", "emergency", "RRRRRR"),
@@ -245,7 +271,23 @@ GERMANY = [
     ("+8613800138000", "China", "foreign", "RRTAAR"),
 ]
 
-TABLES = {"cn": CHINA, "nanp": AMERICA, "uk": BRITAIN, "fr": FRANCE, "de": GERMANY}
+GENERIC = [
+    # section 1: a pack without a country knows no classes, only what a number is; nothing is held against its origin
+    ("+8613800138000", "China", None, "AAAAAA"),
+    ("008613800138000", "the same, with 00", None, "AAAAAA"),
+    ("+442076014444", "Bank of England", None, "AAAAAA"),
+    ("+18003225869", "UPS", None, "AAAAAA"),
+    ("+8695588", "ICBC, by its spelling with the country code", None, "AAAAAA"),
+    ("+8617012345678", "resale: known only where China is at home", None, "AAAAAA"),
+    ("+8695071666", "call-centre access, likewise", None, "AAAAAA"),
+    ("13800138000", "digits of that length are read as +1 380 ...", None, "AAAAAA"),
+    ("95588", "no plan says whose number this is", None, "RRRRRR"),
+    ("+0123456789", "no calling code begins with 0", None, "RRRRRR"),
+    ("+861", "too short", None, "RRRRRR"),
+    ("alice", "no number", None, "RRRRRR"),
+]
+
+TABLES = {"generic": GENERIC, "cn": CHINA, "nanp": AMERICA, "uk": BRITAIN, "fr": FRANCE, "de": GERMANY}
 ROWS = [(pack, *row) for pack, rows in TABLES.items() for row in rows]
 
 

@@ -193,6 +193,7 @@ def test_invalid_numbers(directory: Path, setting: str, points: int, action: Act
         ("block-10", call("+8613800138009"), call("+8613800138010")),
         ("block-100", call("+8613800138099"), call("+8613800138100")),
         ("block-1000", call("+8613800138999"), call("+8613800139000")),
+        ("block-pair", call("+8613800138099"), call("+8613800138099", "+862088886667")),
         ("source", call("+8613900138000", source="192.0.2.1"), call(CLEAN, source="192.0.2.2")),
     ],
 )

@@ -26,7 +26,7 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in seeds(name):
         (corpus / sha256(seed).hexdigest()[:40]).write_bytes(seed)
-    limits = ["-timeout=1", "-rss_limit_mb=2048", f"-dict={DICTIONARY}"]
+    limits = ["-timeout=1", "-rss_limit_mb=2048", "-malloc_limit_mb=256", f"-dict={DICTIONARY}"]
     import atheris  # its runtime is loaded only where there is something to fuzz
 
     atheris.Setup([sys.argv[0], *limits, *options, str(corpus)], TARGETS[name])

@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 
+from engine._dial_plan import DialPlan
 from engine._entries import EntrySet, RecordSet
-from engine._numbers import DialPlan, kind_of, number_text, parse_entry
+from engine._numbers import kind_of, number_text, parse_entry
 from engine._prefix_trie import PrefixTrie
 from engine.packs import BUILTIN_DIAL_PLANS
 from proxy.config import Configuration
 from proxy.core import ProxyCore
-from proxy.events import EVENT_BYTES, EventBatch, EventNames, VerdictTally
+from proxy.event_lines import EventNames, write_calls, write_decisions
+from proxy.events import EVENT_BYTES, EventBatch, VerdictTally
 from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from proxy.websocket import WebSocketFramer
@@ -195,9 +197,9 @@ def events(data: bytes) -> None:
     records = data.ljust(-(-len(data) // EVENT_BYTES) * EVENT_BYTES, b"\0")
     batch = EventBatch(records)
     assert len(list(batch)) == len(records) // EVENT_BYTES
-    for write in (batch.write_decisions, batch.write_calls):
+    for write in (write_decisions, write_calls):
         lines = bytearray()
-        count = write(NAMES, lines)
+        count = write(batch, NAMES, lines)
         assert len([msgspec.json.decode(line) for line in lines.splitlines()]) == count
     tally = VerdictTally()
     batch.tally(tally)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.live.baresip import BaresipFactory
+from tests.live.beside import Beside, start_beside
 from tests.live.kamailio import KamailioFactory
 from tests.live.linphone import LinphoneFactory
 from tests.live.node import Node, Setup
@@ -62,6 +63,12 @@ def start_node(tmp_path: Path, ports: Ports) -> Iterator[Callable[..., Node]]:
     yield start
     for node in started:
         node.stop()
+
+
+@pytest.fixture
+def beside(start_node: Callable[..., Node], kamailio: KamailioFactory, ports: Ports) -> Beside:
+    """Kamailio with the plug-in in front of a callee, and a node without listeners beside it."""
+    return start_beside(start_node, kamailio, ports)
 
 
 @pytest.fixture

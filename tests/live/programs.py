@@ -1,4 +1,4 @@
-"""Programs that a live test starts: on loopback, output kept in a file, stopped by their own process id."""
+"""Programs that a live test starts: on loopback, output kept in a file, stopped by their own process id and group."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -72,7 +73,10 @@ def _is_free(port: int, kind: socket.SocketKind) -> bool:
 
 
 class Program:
-    """One running program. Leaving the context stops it: SIGTERM, and after five seconds SIGKILL."""
+    """One running program in a process group of its own.
+
+    Leaving the context stops it: SIGTERM, and after five seconds SIGKILL. What it started and left behind is ended too.
+    """
 
     def __init__(
         self, argv: Sequence[str], directory: Path, name: str, environment: Mapping[str, str] | None = None
@@ -87,6 +91,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def __enter__(self) -> Self:
@@ -136,6 +141,8 @@ class Program:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        with suppress(ProcessLookupError):  # a main process that dies leaves its children (Kamailio's do)
+            os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.output().splitlines()[-lines:])

@@ -68,12 +68,18 @@ class SippFactory:
         self._started: list[Sipp] = []
 
     def callee(
-        self, scenario: str = "uas", *, port: int | None = None, ring_ms: int = 0, transport: str = "u1"
+        self,
+        scenario: str = "uas",
+        *,
+        port: int | None = None,
+        ring_ms: int = 0,
+        transport: str = "u1",
+        refusal: str = "603 Decline",
     ) -> Sipp:
-        """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call."""
+        """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call. refusal: its answer."""
         port = port or self._ports.udp()
         arguments = ["-i", LOOPBACK, *_ports_of(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
-        return self._start(arguments, scenario, {"ring_ms": str(ring_ms)})
+        return self._start(arguments, scenario, {"ring_ms": str(ring_ms), "refusal": refusal})
 
     def caller(
         self,

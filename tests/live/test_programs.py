@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 
 from tests.live.baresip import TALK_S, BaresipFactory
-from tests.live.programs import wait_until
+from tests.live.programs import Program, wait_until
 from tests.live.sipp import SippFactory
 
 
@@ -50,3 +52,22 @@ def test_baresip_calls_baresip(baresip: BaresipFactory) -> None:
     alice.wait_event("CALL_CLOSED")
     assert wait_until(alice.loudness, "alice's recording") > 10_000
     assert wait_until(bob.loudness, "bob's recording") > 10_000
+
+
+def test_what_a_program_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
+    """Its main process has died before."""
+    sleeping = "[sys.executable, '-c', 'import time; time.sleep(600)']"
+    with Program(
+        [sys.executable, "-c", f"import subprocess, sys; print(subprocess.Popen({sleeping}).pid)"], tmp_path, "parent"
+    ) as parent:
+        assert parent.wait() == 0
+        left = int(parent.output())
+    wait_until(lambda: not is_running(left), "the child to end")
+
+
+def is_running(pid: int) -> bool:
+    """Whether it does anything; one that has ended and waits to be asked for is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -186,6 +186,14 @@ class Play:
         self.core.transport_failed(lost.token, self.now_us, self.out)
         return self.sent()
 
+    def leave_target(self, gateway: int, target: int) -> int:
+        """What the edge does when a target has gone down, every step; how many calls. What was sent is still there."""
+        position, calls = 1, 0
+        while position:
+            left, position = self.core.leave_target(gateway, target, position, self.now_us, self.out)
+            calls += left
+        return calls
+
     def prove(self, source: tuple[str, int] = CARRIER) -> None:
         """Has the source acknowledge a rejection: from then on its rejections have transactions."""
         ask = functools.partial(request, branch="z9hG4bK-prove", call_id="prove", sent_by=f"{source[0]}:{source[1]}")

@@ -29,9 +29,9 @@ def test_a_north_american_trunk_needs_a_contact_in_whatever_form_it_rejects(tmp_
     text = NORTH_AMERICAN.replace('dial_plan = "nanp"', PLAIN).replace(CONTACT, "")
     assert found(tmp_path, text) == {
         "warning redress.url": "no contact is set, and trunk[carrier] needs it: "
-        "47 CFR 64.1200(k) wants one contact that is free of charge",
+        "47 CFR 64.1200 (FCC 20-96, 85 FR 56530) wants one contact that is free of charge",
         "warning trunk[carrier].analytics": 'is "603": '
-        "47 CFR 64.1200(k) as of 25 March 2026 wants 603+ and nothing else",
+        "47 CFR 64.1200 (FCC 25-15, 90 FR 13416) wants 603+ and nothing else as of 25 March 2026",
     }
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from proxy.control.call_log import CallLog, LineLog, RotatingFile
 from proxy.control.recent import RecentDecisions
-from proxy.events import EventBatch, EventNames, EventRecord
+from proxy.event_lines import EventNames
+from proxy.events import EventBatch, EventRecord
 from proxy.logs import open_log
 from tests.proxy.eventually import wait_until
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from proxy.config import Capacity
@@ -170,3 +172,85 @@ def test_waiting_requests_and_questions_are_bounded() -> None:
     assert play.counters["parked"] == 1024
     late = {message.one("Call-ID") for message in play.wait(2.0) if message.method == "INVITE"}
     assert late == {f"call-{n}" for n in range(1100)}
+
+
+# RFC 3263 section 4.3: the places of a name are tried one after the other, for the same request
+
+OTHER_PLACE = ("udp", "198.51.100.98", 5062)
+
+
+def to_places(play: Play, *places: tuple[str, str, int]) -> Datagram:
+    """A call along a Route that is a name with these places; what left for the first of them."""
+    play.receive(request(headers=["Route: <sip:callees.example.net;lr>"]))
+    ((question, *_),) = play.questions()
+    (sent,) = play.resolve(question, *places)
+    return sent
+
+
+def refused(play: Play, sent: Datagram) -> list[Datagram]:
+    return [d for d in play.receive(response(sent, 503), sent.to) if d.method != "ACK"]
+
+
+def silent(play: Play, sent: Datagram) -> list[Datagram]:
+    return [d for d in play.wait(4.1) if d.to != sent.to and d.status != 100]
+
+
+@pytest.mark.parametrize("failure", [Play.fail, refused, silent])
+def test_the_next_place_of_a_name_is_tried_when_one_fails(failure: Callable[[Play, Datagram], list[Datagram]]) -> None:
+    play = Play(TRUSTED)
+    first = to_places(play, PLACE, OTHER_PLACE)
+    (second,) = failure(play, first)
+    assert [first.to, second.to] == [PLACE[1:], OTHER_PLACE[1:]]
+    assert (second.method, second.uri, second.all("Route")) == ("INVITE", first.uri, first.all("Route"))
+    assert second.branch != first.branch
+    (ok,) = play.receive(response(second, 200), second.to)
+    assert (ok.status, ok.to) == (200, CARRIER)
+
+
+def test_a_request_that_fails_at_every_place_is_answered_once() -> None:
+    play = Play(TRUSTED)
+    (second,) = play.fail(to_places(play, PLACE, OTHER_PLACE))
+    (answer,) = play.fail(second)
+    assert (answer.status, answer.to) == (500, CARRIER)
+    assert play.core.open_calls == 0
+
+
+def test_a_place_that_failed_is_tried_last_until_the_name_is_known_anew() -> None:
+    play = Play(TRUSTED)
+    play.fail(to_places(play, PLACE, OTHER_PLACE))
+    again = request(headers=["Route: <sip:callees.example.net;lr>"], branch="z9hG4bK-2", call_id="call-2")
+    (third,) = play.receive(again)
+    assert third.to == OTHER_PLACE[1:]
+    (fourth,) = play.fail(third)
+    assert fourth.to == PLACE[1:]
+    play.wait(61)
+    late = request(headers=["Route: <sip:callees.example.net;lr>"], branch="z9hG4bK-3", call_id="call-3")
+    play.receive(late)
+    ((question, *_),) = play.questions()
+    play.resolve(question, PLACE, OTHER_PLACE)
+    (fifth,) = play.receive(
+        request(headers=["Route: <sip:callees.example.net;lr>"], branch="z9hG4bK-4", call_id="call-4")
+    )
+    assert fifth.to == PLACE[1:]
+
+
+def test_a_request_within_a_dialog_tries_the_next_place_too() -> None:
+    play = Play()
+    route = set_up(play)
+    play.receive(bye(route))
+    ((question, *_),) = play.questions()
+    (sent,) = play.resolve(question, PLACE, OTHER_PLACE)
+    (again,) = play.fail(sent)
+    assert (again.method, again.to) == ("BYE", OTHER_PLACE[1:])
+
+
+def test_a_call_that_waited_and_finds_its_gateways_full_is_refused_for_that() -> None:
+    play = Play(TRUSTED.replace('name = "softswitch"\n', 'name = "softswitch"\nconcurrent_calls = 1\n', 1))
+    (invite,) = play.receive(request(branch="z9hG4bK-first", call_id="first"))
+    assert invite.to == SOFTSWITCH
+    play.receive(request(headers=["Route: <sip:nowhere.example.net;lr>"]))
+    ((question, *_),) = play.questions()
+    (answer,) = play.resolve(question)
+    assert (answer.status, answer.all("Retry-After")) == (503, [])
+    assert play.counters["refused_capped"] == 1
+    assert play.core.open_calls == 1

@@ -142,6 +142,28 @@ def test_x8_large_request_goes_by_udp_where_tcp_is_refused() -> None:
     assert ringing.status == 180
 
 
+@pytest.mark.parametrize(("beyond", "listener"), [(0, UDP), (1, TCP)])
+def test_x8_the_limit_is_1300_bytes_with_our_headers(beyond: int, listener: int) -> None:
+    (small,) = Play(BY_UDP).receive(request(body=b"x" * 500))
+    (invite,) = Play(BY_UDP).receive(request(body=b"x" * (500 + 1300 - len(small.data) + beyond)))
+    assert (len(invite.data), invite.listener) == (1300 + beyond, listener)  # TCP is as long as UDP in Via
+
+
+def test_x8_large_request_by_a_route_goes_by_udp_where_tcp_is_refused() -> None:
+    play = Play(BY_UDP.replace('name = "carrier"\n', 'name = "carrier"\ntrusted = true\n'))
+    (invite,) = play.receive(request(headers=["Route: <sip:198.51.100.77;lr>"], body=b"x" * 1200))
+    (again,) = play.fail(invite)
+    assert [(d.listener, d.to) for d in (invite, again)] == [(TCP, ("198.51.100.77", 5060)), (UDP, invite.to)]
+
+
+def test_x8_a_reload_between_tcp_and_udp_changes_nothing() -> None:
+    play = Play(BY_UDP)
+    (invite,) = play.receive(request(body=b"x" * 1200))
+    play.configure(BY_UDP)
+    (again,) = play.fail(invite)
+    assert (again.listener, again.to, again.uri) == (UDP, SOFTSWITCH, invite.uri)
+
+
 def test_certificate_names_the_trunk() -> None:
     play = Play(BY_UDP)
     stranger = ("192.168.77.1", 40_001)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.config import Capacity
+from proxy.outbox import Outbox
 from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
 
 
@@ -216,10 +217,10 @@ def test_call_that_rings_at_a_target_gone_down_rings_at_the_next() -> None:
     play = Play()
     first = forwarded(play)
     play.receive(response(first, 180), SOFTSWITCH)
-    assert play.core.leave_target(0, 0, play.now_us, play.out) == 1
+    assert play.leave_target(0, 0) == 1
     sent = play.sent()
     assert {(d.method, d.to) for d in sent} == {("INVITE", SPARE), ("CANCEL", SOFTSWITCH)}
-    assert play.core.leave_target(0, 0, play.now_us, play.out) == 0, "once"
+    assert play.leave_target(0, 0) == 0, "once"
     (second,) = (d for d in sent if d.method == "INVITE")
     (ack,) = play.receive(response(first, 487), SOFTSWITCH)
     assert (ack.method, ack.to) == ("ACK", SOFTSWITCH)
@@ -232,22 +233,46 @@ def test_call_that_rings_at_the_last_target_rings_on() -> None:
     play = Play()
     first = forwarded(play)
     play.receive(response(first, 180), SOFTSWITCH)
-    play.core.leave_target(0, 0, play.now_us, play.out)
+    play.leave_target(0, 0)
     second = next(d for d in play.sent() if d.method == "INVITE")
     play.receive(response(second, 180), SPARE)
-    assert play.core.leave_target(0, 1, play.now_us, play.out) == 0
+    assert play.leave_target(0, 1) == 0
     assert play.sent() == []
     (ok,) = play.receive(response(second, 200), SPARE)
     assert ok.status == 200
+
+
+def test_leaving_a_target_looks_at_so_many_transactions_a_step() -> None:
+    play = Play(capacity=Capacity(transactions=10_000, calls=64))
+    play.receive(response(forwarded(play), 180), SOFTSWITCH)
+    assert play.core.leave_target(0, 0, 1, play.now_us, play.out) == (1, 4097)
+    assert play.core.leave_target(0, 0, 4097, play.now_us, play.out) == (0, 8193)
+    assert play.core.leave_target(0, 0, 8193, play.now_us, play.out) == (0, 0)
+
+
+def test_leaving_a_target_goes_on_when_there_is_room_to_send() -> None:
+    play = Play()
+    for number in range(20):
+        fields = {"branch": f"z9hG4bK-{number}", "call_id": f"call-{number}", "caller": f"+86138000{number:05}"}
+        (invite,) = play.receive(request(**fields))  # type: ignore[arg-type]
+        play.receive(response(invite, 180), SOFTSWITCH)
+    play.out = Outbox(limit=16)
+    position, calls, sent = 1, [], 0
+    while position:
+        left, position = play.core.leave_target(0, 0, position, play.now_us, play.out)
+        calls.append(left)
+        sent += len(play.sent())
+    assert (sum(calls), sent, play.out.overflows) == (20, 40, 0)  # an INVITE and a CANCEL each
+    assert len(calls) > 4
 
 
 def test_calls_answered_or_of_another_target_stay_where_they_are() -> None:
     play = Play()
     first = forwarded(play)
     play.receive(response(first, 180), SOFTSWITCH)
-    assert play.core.leave_target(0, 1, play.now_us, play.out) == 0
+    assert play.leave_target(0, 1) == 0
     play.receive(response(first, 200), SOFTSWITCH)
-    assert play.core.leave_target(0, 0, play.now_us, play.out) == 0
+    assert play.leave_target(0, 0) == 0
     assert play.sent() == []
 
 

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import redress_text
-from proxy.events import (
-    ACTION_NAMES,
-    BASIS_NAMES,
-    EVENT_BYTES,
-    EventBatch,
-    EventNames,
-    EventRecord,
-    VerdictTally,
-)
+from proxy.event_lines import EventNames, write_calls, write_decisions
+from proxy.events import ACTION_NAMES, BASIS_NAMES, EVENT_BYTES, EventBatch, EventRecord, VerdictTally
 
 SCREENED, ENDED = 1, 2
 NOON_US = 1_795_348_800_000_000
@@ -52,7 +45,7 @@ def screened(**fields: Any) -> EventRecord:
 
 def decision(record: EventRecord, book: EventNames | None = None) -> dict[str, Any]:
     out = bytearray()
-    assert EventBatch(record.pack()).write_decisions(book or names(), out) == 1
+    assert write_decisions(EventBatch(record.pack()), book or names(), out) == 1
     assert out.endswith(b"}\n") and out.count(b"\n") == 1
     line: dict[str, Any] = json.loads(out)
     return line
@@ -131,10 +124,10 @@ def test_diverted_call_names_who_diverted_it_and_why() -> None:
 def test_call_line() -> None:
     record = EventRecord(
         type=ENDED, time_us=NOON_US + 1, call=7, call_id=b"x@y", caller=CALLER, callee=CALLEE, gateway=0, status=200,
-        ring_ms=2_005, talk_ms=61_040, released_by=2, action=1,
+        setup_ms=305, ring_ms=2_005, talk_ms=61_040, released_by=2, action=1,
     )  # fmt: skip
     out = bytearray()
-    assert EventBatch(record.pack()).write_calls(names(), out) == 1
+    assert write_calls(EventBatch(record.pack()), names(), out) == 1
     assert json.loads(out) == {
         "time": "2026-11-22T12:00:00.000001Z",
         "call": "0000000000000007",
@@ -144,6 +137,7 @@ def test_call_line() -> None:
         "callee": "+862088886666",
         "gateway": "softswitch",
         "status": 200,
+        "setup_s": 0.305,
         "ring_s": 2.005,
         "talk_s": 61.04,
         "released_by": "callee",
@@ -154,7 +148,7 @@ def test_call_line() -> None:
 def test_each_line_goes_where_it_belongs() -> None:
     data = b"".join(EventRecord(type=kind, time_us=NOON_US, call=i).pack() for i, kind in enumerate((1, 2, 1, 9)))
     batch, decisions, calls = EventBatch(data), bytearray(b"kept\n"), bytearray()
-    assert (batch.write_decisions(names(), decisions), batch.write_calls(names(), calls)) == (2, 1)
+    assert (write_decisions(batch, names(), decisions), write_calls(batch, names(), calls)) == (2, 1)
     assert decisions.startswith(b"kept\n{") and decisions.count(b"\n") == 3
 
 
@@ -178,7 +172,7 @@ def test_longest_lines_fit() -> None:
         source_ip=b"\xfe" * 16, action=3,
     )  # fmt: skip
     out = bytearray()
-    assert EventBatch(ugly.pack() * 64).write_decisions(book, out) == 64
+    assert write_decisions(EventBatch(ugly.pack() * 64), book, out) == 64
     assert {len(line["node"]) for line in map(json.loads, out.splitlines())} == {128}
 
 
@@ -246,7 +240,7 @@ def test_hostile_lengths_are_bounded() -> None:
     for position in range(EVENT_BYTES):
         damaged = packed[:position] + b"\xff" + packed[position + 1 :]
         out = bytearray()
-        EventBatch(damaged).write_decisions(names(), out)
+        write_decisions(EventBatch(damaged), names(), out)
         for line in out.splitlines():
             json.loads(line)
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from engine import Action, Engine, Outcome, OutcomeKind
+from engine.config_errors import ConfigError
+from proxy.config_load import load_configuration
 from proxy.control.compile import compile_generation
 from proxy.event_channel import MESSAGE_BYTES, Beside, Frame, decode_message
 from proxy.events import EventBatch, EventRecord
 from proxy.plugin import FIRST_NUMBER, TICK_US, Plugin, record_text
+from proxy.plugin_divert import DivertTarget
 from proxy.state_directory import StateDirectory
 from proxy.worker_tables import open_tables
 
@@ -140,6 +143,94 @@ def test_a_label_stands_before_the_name_that_a_trusted_peer_asserts(setup: Setup
     assert tagged.identity == 'P-Asserted-Identity: "[SPAM?] Wang" <sip:+8616512345678@example.net>\r\n'
 
 
+DIVERTING = """
+[[gateway]]
+name = "ivr"
+targets = [
+    { address = "ivr.example.net", transport = "tls", priority = 2 },
+    { address = "192.0.2.41:5070", priority = 1, weight = 1 },
+    { address = "[2001:db8::41]", priority = 1, weight = 9 },
+    { address = "spare.example.net", ips = ["2001:db8::42", "192.0.2.42"], transport = "tcp", priority = 3 },
+]
+[[divert]]
+name = "captcha"
+route = "ivr"
+[[divert]]
+name = "announcement"
+uri = "sip:announcement@ivr.example.net"
+[[list]]
+name = "robots"
+action = "divert"
+divert = "captcha"
+numbers = ["+8616700000000"]
+[[list]]
+name = "surveys"
+action = "divert"
+divert = "announcement"
+numbers = ["+8616700000001"]
+[[list]]
+name = "scanners"
+action = "drop"
+numbers = ["+8616700000002"]
+"""
+
+
+def test_a_diverted_call_names_its_next_hops_and_a_dropped_one_nothing(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.put_into_force(1, CONFIGURATION + DIVERTING)
+    robot = setup.plugin.judge(invite("+8616700000000"), CARRIER)
+    assert robot is not None
+    assert (robot.action, robot.status, robot.identity) == (Action.DIVERT, 0, None)
+    assert robot.labels.startswith("X-Callsieve-Verdict: divert;score=0;basis=policy;rule=robots;id=")
+    assert robot.divert == DivertTarget(
+        "captcha",
+        None,
+        (
+            "sip:[2001:db8::41]",
+            "sip:192.0.2.41:5070",
+            "sip:ivr.example.net;transport=tls",
+            "sip:[2001:db8::42];transport=tcp",
+            "sip:192.0.2.42;transport=tcp",
+        ),
+    )
+    survey = setup.plugin.judge(invite("+8616700000001"), CARRIER)
+    assert survey is not None
+    announcement = "sip:announcement@ivr.example.net"
+    assert survey.divert == DivertTarget("announcement", announcement, (announcement,))
+    dropped = setup.plugin.judge(invite("+8616700000002"), CARRIER)
+    assert dropped is not None
+    assert (dropped.action, dropped.status, dropped.reply_headers, dropped.labels) == (Action.DROP, 0, "", "")
+    assert (dropped.divert, setup.log) == (None, [])
+
+
+def test_who_answers_a_diverted_call_is_not_the_callee(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.put_into_force(1, CONFIGURATION + DIVERTING)
+    robot = setup.plugin.judge(invite("+8616700000000"), CARRIER)
+    assert robot is not None
+    setup.plugin.ended(record_text(robot), 603, 2)
+    (record,) = EventBatch(robot.record)
+    assert Engine.attach(setup.state.path).tables.reputation.read(record.caller, setup.clock.now_us) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "why"),
+    [
+        ('name = "captcha"\nroute = "ivr"', 'name = "captcha"', "divert[captcha].route", "is empty"),
+        ('route = "ivr"', 'route = "iv"', "divert[captcha].route", "no [[gateway]] is named 'iv'"),
+        ('dial_plan = "cn"', 'route = "ivr"\ndial_plan = "cn"', "listener", "nothing would be received"),
+    ],
+)
+def test_without_listeners_diverts_need_a_place_and_nothing_else_a_route(
+    tmp_path: Path, old: str, new: str, key: str, why: str
+) -> None:
+    file = tmp_path / "callsieve.toml"
+    file.write_text((CONFIGURATION + DIVERTING).replace("{on_error}", "open").replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(file)
+    assert any(finding.key == key and why in finding.why for finding in caught.value.findings)
+
+
 def test_a_body_need_not_be_text(setup: Setup) -> None:
     assert setup.plugin.judge(invite(body=b"\xff\x00\xfe"), CARRIER) is not None
 
@@ -176,12 +267,14 @@ def test_control_is_told_of_each_call_and_its_end(setup: Setup, control: socket.
     assert (hello.program, hello.worker, hello.generation) == ("kamailio", FIRST_NUMBER + 3, 1)
     (screened,) = told(end)
     assert (screened.type, screened.call >> 48, screened.status) == (1, FIRST_NUMBER + 3, 0)
+    setup.plugin.ringing(record_text(judged))
     setup.plugin.answered(record_text(judged))
     setup.clock.now_us += 5_000_000
-    setup.plugin.ended(record_text(judged), 200, 1, setup.clock.now_us - 3_000_000)
+    now_us = setup.clock.now_us
+    setup.plugin.ended(record_text(judged), 200, 1, rang_us=now_us - 4_500_000, answered_us=now_us - 3_000_000)
     (ended,) = told(end)
     assert (ended.type, ended.call, ended.status, ended.released_by) == (2, screened.call, 200, 1)
-    assert (ended.ring_ms, ended.talk_ms) == (2000, 3000)
+    assert (ended.setup_ms, ended.ring_ms, ended.talk_ms) == (500, 2000, 3000)
     assert ended.time_us == setup.clock.now_us
 
 
@@ -201,7 +294,7 @@ def test_what_control_did_not_hear_it_hears_when_it_is_back(setup: Setup, contro
 def test_refusals_are_learnt_from_and_seen_by_every_engine(setup: Setup) -> None:
     judged = setup.plugin.judge(invite(), CARRIER)
     assert judged is not None
-    setup.plugin.ended(record_text(judged), 603, 2, 0)
+    setup.plugin.ended(record_text(judged), 603, 2)
     setup.plugin.unwanted(record_text(judged))
     beside = Engine.attach(setup.state.path)
     (record,) = EventBatch(judged.record)
@@ -254,5 +347,5 @@ def test_a_fault_of_ours_is_logged_and_the_setting_says_what_becomes_of_the_call
 
 @pytest.mark.parametrize("record", ["", "AAAA", "no base64"])
 def test_a_record_that_is_none_is_logged(setup: Setup, record: str) -> None:
-    setup.plugin.ended(record, 200, 1, 0)
+    setup.plugin.ended(record, 200, 1)
     assert len(setup.log) == 1

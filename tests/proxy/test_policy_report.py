@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.cli import main
-from proxy.events import EventNames
+from proxy.event_lines import EventNames, write_decisions
 from proxy.policy_report import log_files
 from tests.proxy.playbook import CONFIGURATION, Play, request
 
@@ -49,7 +49,7 @@ def written(directory: Path, text: str = WATCHED) -> Path:
         play.wait(1)
         image = play.image
         book.add(1, trunks=trunks, gateways=gateways, rules=image.rules, reasons=image.reasons, labels=image.labels)
-        play.events().write_decisions(book, out)
+        write_decisions(play.events(), book, out)
     path = directory / "decisions.jsonl"
     path.write_bytes(out)
     return path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import ssl
+import weakref
 from pathlib import Path
 
 import msgspec
@@ -239,5 +241,22 @@ def test_t4_renewal_drops_no_connection(authority: Authority, material: TlsMater
                 each.write(numbered(number))
             await until(lambda number=number: len(play.received) == 2 * (number + 1))
         assert not reader.at_eof()
+
+    run(script, StreamPlay(tls=material))
+
+
+def test_t4_a_connection_that_has_ended_takes_its_context_with_it(material: TlsMaterial, authority: Authority) -> None:
+    """At once, and not whenever the collector of cycles comes: each would hold a context that is no longer in use."""
+
+    async def script(play: StreamPlay) -> None:
+        _, writer = await play.connect(TLS, client_context(authority))
+        await until(lambda: play.edge.open_connections == 1)
+        (connection,) = [weakref.ref(each) for each in play.edge._flows.values()]
+        gc.disable()
+        try:
+            writer.close()
+            await until(lambda: connection() is None)
+        finally:
+            gc.enable()
 
     run(script, StreamPlay(tls=material))

@@ -157,6 +157,18 @@ def test_t4_a_bad_renewal_leaves_what_is_in_use(settings: Tls, authority: Author
     assert material.contexts is first
 
 
+def test_files_that_are_bad_from_the_start_are_taken_once_they_are_mended(settings: Tls, authority: Authority) -> None:
+    good = Path(settings.certificate).read_bytes()
+    Path(settings.certificate).write_bytes(b"garbage")
+    material = TlsMaterial(settings)
+    assert material.contexts is None
+    assert material.refusal is not None and material.refusal.key == "certificate"
+    assert not material.renew(), "it is not tried again until the files change"
+    Path(settings.certificate).write_bytes(good)
+    assert material.renew()
+    assert (material.contexts is not None, material.refusal) == (True, None)
+
+
 # RFC 5922
 
 
