@@ -21,14 +21,7 @@ from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of
 from proxy.control.sync.score import Band
 
 DECISIONS_AT_ONCE = 500
-<<<<<<< HEAD
-_SHORT_PREFIX = 1 << 59
 _BANDS = tuple(Band)
-=======
-POINTS = {Band.NONE: 0, Band.TAG: 600, Band.CHALLENGE: 700, Band.BLOCK: 1000}
-MAX_REMEMBERED = 1_000_000
-_WITH_REPUTATION = frozenset({KeyKind.NUMBER, KeyKind.PREFIX, KeyKind.SHORT_CODE})
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)

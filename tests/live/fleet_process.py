@@ -32,7 +32,8 @@ def fulfil(node: Node, session: Session, wish: list[str]) -> str:
             node.decide([block(number(int(digits)), wall_ms() << 16)], wall_ms())
         case ["state"]:
             evidence, decisions = node.replica.evidence, node.replica.decisions
-            return f"{session.connected} {evidence.digest.roots().hex()} {len(decisions)} {decisions.hash} {len(evidence)}"
+            digest = evidence.digest.roots().hex()
+            return f"{session.connected} {digest} {len(decisions)} {decisions.hash} {len(evidence)}"
     session.hurry()
     return "done"
 
