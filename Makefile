@@ -46,7 +46,9 @@ live: deps
 	@$(PYTEST) tests/live
 
 fleet-test: deps
-	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse/test_fleet.py tests/proxy/sync tests/live/test_fleet_broker.py tests/live/test_fleet_nodes.py
+	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse/test_fleet.py tests/proxy/sync \
+	    tests/live/test_fleet_broker.py tests/live/test_fleet_nodes.py tests/live/test_fleet_many.py tests/live/test_fleet_join.py \
+	    tests/live/test_fleet_processes.py
 
 abuse: deps
 	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse

@@ -41,6 +41,7 @@ cdef enum Counter:
     EVENTS_LOST              # the buffer between worker and control was full
     HANDED_OVER              # datagrams passed to the worker they belong to
     FLOODED                  # messages over the limit of their address: dropped unread
+    QUARANTINED              # messages that killed workers before: dropped unread
     REFUSED_RATE             # 503: new calls over the limit of their address
     THROTTLED                # 503: what the next hop asked us to withhold
     ANSWERS_STATELESS        # final answers to INVITEs that left no transaction

@@ -33,7 +33,7 @@ _FAULT = Judged(Action.REJECT, "", None, 500, "Server Internal Error", "", "", N
 class Plugin:
     """number: of this process among those of the server; program: its name. log: takes what an operator should know.
 
-    clock: Unix time in microseconds.
+    clock: Unix time in microseconds that never goes back; None: the clock on the wall as it was when this began.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Plugin:
         number: int,
         program: str,
         log: Callable[[str], None],
-        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self._state = StateDirectory(Path(state_dir))
         self._number = FIRST_NUMBER + number
         self._program = program
         self._log = log
-        self._clock = clock
+        self._clock = clock or steady_clock()
         self._sender = EventSender(self._state.events_socket, self._number)
         self._engine: Engine | None = None
         self._screening: PluginScreening | None = None
@@ -167,6 +167,12 @@ class Plugin:
         if text != said or abs(now_us - said_us) >= 60 * TICK_US:
             self._said = (text, now_us)
             self._log(text)
+
+
+def steady_clock() -> Callable[[], int]:
+    """Unix microseconds by CLOCK_MONOTONIC: limits follow the time that passes, whatever is done to the wall clock."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset_ns) // 1000
 
 
 def record_text(judged: Judged) -> str:

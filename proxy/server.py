@@ -5,12 +5,15 @@ certificates that have changed, in a thread.
 
 fds: one bound socket for each listener, in the order of the configuration. SIGTERM drains; so does the end of the
 supervisor, which breaks the lifeline. A worker goes on when control is away, and reports to it again when it is back.
+--in-flight and --quarantine: memory shared with the supervisor (proxy/watchdog.py). SIGUSR1 writes all stacks to
+`stack-K.txt`, whatever the process is doing.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import functools
 import gc
 import os
@@ -45,6 +48,7 @@ from proxy.event_channel import (
     Targets,
     decode_message,
 )
+from proxy.in_flight import InFlight, Quarantine
 from proxy.logs import Log, open_log
 from proxy.name_service import NameService
 from proxy.resolver import Resolver
@@ -61,6 +65,7 @@ _COALESCE_S = 0.02
 _RECONNECT_S = 0.5
 _HEALTH_S = 1.0
 _DRAIN_POLL_S = 0.05
+_BEAT_S = 0.2
 _LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
 
 Prepared = tuple[Routing, Screener, CallLimits]
@@ -82,6 +87,7 @@ class Worker:
         renew: Callable[[], Coroutine[None, None, None]],
         troubled_certificates: Callable[[], tuple[Certificate, ...]],
         sockets: Sequence[socket.socket],
+        in_flight: InFlight,
         sender: EventSender,
         prepare: Callable[[int], Prepared],
         reopen_tables: Callable[[], bool],
@@ -95,6 +101,7 @@ class Worker:
         self._renew = renew
         self._troubled_certificates = troubled_certificates
         self._sockets = sockets
+        self._in_flight = in_flight
         self._sender = sender
         self._prepare = prepare
         self._reopen_tables = reopen_tables
@@ -129,6 +136,7 @@ class Worker:
         if self._edge.hand_over_fileno >= 0:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
+            asyncio.create_task(self._beat()),
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
             asyncio.create_task(self._report_health()),
@@ -146,6 +154,11 @@ class Worker:
         self._names.close()
         self._collect()
         self._sender.flush()
+
+    async def _beat(self) -> None:
+        while True:
+            self._in_flight.beat()
+            await asyncio.sleep(_BEAT_S)
 
     # The call path
 
@@ -394,12 +407,16 @@ def main() -> None:
     parser.add_argument("--fds", required=True)
     parser.add_argument("--clock-offset", type=int, required=True)
     parser.add_argument("--lifeline", type=int)
+    parser.add_argument("--in-flight", type=int, default=-1)
+    parser.add_argument("--quarantine", type=int, default=-1)
     options = parser.parse_args()
     # A terminal's Ctrl-C and hang-up reach the whole group; what they mean is for the supervisor to say.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     log = open_log(f"worker-{options.worker}")
     state = StateDirectory(options.state_dir)
+    stack = state.stack(options.worker).open("w")
+    faulthandler.register(signal.SIGUSR1, stack)
     generation = state.current()
     if generation is None:
         raise SystemExit(f"{state.path} holds no generation: start callsieve run")
@@ -408,7 +425,9 @@ def main() -> None:
     tables = WorkerTables(open_tables(state, configuration), log)
     counters = Counters.open(state.counters(options.worker))
     core = build_core(configuration, sockets, counters, options.worker, options.workers, state)
-    edge = UdpEdge(core, sockets, options.clock_offset, state.path if options.workers > 1 else None)
+    in_flight, quarantine = InFlight(options.in_flight), Quarantine(options.quarantine)
+    hand_over = state.path if options.workers > 1 else None
+    edge = UdpEdge(core, sockets, options.clock_offset, hand_over, in_flight, quarantine)
     certificates = open_certificates(configuration, log)
     streams = edge.streams = build_streams(configuration, sockets, certificates, edge, counters, options.worker)
     worker = Worker(
@@ -419,6 +438,7 @@ def main() -> None:
         functools.partial(renew_certificates, certificates, counters, log),
         functools.partial(troubled_certificates, certificates),
         sockets,
+        in_flight,
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
         tables.reopen,

@@ -44,6 +44,15 @@ class StateDirectory(EngineDirectory):
     def counters(self, worker: int) -> Path:
         return self.path / f"counters-{worker}.bin"
 
+    def stack(self, worker: int) -> Path:
+        """Where the stacks of a worker that stands still are written."""
+        return self.path / f"stack-{worker}.txt"
+
+    @property
+    def deadly(self) -> Path:
+        """Messages that killed workers, one a file."""
+        return self.path / "deadly"
+
     def lock(self) -> int:
         """Takes the directory for this process and writes its pid; raises AlreadyRunning. Held while the fd is open."""
         path = self.path / "callsieve.pid"

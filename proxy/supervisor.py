@@ -24,10 +24,13 @@ from proxy.cli_output import ExitCode, Failure
 from proxy.config import Configuration
 from proxy.config_files import read_files
 from proxy.control.reload import CompilerProcess
+from proxy.in_flight import IN_FLIGHT_BYTES, QUARANTINE_BYTES, InFlight, Quarantine
 from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import Log, open_log
+from proxy.quarantine import Blame
 from proxy.state_directory import AlreadyRunning, StateDirectory
 from proxy.systemd import notify_ready, notify_reloading, notify_stopping
+from proxy.watchdog import Guard, shared_memory
 from proxy.worker_tables import open_tables
 
 _READY_TIMEOUT_S = 30.0
@@ -44,11 +47,12 @@ _START_ATTEMPTS = 3  # a node with a child that cannot start so often is given u
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One process to keep running. fds: inherited by it."""
+    """One process to keep running. fds: inherited by it. guard: watches it, and learns from its deaths."""
 
     name: str
     arguments: tuple[str, ...]
     fds: tuple[int, ...] = ()
+    guard: Guard | None = None
 
 
 class Child:
@@ -88,6 +92,17 @@ class Child:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        guard = self._command.guard
+        if guard is None:
+            return await process.wait()
+        watching = asyncio.create_task(guard.watch(process.pid))
+        status = await process.wait()
+        watching.cancel()
+        if not self._stopping:
+            guard.died()
+        return status
+
     async def _keep_running(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         while not self._stopping:
@@ -97,7 +112,7 @@ class Child:
             )
             if self._stopping:
                 self._process.terminate()
-            status = await self._process.wait()
+            status = await self._ended(self._process)
             if self._stopping:
                 return
             lived_s = time.monotonic() - started_s
@@ -250,7 +265,7 @@ async def _run(config: Path, demo: bool) -> int:
             raise Failure(str(why), ExitCode.SYSTEM) from None
         lifeline, kept = os.pipe()
         held.callback(os.close, kept)
-        commands = _commands(config, state, sockets, admin, lifeline)
+        commands = _commands(config, state, sockets, admin, lifeline, log)
         if demo:
             commands.append(_answering(configuration))
         supervisor = Supervisor(state, configuration, commands, log)
@@ -288,7 +303,12 @@ async def _prepare(config: Path, state: StateDirectory, log: Log) -> Configurati
 
 
 def _commands(
-    config: Path, state: StateDirectory, sockets: Sequence[Sequence[socket.socket]], admin: socket.socket, lifeline: int
+    config: Path,
+    state: StateDirectory,
+    sockets: Sequence[Sequence[socket.socket]],
+    admin: socket.socket,
+    lifeline: int,
+    log: Log,
 ) -> list[Command]:
     """Control first, then the workers."""
     place = ("--state-dir", str(state.path), "--lifeline", str(lifeline))
@@ -297,11 +317,17 @@ def _commands(
     commands = [
         Command("control", (*control, "--admin-fd", str(admin.fileno()), *place), (admin.fileno(), lifeline)),
     ]
+    quarantine = shared_memory("quarantine", QUARANTINE_BYTES)
+    blame = Blame(Quarantine(quarantine), state.deadly, log)
     for worker, ends in enumerate(sockets):
         fds = tuple(end.fileno() for end in ends)
+        in_flight = shared_memory(f"in flight {worker}", IN_FLIGHT_BYTES)
+        guard = Guard(InFlight(in_flight), blame, state.stack(worker), log.bind(child=f"worker-{worker}"))
         server = ("-m", "proxy.server", "--worker", str(worker), "--workers", str(len(sockets)))
         given = ("--fds", ",".join(map(str, fds)), "--clock-offset", str(clock_offset_us))
-        commands.append(Command(f"worker-{worker}", (*server, *given, *place), (*fds, lifeline)))
+        shared = ("--in-flight", str(in_flight), "--quarantine", str(quarantine))
+        inherited = (*fds, lifeline, in_flight, quarantine)
+        commands.append(Command(f"worker-{worker}", (*server, *given, *shared, *place), inherited, guard))
     return commands
 
 

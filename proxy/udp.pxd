@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from proxy.core cimport ProxyCore, Received
+from proxy.in_flight cimport InFlight, InFlightHead, Quarantine
 from proxy.outbox cimport OutMessage, Outbox
 
 cdef class UdpEdge:
@@ -20,6 +21,9 @@ cdef class UdpEdge:
     cdef uint64_t* lost      # tokens of requests that the kernel would not take
     cdef int lost_count
     cdef list polls          # a descriptor for each socket, readable too when it has errors
+    cdef InFlight in_flight
+    cdef InFlightHead* hand  # of in_flight
+    cdef Quarantine quarantine
     cdef object hand_over    # proxy.hand_over.HandOver, None: this worker is alone
     cdef public object streams
 
@@ -29,6 +33,7 @@ cdef class UdpEdge:
     cdef int64_t now(self) noexcept nogil
     cdef void measure(self, int64_t now_us) noexcept nogil
     cdef double queued_part(self) noexcept nogil
+    cdef bint begins(self, bytes data) noexcept
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
     cdef void send_all(self) noexcept nogil
     cdef void send_stream(self, const OutMessage* message) noexcept with gil

@@ -6,6 +6,7 @@ from socket import socket
 from typing import Protocol
 
 from proxy.core import ProxyCore
+from proxy.in_flight import InFlight, Quarantine
 
 class StreamSender(Protocol):
     """Sends messages over connections, made where there is none."""
@@ -19,6 +20,7 @@ class UdpEdge:
     clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
     hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
     over a Unix datagram socket. None: this worker is alone.
+    in_flight, quarantine: shared with the supervisor; None: memory of its own.
     streams: to be set to what sends messages of all other listeners; None: they are lost and counted.
     """
 
@@ -31,6 +33,8 @@ class UdpEdge:
         sockets: Sequence[socket],
         clock_offset_us: int,
         hand_over: str | PathLike[str] | None = None,
+        in_flight: InFlight | None = None,
+        quarantine: Quarantine | None = None,
     ) -> None: ...
     def read(self, index: int) -> None:
         """Drains socket `index` into the core and sends what it answers."""

@@ -2,7 +2,7 @@
 
 One readiness event drains up to ROUNDS batches of BATCH datagrams; whatever the core answers to a batch leaves in as
 few sendmmsg calls as there are runs of one listener. Receive buffers are staggered by more than a cache line, so that
-the heads of 64 messages do not fall into the same few cache sets.
+the heads of 64 messages do not fall into the same few cache sets; the supervisor has them too (in_flight.pyx).
 """
 
 import select
@@ -10,10 +10,11 @@ import socket as socket_module
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int32_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from proxy.counters cimport SEND_FAILED, SENT
+from proxy.counters cimport QUARANTINED, SEND_FAILED, SENT
+from proxy.in_flight cimport ALL, NONE, SLOT_BYTES, SLOTS, InFlight, Quarantine
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
@@ -74,20 +75,19 @@ cdef extern from *:
     unsigned short htons(unsigned short value) nogil
 
 cdef enum:
-    BATCH = 64
+    BATCH = SLOTS
     ROUNDS = 8
     MAX_DATAGRAM = 65536
-    STRIDE = MAX_DATAGRAM + 1088
     QUOTED = 1500            # more than a router quotes of a datagram (RFC 1812 section 4.3.2.3)
     SEND_ATTEMPTS = 3
     MEASURE_US = 100_000     # between two measurements of our load
+    QUARANTINED_STATUS = -3  # of what was received: not to be read
 
 # Messages of one recvmmsg or sendmmsg with the memory behind them.
 cdef struct Batch:
     mmsghdr headers[BATCH]
     iovec vectors[BATCH]
     sockaddr_storage names[BATCH]
-    unsigned char* buffers   # receiving only
 
 
 cdef class UdpEdge:
@@ -96,12 +96,21 @@ cdef class UdpEdge:
     clock_offset_us: Unix time minus CLOCK_MONOTONIC in microseconds, the same for all processes of a node.
     hand_over: directory in which the workers meet; a datagram that another worker of the node must have goes there
     over a Unix datagram socket. None: this worker is alone.
+    in_flight, quarantine: shared with the supervisor; None: memory of its own.
     streams: to be set to what sends messages of all other listeners, by
     send(listener, ip, port, flow, token, data); None: they are lost and counted.
     """
 
-    def __init__(self, ProxyCore core not None, sockets, int64_t clock_offset_us, hand_over=None):
+    def __init__(self, ProxyCore core not None, sockets, int64_t clock_offset_us, hand_over=None,
+                 InFlight in_flight=None, Quarantine quarantine=None):
+        cdef Batch* receiving = <Batch*>self.receiving
         cdef int i
+        self.in_flight = in_flight if in_flight is not None else InFlight()
+        self.hand = self.in_flight.head
+        self.quarantine = quarantine if quarantine is not None else Quarantine()
+        for i in range(BATCH):
+            receiving.vectors[i].iov_base = self.in_flight.slots + i * <size_t>SLOT_BYTES
+            receiving.vectors[i].iov_len = MAX_DATAGRAM
         self.core = core
         self.counts = core.counts
         self.out = Outbox()
@@ -130,19 +139,11 @@ cdef class UdpEdge:
         self.lost = <uint64_t*>calloc(BATCH, sizeof(uint64_t))
         if not (receiving and sending and self.received and self.fds and self.families and self.lost):
             raise MemoryError("no memory for datagrams")
-        receiving.buffers = <unsigned char*>malloc(<size_t>BATCH * STRIDE)
-        if not receiving.buffers:
-            raise MemoryError("no memory for datagrams")
         for i in range(BATCH):
-            receiving.vectors[i].iov_base = receiving.buffers + i * STRIDE
-            receiving.vectors[i].iov_len = MAX_DATAGRAM
             for batch in range(2):
                 link(receiving if batch == 0 else sending, i)
 
     def __dealloc__(self):
-        cdef Batch* receiving = <Batch*>self.receiving
-        if receiving:
-            free(receiving.buffers)
         free(self.receiving)
         free(self.sending)
         free(self.received)
@@ -193,7 +194,9 @@ cdef class UdpEdge:
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int tls_trunk=-1, int refusal=0):
         """One message from a connection; what is answered to it leaves at `flush`."""
-        self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
+        if self.begins(data):
+            self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
+            self.hand.current = NONE
 
     def transport_failed(self, uint64_t token):
         """As ProxyCore has it; what comes of it leaves at `flush`."""
@@ -228,6 +231,16 @@ cdef class UdpEdge:
     cdef int64_t now(self) noexcept nogil:
         return clock_us(CLOCK_MONOTONIC) + self.clock_offset_us
 
+    # Whether a message of a connection, or of another worker, may be worked on; it is in hand then.
+    cdef bint begins(self, bytes data) noexcept:
+        cdef const uint8_t* start = data
+        cdef uint32_t size = <uint32_t>len(data)
+        if self.quarantine.has(start, size):
+            self.counts[<int>QUARANTINED] += 1
+            return False
+        self.in_flight.begin(start, size)
+        return True
+
     # How many datagrams came.
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil:
         cdef Batch* batch = <Batch*>self.receiving
@@ -236,14 +249,27 @@ cdef class UdpEdge:
             batch.headers[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         count = recvmmsg(self.fds[index], batch.headers, BATCH, MSG_DONTWAIT, NULL)
         for i in range(count):
+            self.hand.sizes[i] = batch.headers[i].msg_len
+            self.hand.current = <uint32_t>i
             read_name(&batch.names[i], &self.received[i].source)
+            if self.quarantine.has(<const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len):
+                self.received[i].status = QUARANTINED_STATUS
+                continue
             self.core.read(
                 <const uint8_t*>batch.vectors[i].iov_base, batch.headers[i].msg_len, <uint8_t>index,
                 &self.received[i].source, now_us, &self.received[i]
             )
         for i in range(count):
+            if self.received[i].status == QUARANTINED_STATUS:
+                self.counts[<int>QUARANTINED] += 1
+                continue
+            self.hand.current = <uint32_t>i
             self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
-        self.send_all()
+        if count > 0:
+            self.hand.count = <uint32_t>count
+            self.hand.current = ALL
+            self.send_all()
+            self.hand.current = NONE
         return count
 
     # Requests of which ICMP says that they are lost; those of other workers are told to them.
@@ -386,8 +412,8 @@ cdef class UdpEdge:
                 payload = passed.data
                 self.core.datagram_lost(payload, <uint32_t>len(payload), self.now())
             elif passed.kind == Kind.RECEIVED:
-                self.core.receive_stream(
-                    passed.data, (passed.ip, passed.port), passed.listener, passed.flow, self.now(), self.out, passed.trunk
+                self.receive_stream(
+                    passed.data, (passed.ip, passed.port), passed.listener, passed.flow, passed.trunk
                 )
             elif self.streams is not None:
                 self.streams.send(passed.listener, passed.ip, passed.port, passed.flow, 0, passed.data)

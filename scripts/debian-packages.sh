@@ -10,7 +10,7 @@ case "${1:?build, test, bench, fuzz or prove}" in
         needs+=" kamailio=kamailio /usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so=kamailio-tls-modules"
         needs+=" /usr/lib/x86_64-linux-gnu/kamailio/modules/app_python3.so=kamailio-python3-modules"
         needs+=" linphone-daemon=linphone-cli chromium=chromium chromedriver=chromium-driver openssl=openssl"
-        needs+=" mosquitto=mosquitto" ;;
+        needs+=" mosquitto=mosquitto /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1=libfaketime" ;;
     bench) needs="kamailio=kamailio" ;;
     fuzz) needs="clang=clang" ;;
     prove) needs="debootstrap=debootstrap unshare=util-linux" ;;

@@ -9,8 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ class Setup:
     """What a test wants otherwise. token: what the admin address asks for.
 
     more: further TOML; {host} and {sip} in it stand for the node's address and its UDP port. base: what stands before.
-    prepare: called with the state directory, which is not there yet, before the node starts.
+    prepare: called with the state directory, which is not there yet, before the node starts. environment: added to that
+    of the node's processes.
     """
 
     workers: int = 1
@@ -100,6 +101,7 @@ class Setup:
     more: str = ""
     base: str = CONFIGURATION
     prepare: Callable[[Path], None] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 USUAL = Setup()
@@ -117,6 +119,7 @@ class Node(Program):
         self.deny_list = directory / "deny.txt"
         self.deny_list.write_text(f"{LISTED}\n")
         self._token = setup.token
+        self._environment = {**ENVIRONMENT, **setup.environment}
         if setup.token is not None:
             (directory / "admin.token").write_text(f"{setup.token}\n")
         self.configuration.write_text(
@@ -140,7 +143,7 @@ class Node(Program):
     def start_again(self) -> None:
         """On the same configuration and state, after the last process has ended."""
         argv = [*COMMAND, "run", "--config", str(self.configuration)]
-        super().__init__(argv, self.configuration.parent, "callsieve", ENVIRONMENT)
+        super().__init__(argv, self.configuration.parent, "callsieve", self._environment)
         wait_until(self.healthy, "the proxy's health check", 20.0)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

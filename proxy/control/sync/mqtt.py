@@ -55,11 +55,11 @@ class BrokerConnection:
 
     async def subscribe(self, subscriptions: Sequence[tuple[str, int, bool]]) -> None:
         """(filter, QoS, no-local) each."""
-        for topic, qos, no_local in subscriptions:
-            try:
-                await self._client.subscribe(topic, options=SubscribeOptions(qos=qos, noLocal=no_local))
-            except aiomqtt.MqttError as lost:
-                raise BrokerLost(str(lost)) from None
+        wanted = [(topic, SubscribeOptions(qos=qos, noLocal=no_local)) for topic, qos, no_local in subscriptions]
+        try:
+            await self._client.subscribe(wanted)
+        except aiomqtt.MqttError as lost:
+            raise BrokerLost(str(lost)) from None
 
     async def publish(self, message: Outgoing) -> None:
         """Returns when the broker has acknowledged it, at once with QoS 0."""

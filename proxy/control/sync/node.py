@@ -3,7 +3,7 @@
     node.on_frame(topic, payload, now_ms)          whatever came; nothing that is wrong with it raises
     node.on_tick(now_ms) -> [Outgoing, ...]        four times a second
     node.observe(...), complain(...), decide(...)  what happened here
-    node.take_decisions(), take_verdicts(...)      what is to be put into force
+    node.take_decisions(), take_bands(...)         what is to be put into force
 
 A mesh and a tree are the same code: in a mesh every node is a reducer and judges by itself; in a tree the roles of the
 trust bundle say who sums up a region, who judges, and who only takes verdicts.
@@ -26,6 +26,7 @@ from proxy.control.sync.decay import DAY_MS, HOUR_MS, UNIT
 from proxy.control.sync.fleet_limits import FleetLimits
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.inbound import Inbound, Status
+from proxy.control.sync.joining import Joining
 from proxy.control.sync.keys import SHARDS, group_of
 from proxy.control.sync.metrics import Metric
 from proxy.control.sync.outbound import Outbound
@@ -35,7 +36,6 @@ from proxy.control.sync.pacing import Pacing
 from proxy.control.sync.records import Generation
 from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
-from proxy.control.sync.score import Judgement
 from proxy.control.sync.sealed import Sealer
 from proxy.control.sync.sketches import add_callee, callee_hash, complainant_hash, no_callees
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
@@ -47,7 +47,6 @@ BEHIND_MS = 10_000  # a judge so far behind has begun anew, and what it does not
 TOMBSTONES_MS = 30 * DAY_MS
 SNAPSHOT_FIRST_MS = 7 * DAY_MS  # who was away for longer takes the decisions of the others before it says anything
 STALE_MS = 60_000
-JOIN_RETRY_MS = 10_000
 BUILD = 1
 
 
@@ -107,7 +106,12 @@ class Node:
             identity.max_dirty_keys,
         )
         self.repair = Repair(
-            self.replica, identity.mesh, member.region, self._tell_again, lambda raws: self.inbound.take_frames(raws)
+            self.replica,
+            identity.mesh,
+            member.region,
+            self._tell_again,
+            lambda raws: self.inbound.take_frames(raws),
+            Joining(() if identity.mesh or top else range(SHARDS)),
         )
         self.inbound = Inbound(
             self.replica,
@@ -132,8 +136,6 @@ class Node:
         self._grid = now_ms // TICK_MS
         self._now_ms = now_ms
         self._connected = False
-        self._shards_to_join = set() if identity.mesh or top else set(range(SHARDS))
-        self._joined_ms = 0
 
     @property
     def epoch(self) -> int:
@@ -287,9 +289,9 @@ class Node:
             self._divide_limits(now_ms)
             if not self.identity.mesh:
                 self._see_judges(now_ms)
+            self._join(now_ms)
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
-        self._join(now_ms)
         return list(self.outbound.take(now_ms, self._clock.tick(now_ms)))
 
     # --- What is to be put into force ---------------------------------------------------------------------------------
@@ -299,11 +301,8 @@ class Node:
         taken, self._new_decisions = self._new_decisions, []
         return taken
 
-    def take_verdicts(self, limit: int) -> list[tuple[int, Judgement]]:
-        return self.replica.take_changed_verdicts(limit, self._now_ms // 1000)
-
     def take_bands(self, limit: int) -> tuple[array[int], bytearray]:
-        """Keys whose verdicts have changed (format Q), and the `Band` of each: likewise, without an object a key."""
+        """Keys whose verdicts have changed (format Q), and the `Band` of each."""
         return self.replica.take_changed_bands(limit, self._now_ms // 1000)
 
     def take_trust(self) -> bytes | None:
@@ -408,11 +407,8 @@ class Node:
 
     def _join(self, now_ms: int) -> None:
         """A node that only takes verdicts asks for those that there are, shard by shard."""
-        self._shards_to_join -= self.repair.shards_read
-        if self._shards_to_join and now_ms - self._joined_ms >= JOIN_RETRY_MS:
-            self._joined_ms = now_ms
-            for shard in self._shards_to_join:
-                self._ask(Request(What.VERDICTS, shard), None)
+        for shard in self.repair.joining.to_ask(now_ms):
+            self._ask(Request(What.VERDICTS, shard), None)
 
     def _tell_again(self, keys: Iterable[int]) -> None:
         for key in keys:

@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from proxy.control.sync.digest import ROOTS_BYTES, SHARD_BYTES, Digest
 from proxy.control.sync.hearsay import Hearsay
+from proxy.control.sync.joining import Joining
 from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.records import (
     FRAME_BYTES,
@@ -127,6 +128,7 @@ class Repair:
         region: str,
         tell_again: Callable[[Iterable[int]], None],
         take_frames: Callable[[list[bytes]], None],
+        joining: Joining,
     ) -> None:
         self._replica = replica
         self._mesh = mesh
@@ -136,7 +138,7 @@ class Repair:
         self._peers: dict[int, _Peer] = {}
         self._asked: dict[tuple[int, int], _Asked] = {}  # by judge and shard
         self.hearsay = Hearsay()
-        self.shards_read: set[int] = set()  # of verdicts, whole
+        self.joining = joining
         self.has_decisions = False  # since the start: a peer's log was seen to be equal, or was read whole
 
     def summary(self, tick: int) -> Summary:
@@ -163,7 +165,8 @@ class Repair:
             asked += [Request(What.EVIDENCE_BUCKETS, shard) for shard in _lasting(peer.evidence)]
         elif not self._mesh and member.has(Role.TOP):
             differ = self._replica.verdicts.digest.different_shards(theirs.verdicts)
-            peer.verdicts = _again(peer.verdicts, differ)
+            self.joining.has(set(range(SHARDS)).difference(differ))
+            peer.verdicts = _again(peer.verdicts, [shard for shard in differ if not self.joining.wants(shard)])
             # Judges whose verdicts differ have not heard the same, and believe reducers alone.
             what = What.REGIONS if self._replica.judges else What.VERDICT_BUCKETS
             asked += [Request(what, shard) for shard in _lasting(peer.verdicts)]
@@ -251,8 +254,9 @@ class Repair:
         replica, trust = self._replica, self._replica.trust.version
         if answer.what is What.VERDICTS:
             replica.copy_verdicts(member.origin, hlc, trust, answer.records, now_s)
+            self.joining.heard(answer.shard, now_s * 1000)
             if answer.part == answer.parts:
-                self.shards_read.add(answer.shard)
+                self.joining.has([answer.shard])
             return
         replica.merge_verdicts(member.origin, hlc, trust, answer.records, now_s)
         asked = self._asked.get((member.origin, answer.shard))

@@ -239,18 +239,6 @@ class Replica:
         """Keys (format Q) whose verdicts are to be put into force, and the `Band` of each as it is now."""
         return self.verdicts.take_changed(self.changed_verdicts, limit, now_s)
 
-    def take_changed_verdicts(self, limit: int, now_s: int) -> list[tuple[int, Judgement]]:
-        """Verdicts to be put into force, each as it is now."""
-        taken = []
-        for key in self.changed_verdicts.take(limit):
-            verdict = self.verdicts.get(key)
-            if verdict is None:
-                taken.append((key, CLEAN))
-            else:
-                judgement = verdict.judgement
-                taken.append((key, Judgement(judgement.score, verdict.band_at(now_s), judgement.why)))
-        return taken
-
     @property
     def _f(self) -> int:
         return self.trust.parameters.f

@@ -43,6 +43,7 @@ class Session:
         self._publishing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._subscribed: list[tuple[str, int, bool]] = []
+        self._trust_version = 0  # by which the subscriptions are
 
     def hurry(self) -> None:
         """Something is to be told at once."""
@@ -70,6 +71,9 @@ class Session:
 
     async def _follow_trust(self) -> None:
         """A new bundle may bring members whose heads this node listens to."""
+        if self.node.trust.version == self._trust_version:
+            return
+        self._trust_version = self.node.trust.version
         wanted, connection = self.node.subscriptions(), self._connection
         more = [each for each in wanted if each not in self._subscribed]
         if more and connection is not None:
@@ -77,7 +81,7 @@ class Session:
             try:
                 await connection.subscribe(more)
             except BrokerLost:
-                self._subscribed = []
+                self._subscribed, self._trust_version = [], 0
 
     async def _connect_for_ever(self) -> None:
         backoff_s = FIRST_BACKOFF_S
@@ -93,6 +97,7 @@ class Session:
 
     async def _serve(self, connection: BrokerConnection) -> None:
         self._subscribed = self.node.subscriptions()
+        self._trust_version = self.node.trust.version
         await connection.subscribe(self._subscribed)
         self._connection = connection
         self.connected = True

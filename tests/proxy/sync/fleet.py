@@ -247,7 +247,7 @@ class Fleet:
                 if self.broker.up and name not in self.away:
                     self.publish(name, message)
             self.applied[name] += node.take_decisions()
-            self.bands[name].update((key, judgement.band) for key, judgement in node.take_verdicts(100_000))
+            self.bands[name].update(zip(*node.take_bands(100_000), strict=True))
 
     def run(self, seconds: float) -> None:
         for _ in range(int(seconds * 1000 / TICK_MS)):
