@@ -1,0 +1,22 @@
+/* Preloaded into a worker by a test: sending on a message that has the mark in it kills the process, as a fault in
+ * compiled code would. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define MARK "of-death"
+
+int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+    static int (*real)(int, struct mmsghdr *, unsigned int, int);
+    if (!real)
+        real = (int (*)(int, struct mmsghdr *, unsigned int, int))dlsym(RTLD_NEXT, "sendmmsg");
+    for (unsigned int i = 0; i < count; i++) {
+        struct iovec *vector = messages[i].msg_hdr.msg_iov;
+        if (memmem(vector->iov_base, vector->iov_len, MARK, sizeof MARK - 1))
+            raise(SIGSEGV);
+    }
+    return real(fd, messages, count, flags);
+}
