@@ -51,8 +51,6 @@ cdef inline const ImageHit* strongest(
     """The longest match of a level among the rules that are in force and act; NULL if there is none."""
     cdef const ImageHit* hit = &policy.hits[record.start]
     cdef uint32_t i
-    if not has_level(record, level):
-        return NULL
     for i in range(record.count):
         if hit[i].level == level and in_force(policy, d, hit[i].rule) and not policy.rules[hit[i].rule].observe:
             return &hit[i]
@@ -65,8 +63,6 @@ cdef inline void note_observers(
     """What rules in observe mode would have done at a level: those that match longer than the one that acts."""
     cdef const ImageHit* hit = &policy.hits[d.caller.start]
     cdef uint32_t i
-    if not has_level(d.caller, level):
-        return
     for i in range(d.caller.count):
         if hit[i].level != level or not policy.rules[hit[i].rule].observe or not in_force(policy, d, hit[i].rule):
             continue
@@ -79,6 +75,8 @@ cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept no
     cdef const ImageHit* hit
     cdef uint16_t rule = RULE_EMERGENCY
     if not d.attempt.flags & ATTEMPT_EMERGENCY and not number_is_emergency(d.attempt.callee):
+        if not has_level(d.callee, LEVEL_NEVER_BLOCK):
+            return False
         hit = strongest(policy, d, d.callee, LEVEL_NEVER_BLOCK)
         if hit is NULL:
             return False
@@ -89,7 +87,9 @@ cdef inline bint never_blocked(const ImageView* policy, Decision* d) noexcept no
 
 
 cdef inline void note_protection(const ImageView* policy, Decision* d) noexcept nogil:
-    cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_PROTECTED)
+    cdef const ImageHit* hit = NULL
+    if has_level(d.caller, LEVEL_PROTECTED):
+        hit = strongest(policy, d, d.caller, LEVEL_PROTECTED)
     if hit is not NULL:
         add_reason(d, hit.rule, 0, ACTION_ACCEPT)
         d.protected_caller = True
@@ -97,7 +97,10 @@ cdef inline void note_protection(const ImageView* policy, Decision* d) noexcept 
 
 cdef inline bint ordered(const ImageView* policy, Decision* d) noexcept nogil:
     """A stop list of a regulator or the operator: it spares not even protected callers."""
-    cdef const ImageHit* hit = strongest(policy, d, d.caller, LEVEL_ORDER)
+    cdef const ImageHit* hit
+    if not has_level(d.caller, LEVEL_ORDER):
+        return False
+    hit = strongest(policy, d, d.caller, LEVEL_ORDER)
     note_observers(policy, d, LEVEL_ORDER, hit)
     if hit is NULL:
         return False
@@ -108,9 +111,14 @@ cdef inline bint ordered(const ImageView* policy, Decision* d) noexcept nogil:
 
 cdef inline bint denied(const ImageView* policy, Decision* d) noexcept nogil:
     """The operator's allow and deny lists: the longest match wins, allow on equality."""
-    cdef const ImageHit* allow = strongest(policy, d, d.caller, LEVEL_ALLOW)
-    cdef const ImageHit* deny = strongest(policy, d, d.caller, LEVEL_DENY)
-    cdef bint allows = allow is not NULL and (deny is NULL or allow.weight >= deny.weight)
+    cdef const ImageHit* allow
+    cdef const ImageHit* deny
+    cdef bint allows
+    if not has_level(d.caller, LEVEL_ALLOW) and not has_level(d.caller, LEVEL_DENY):
+        return False
+    allow = strongest(policy, d, d.caller, LEVEL_ALLOW)
+    deny = strongest(policy, d, d.caller, LEVEL_DENY)
+    allows = allow is not NULL and (deny is NULL or allow.weight >= deny.weight)
     note_observers(policy, d, LEVEL_DENY, allow if allows else deny)
     if not allows:
         return deny is not NULL and act(policy, d, deny.rule)
@@ -123,7 +131,10 @@ cdef inline bint denied(const ImageView* policy, Decision* d) noexcept nogil:
 
 cdef inline bint listed(const ImageView* policy, Decision* d, uint8_t level) noexcept nogil:
     """The longest match of a level of lists or prefix rules does what its rule says."""
-    cdef const ImageHit* hit = strongest(policy, d, d.caller, level)
+    cdef const ImageHit* hit
+    if not has_level(d.caller, level):
+        return False
+    hit = strongest(policy, d, d.caller, level)
     note_observers(policy, d, level, hit)
     return hit is not NULL and act(policy, d, hit.rule)
 

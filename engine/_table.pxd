@@ -104,8 +104,13 @@ cdef struct TableView:
     uint64_t* lost           # changes that were given up,
     uint64_t* moves          # and records that went to their other bucket
     uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
+    bint keys_hashed         # under the same secret
 
+# What says where a key stands. Keys that are hashes already (`paired_key`) need only their bits spread: the odd factor
+# is 2^64 / golden ratio.
 cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept nogil:
+    if view.keys_hashed:
+        return key * <uint64_t>0x9E3779B97F4A7C15
     return siphash_word(view.secret0, view.secret1, key)
 
 cdef inline uint64_t table_region(const TableView* view, uint64_t hashed) noexcept nogil:

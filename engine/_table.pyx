@@ -24,11 +24,12 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport uint8_t, uint64_t
 
 MAGIC = b"CSIEVTBL"
-LAYOUT = 3
+LAYOUT = 4
 HEADER_SIZE = 4096
 RECORD_SIZE = 16
 MIN_CAPACITY = HEADER_SIZE // RECORD_SIZE    # one page of records keeps the file a multiple of pages
 REGION_CAPACITY = BUCKET_RECORDS << REGION_BITS
+KEYS_HASHED = frozenset({TABLE_PAIRS, TABLE_SUBSCRIBER_LISTS, TABLE_ORDERS, TABLE_SHARES})
 MAX_CAPACITY = 1 << 36
 
 # magic, layout, kind, capacity, record size, records in a bucket, secret, parameters; a CRC-32 of all that follows and
@@ -79,7 +80,7 @@ cdef class Table:
             mapping.madvise(mmap.MADV_HUGEPAGE)
         PyObject_GetBuffer(mapping, &self.pages, PyBUF_SIMPLE | PyBUF_WRITABLE)
         self.mapping = mapping
-        _, _, _, self.capacity, _, _, secret, *parameters = HEADER.unpack_from(mapping)
+        _, _, kind, self.capacity, _, _, secret, *parameters = HEADER.unpack_from(mapping)
         base = <uint8_t*>self.pages.buf
         self.view.records = <Record*>(base + <Py_ssize_t>_records_at(self.capacity))
         self.view.regions = max(1, self.capacity // REGION_CAPACITY)
@@ -90,6 +91,7 @@ cdef class Table:
         self.view.moves = <uint64_t*>(base + <Py_ssize_t>MOVES_AT)
         for i in range(TABLE_PARAMETERS):
             self.view.parameters[i] = parameters[i]
+        self.view.keys_hashed = kind in KEYS_HASHED
 
     @property
     def replaced(self):
