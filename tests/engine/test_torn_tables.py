@@ -16,6 +16,7 @@ from engine._orders import OrderTable
 from engine._pairs import PairMemory
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from engine._shares import ShareTable
 from engine._subscriber_lists import SubscriberLists
 from engine._subscribers import SubscriberTable
 from engine._table import TableError
@@ -35,6 +36,7 @@ KINDS: dict[str, tuple[Opener, Opener]] = {
     "subscribers": (lambda path: SubscriberTable(path, CAPACITY), SubscriberTable.attach),
     "subscriber_lists": (lambda path: SubscriberLists(path, CAPACITY), SubscriberLists.attach),
     "orders": (lambda path: OrderTable(path, CAPACITY), OrderTable.attach),
+    "shares": (lambda path: ShareTable(path, CAPACITY), ShareTable.attach),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
