@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 LAST = datetime(2045, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
+STEP = timedelta(weeks=1)  # no zone changes its clocks and back within one
 SECOND_US = 1_000_000
 
 
+@functools.cache
 def offsets(name: str) -> tuple[tuple[int, int], ...]:
     """(Unix time in microseconds from which it holds, microseconds ahead of UTC), in order; the last holds for ever.
 
@@ -18,12 +20,12 @@ def offsets(name: str) -> tuple[tuple[int, int], ...]:
     """
     zone = ZoneInfo(name)
     found = [(0, _offset_us(zone, FIRST))]
-    day = FIRST
-    while day < LAST:
-        if _offset_us(zone, day + DAY) != found[-1][1]:
-            change = _change(zone, day, day + DAY)
+    moment = FIRST
+    while moment < LAST:
+        if _offset_us(zone, moment + STEP) != found[-1][1]:
+            change = _change(zone, moment, moment + STEP)
             found.append((int(change.timestamp()) * SECOND_US, _offset_us(zone, change)))
-        day += DAY
+        moment += STEP
     return tuple(found)
 
 
