@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.in_flight import InFlight
@@ -22,6 +23,8 @@ SEEN_S = 0.6
 KILLED_S = 1.5
 LATE_S = 0.5  # who looks so late was kept from running itself, and knows nothing about others
 _LEFT_ALONE = "DTt"  # waits for a disk, or was stopped by somebody who looks at it
+_STARVED = 0.2  # of a processor: who is ready to run and got less is kept from turning by others
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Guard:
@@ -32,6 +35,7 @@ class Guard:
         self._blame = blame
         self._stack = stack
         self._log = log
+        self._seen = _Standing("Z", 0.0)
 
     async def watch(self, pid: int) -> None:
         """Until cancelled. A worker that has not begun to turn is given all the time it wants."""
@@ -56,10 +60,13 @@ class Guard:
     def _stands_still(self, pid: int, before_s: float, still_s: float) -> float:
         if before_s < SEEN_S <= still_s:
             self._log.warning("stands still", for_s=round(still_s, 1))
+            self._seen = _standing_of(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
         elif before_s < KILLED_S <= still_s:
-            if _state_of(pid) in _LEFT_ALONE:
+            now = _standing_of(pid)
+            starved = now.state == "R" and now.cpu_s - self._seen.cpu_s < _STARVED * (still_s - SEEN_S)
+            if starved or now.state in _LEFT_ALONE:
                 return before_s
             self._log.error("stands still, killed", for_s=round(still_s, 1), stack=self._read_stack())
             with suppress(ProcessLookupError):
@@ -80,9 +87,17 @@ def shared_memory(name: str, size: int) -> int:
     return fd
 
 
-def _state_of(pid: int) -> str:
-    """One letter of /proc/PID/stat; Z if it is gone."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """state: one letter of proc(5); Z if the process is gone. cpu_s: what it has used since it began."""
+
+    state: str
+    cpu_s: float
+
+
+def _standing_of(pid: int) -> _Standing:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return "Z"
+        return _Standing("Z", 0.0)
+    return _Standing(fields[0], (int(fields[11]) + int(fields[12])) * _TICK_S)
