@@ -163,11 +163,11 @@ def test_h2_responses_cross_the_same_border(gateway_trusted: bool) -> None:
 
 @pytest.mark.parametrize("name", ["P-Asserted-Identity", "X-Callsieve-Verdict", "Remote-Party-ID", "Identity"])
 def test_p8_no_byte_between_name_and_colon_hides_a_header(name: str) -> None:
-    hidden = 0
+    play, hidden = Play(), 0
     for byte in range(256):
-        play = Play()
         line = name.encode() + bytes([byte]) + b": <sip:+862088880001@bank.example>\r\n"
-        data = request().replace(b"Call-ID:", line + b"Call-ID:", 1)
+        invite = request(caller=f"+8613800{byte:06}", branch=f"z9hG4bK-{byte}", call_id=f"{byte}@carrier")
+        data = invite.replace(b"Call-ID:", line + b"Call-ID:", 1)
         for sent in play.receive(data):
             if sent.method:
                 assert values(sent.data, name) == [], byte

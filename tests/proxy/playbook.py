@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine._image import PolicyImage
 from engine._screener import Screener
 from engine.policy import compile_policy
 from engine.tables import Tables
@@ -136,9 +137,7 @@ class Play:
         """What a reload does."""
         self.generation += 1
         configuration = msgspec.toml.decode(text, type=Configuration)
-        self.image = compile_policy(
-            policy_set(configuration), base_dir=Path(self.directory.name), generation=self.generation
-        )
+        self.image = _image_of(text, self.generation)
         screener = Screener(self.image, self.tables, bytes(16))
         self.routing = build_routing(configuration, self.generation)
         self.core.configure(self.routing, screener)
@@ -206,6 +205,13 @@ class Play:
 
     def events(self) -> EventBatch:
         return EventBatch(b"".join(iter(self.core.take_events, b"")))
+
+
+@functools.lru_cache(maxsize=32)
+def _image_of(text: str, generation: int) -> PolicyImage:
+    """Compiled once: an image never changes."""
+    policies = policy_set(msgspec.toml.decode(text, type=Configuration))
+    return compile_policy(policies, base_dir=Path(), generation=generation)
 
 
 def _listener(listener: Listener) -> ListenerAddress:
