@@ -13,6 +13,8 @@ import pytest
 
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from tests.abuse.clean_caller import CALLEE as ROUTED_CALLEE
+from tests.abuse.clean_caller import ROUTE
 from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -112,19 +114,23 @@ def test_s6_floods_within_a_limit_of_address_space(node: Node, sipp: SippFactory
 # S7
 
 
-def test_s7_nothing_grows_over_time(node: Node, sipp: SippFactory) -> None:
-    """Calls, rejections, some that nobody acknowledges, and reloads round after round; what is left behind adds up."""
+def test_s7_nothing_grows_over_time(start_node: Callable[..., Node], ports: Ports, sipp: SippFactory) -> None:
+    """Calls, CANCELs, rejections, some that nobody acknowledges, and reloads round after round: what stays adds up."""
+    ringing = ports.udp()
+    node = start_node(ports.udp(), more=ROUTE.format(port=ringing), calls_a_minute=100_000)
     sipp.callee(port=node.gateway_port)
+    sipp.callee("uas_cancelled", port=ringing)
     processes = {"worker": node.workers()[0], "control": node.control(), "supervisor": node.pid}
 
     def one_round() -> None:
         programs = [
             sipp.caller(node.port, callee=PROTECTED_CALLEE, calls=30, rate=30),
             sipp.caller(node.port, "rejected", caller="+862066660000", status=403, calls=30, rate=30),
+            sipp.caller(node.port, "cancelled", callee=ROUTED_CALLEE, calls=5, rate=30, talk_ms=50),
             sipp.caller(node.port, "abandoned", caller="+862066660000", calls=5, rate=30, talk_ms=100),
         ]
-        for program in programs:
-            program.wait(60)
+        ended = [program.wait(60) for program in programs]
+        assert ended[:3] == [0, 0, 0], "calls, rejections and CANCELs as their scenarios have them"
         assert node.command("reload").returncode == 0
 
     def measured() -> dict[str, tuple[int, int, int]]:
