@@ -12,7 +12,6 @@ from libc.string cimport memcpy, memset, strlen
 from proxy.calls cimport Call
 from proxy.counters cimport ANSWERS_SILENCED, ANSWERS_STATELESS, RESENT, RETRANSMISSIONS
 from proxy.forwarding cimport Answer, answer_address, write_answer
-from proxy.memory cimport keep
 from proxy.outbox cimport Writer
 from proxy.overload_parameters cimport ALGORITHM_NONE, OverloadParameters, read_overload
 from proxy.routing_table cimport PEER_TRUNK, PEER_UNKNOWN
@@ -224,7 +223,7 @@ cdef class LocalAnswers(ResponseProcessing):
         s.peer = sent.destination
         s.listener = incoming.listener
         s.reliable = is_reliable(self.router.listeners[incoming.listener].transport)
-        keep(&self.transactions.memory, sent.data, sent.size, &s.response)
+        self.transactions.keep_response(server, sent.data, sent.size)
         self.apply_server(server, INPUT_FINAL, incoming.now_us)
 
 

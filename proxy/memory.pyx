@@ -75,9 +75,13 @@ cdef bint keep(MemoryPool* pool, const uint8_t* data, uint32_t size, Block* bloc
 cdef bint has_block(const MemoryPool* pool, uint32_t size, double spare) noexcept nogil:
     cdef uint32_t size_class = class_of(size)
     cdef uint32_t left = pool.fresh + pool.empty_count + pool.given_back_count
-    if size_class >= BLOCK_CLASSES or left < pool.slab_count * spare:
+    if size_class >= BLOCK_CLASSES:
         return False
-    return left > 0 or pool.open_slabs[size_class] != 0
+    if pool.open_slabs[size_class] == 0:
+        if left == 0:
+            return False
+        left -= 1
+    return left >= pool.slab_count * spare
 
 
 cdef void release(MemoryPool* pool, Block* block) noexcept nogil:

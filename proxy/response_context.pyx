@@ -71,8 +71,7 @@ cdef class ResponseContext(TransactionLayer):
         write_199(&writer, message)
         sent = self.out.commit(&writer, s.listener, &s.peer)
         if sent != NULL:
-            release(&self.transactions.memory, &s.response)
-            keep(&self.transactions.memory, sent.data, sent.size, &s.response)
+            self.transactions.keep_response(server, sent.data, sent.size)
 
     # RFC 3261 section 16.7 step 7. If there is no room for them, the best stays as it is.
     cdef void add_challenges(self, uint32_t server, const Message* message) noexcept nogil:

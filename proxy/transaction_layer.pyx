@@ -158,8 +158,7 @@ cdef class TransactionLayer:
         if sent == NULL:
             return
         s.status = status
-        release(&self.transactions.memory, &s.response)
-        keep(&self.transactions.memory, sent.data, sent.size, &s.response)
+        self.transactions.keep_response(server, sent.data, sent.size)
         self.apply_server(server, INPUT_1XX if status < 200 else INPUT_FINAL, now_us)
         if status >= 200:
             self.on_local_final(server, status, now_us)
@@ -245,7 +244,7 @@ cdef class TransactionLayer:
         s.status = message.status
         release(&self.transactions.memory, &s.response)
         if sent != NULL and not (s.machine == INVITE_SERVER and input == INPUT_2XX):
-            keep(&self.transactions.memory, sent.data, sent.size, &s.response)
+            self.transactions.keep_response(server, sent.data, sent.size)
         self.apply_server(server, input, now_us)
         return True
 

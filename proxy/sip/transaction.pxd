@@ -137,7 +137,8 @@ cdef class Transactions:
     cdef uint32_t find_server(self, uint64_t key) noexcept nogil
     # A client transaction by the branch of a response, 0 = none.
     cdef uint32_t find_client(self, const uint8_t* branch, uint32_t size) noexcept nogil
-    # Room for a server and a client transaction; the last eighth of it is for requests of priority.
+    # Room for a server and a client transaction of a new request: the last eighth of it is for those of priority, the
+    # last hundredth for requests within dialogs, which nobody asks.
     cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil
     cdef bint has_free(self, uint32_t spare) noexcept nogil
     # Of the room for requests without priority, what cannot be had by ending what only waits for repeats; 0 to 1 or above.
@@ -145,6 +146,8 @@ cdef class Transactions:
     # 0 = full.
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil
+    # For repeats of the request. Where memory runs out, a request within a dialog needs it more.
+    cdef void keep_response(self, uint32_t server, const uint8_t* data, uint32_t size) noexcept nogil
     cdef void end_server(self, uint32_t server) noexcept nogil
     cdef void end_client(self, uint32_t client) noexcept nogil
     # The client transaction works for this server transaction from now on.

@@ -9,15 +9,17 @@ from libc.string cimport memcpy, memset
 
 from engine._table cimport callsieve_prefetch
 from proxy.key_index cimport add_key, create_index, find_key, free_index, remove_key
-from proxy.memory cimport allocate_array, create_pool, free_array, free_pool, has_block, release, taken
+from proxy.memory cimport Block, allocate_array, create_pool, free_array, free_pool, has_block, keep, release, taken
 from proxy.sip.grammar cimport parse_hex, sip_equal_nocase
 from proxy.sip.keyed_hash cimport KeyedHash, keyed_hash_add, keyed_hash_begin, keyed_hash_end, keyed_hash_word
 from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
 from proxy.sip.timers cimport LENGTH_COUNT, LENGTH_LINGER_64T1, LENGTH_LINGER_T4, TimerNode, arm, disarm
 from proxy.sip.via cimport has_cookie
 
-# Of transactions and of memory, what is left to requests within dialogs and to emergency calls (RFC 7339 section 5.10.1).
+# Of transactions and of memory, what is left to requests within dialogs and to emergency calls (RFC 7339 section 5.10.1),
+# and the end of it that even these calls leave to dialogs, so that calls can end.
 cdef double SPARE = 0.125
+cdef double LAST = 0.01
 
 # RFC 6026 Figure 7: INVITE server transaction. It is created in Proceeding.
 _INVITE_SERVER = {
@@ -221,11 +223,11 @@ cdef class Transactions:
         return <uint32_t>index
 
     cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil:
-        cdef uint32_t spare = 0 if priority else self.capacity >> 3
-        cdef double spare_memory = 0.0 if priority else SPARE
-        if not self.has_free(spare) or not has_block(&self.memory, message_size, spare_memory):
+        cdef double spare = LAST if priority else SPARE
+        cdef uint32_t spare_places = <uint32_t>(self.capacity * spare)
+        if not self.has_free(spare_places) or not has_block(&self.memory, message_size, spare):
             self.reap()
-        return self.has_free(spare) and has_block(&self.memory, message_size, spare_memory)
+        return self.has_free(spare_places) and has_block(&self.memory, message_size, spare)
 
     cdef inline bint has_free(self, uint32_t spare) noexcept nogil:
         return self.free_server_count > spare and self.free_client_count > spare
@@ -257,6 +259,12 @@ cdef class Transactions:
         server.state = STATE_PROCEEDING if machine == INVITE_SERVER else STATE_TRYING
         add_key(&self.keys, key, index)
         return index
+
+    cdef void keep_response(self, uint32_t server, const uint8_t* data, uint32_t size) noexcept nogil:
+        cdef Block* response = &self.servers[server].response
+        release(&self.memory, response)
+        if has_block(&self.memory, size, LAST):
+            keep(&self.memory, data, size, response)
 
     cdef uint32_t open_client(self, uint8_t machine) noexcept nogil:
         cdef KeyedHash hash_

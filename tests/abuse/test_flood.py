@@ -81,6 +81,7 @@ def flooded(count: int, caller: Callable[[int], str]) -> tuple[Play, list[Datagr
 
 
 def test_s1_rejected_invites_leave_nothing() -> None:
+    flooded(1_000, lambda number: DENIED)  # what is made once in a process is there
     before = resident_bytes(os.getpid())
     play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: DENIED)
     play.wait(35)
@@ -92,6 +93,7 @@ def test_s1_rejected_invites_leave_nothing() -> None:
 
 
 def test_s1_ringing_invites_fill_what_new_calls_may_have_and_end_with_timer_c() -> None:
+    flooded(1_000, lambda number: "")  # what is made once in a process is there
     before = resident_bytes(os.getpid())
     play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: "")
     cap = TRANSACTIONS * 7 // 8
@@ -183,6 +185,62 @@ def p99_look_up_ns(numbers: list[int]) -> int:
         play.tables.rate_limiter.conforms(number, play.now_us, 60_000_000, 60_000_000, count=False)
         taken.append(time.thread_time_ns() - begun_ns)
     return sorted(taken)[len(taken) * 99 // 100]
+
+
+# S6: new calls are shed as room runs out, at 99 % all are refused, and what is within a dialog is served
+
+
+@pytest.mark.parametrize("short", [{"transactions": TRANSACTIONS}, {"transaction_bytes": 4 << 20}])
+def test_s6_as_room_runs_out_calls_are_shed_then_all_refused_and_dialogs_served(short: dict[str, int]) -> None:
+    """Ordinary calls until no more get in, then emergency calls, which may go further; dialogs have what is left."""
+    capacity = Capacity(**({"transactions": 65_536, "calls": 65_536, "transaction_bytes": 64 << 20} | short))
+    play = Play(capacity=capacity)
+    answer, bye = answered_call(play)
+    play.wait(40)
+    ordinary = [offered(play, capacity, number, "+862088886666") for number in range(1, 8_000)]
+    assert all(went for used, went in ordinary if used < 0.69), "nothing is short"
+    shed = [went for used, went in ordinary if 0.75 < used < 0.87]
+    assert 0.1 < shed.count(False) / len(shed) < 0.95, "shed by parts, before there is no room"
+    assert not any(went for used, went in ordinary if used >= 0.95)
+    assert max(used for used, _ in ordinary) < 0.95, "calls without priority never take so much"
+
+    emergency = [offered(play, capacity, number, "110") for number in range(10_000, 12_000)]
+    assert all(went for used, went in emergency if used < 0.98)
+    assert not any(went for used, went in emergency if used >= 0.991), "from 99 % on no new INVITE gets in"
+    assert 0.98 < emergency[-1][0] < 0.995
+    assert not emergency[-1][1]
+    assert not any(offered(play, capacity, number, "+862088886666")[1] for number in range(20_000, 20_100))
+
+    dialog = {"call_id": "0@flood", "to_tag": answer.tag("To"), "from_tag": "0", "uri": "sip:b@198.51.100.20"}
+    routes = [f"Route: {route}" for route in answer.all("Record-Route")]
+    for cseq, method in enumerate(("INVITE", "UPDATE", "INFO"), start=2):
+        again = request(method, cseq=cseq, branch=f"z9hG4bK-dialog-{cseq}", headers=routes, **dialog)  # type: ignore[arg-type]
+        (sent,) = play.receive(again)
+        assert sent.method == method
+        assert 200 in [each.status for each in play.receive(response(sent, 200), SOFTSWITCH)]
+    assert play.receive(bye)[0].method == "BYE"
+    assert play.counters["internal_errors"] == 0
+
+
+def offered(play: Play, capacity: Capacity, number: int, callee: str) -> tuple[float, bool]:
+    """A new call that will ring: (the part of all room that was taken before, whether it went on)."""
+    play.now_us += 5_000
+    play.core.refresh_gauges()
+    used = max(
+        play.counters["server_transactions"] / capacity.transactions,
+        play.counters["memory_taken"] / capacity.transaction_bytes,
+    )
+    if number % 20 == 0:
+        play.core.note_load(0.5, 0.0, play.now_us)
+    key = {"branch": f"z9hG4bK-{number:x}", "call_id": f"{number:x}@room", "from_tag": f"{number:x}"}
+    sent = play.receive(request(caller=f"+8613{number:09}", callee=callee, **key))
+    for each in sent:
+        if each.method == "INVITE":
+            play.receive(response(each, 180), SOFTSWITCH)
+            return used, True
+    assert [each.status for each in sent] == [503]
+    assert sent[0].all("Retry-After") == []
+    return used, False
 
 
 # S6: whatever is allocated while the arena of messages is full fails, which is now this and now that
