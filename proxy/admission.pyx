@@ -52,7 +52,9 @@ cdef class Admission(LocalAnswers):
         # Who takes part in overload control has left out already what we asked it to.
         if self.algorithm_for(incoming) != ALGORITHM_NONE:
             return True
-        return not self.load.refuses(incoming.key, False)
+        return not self.load.refuses(
+            incoming.key, False, incoming.message.method == METHOD_INVITE and incoming.source.flow == 0
+        )
 
     cdef void refuse(self, Incoming* incoming, int counter) noexcept nogil:
         cdef TrunkEntry* trunk = &self.router.routing.trunks[incoming.peer.index]

@@ -8,6 +8,7 @@ from proxy.config import Capacity, Timers
 from proxy.counters import Counters
 from proxy.gateways import TargetRoute
 from proxy.outbox import Outbox
+from proxy.overload_server import OverloadServer
 from proxy.router import ListenerAddress
 from proxy.trunks import Routing
 
@@ -19,6 +20,7 @@ class ProxyCore:
     """
 
     handed_over: Outbox
+    load: OverloadServer
     generation: int
     open_transactions: int
     open_calls: int

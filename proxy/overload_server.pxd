@@ -15,6 +15,7 @@ cdef struct OverloadReply:
 cdef class OverloadServer:
     cdef double load_part    # of the requests what the processor can take, 0 to 1
     cdef double room_part    # likewise for transactions and memory
+    cdef public double heard # of new calls that come as datagrams, the part that is not dropped before we see it
     cdef double busy_target  # of one processor
     cdef double first_share  # of the requests those of category 1
     cdef double offered_rate # requests per second, as measured when everything was last admitted
@@ -28,8 +29,11 @@ cdef class OverloadServer:
     cdef void note_room(self, double used) noexcept nogil
     cdef void measure(self, double busy, double queued, int64_t now_us) noexcept nogil
     cdef double part(self) noexcept nogil
+    # Of new calls that come as datagrams, the part that is worth being heard.
+    cdef double worth_hearing(self, int64_t now_us) noexcept nogil
     # True: this request of a client that takes no part in overload control is refused (RFC 7339 section 5.10.2).
-    cdef bint refuses(self, uint64_t key, bint priority) noexcept nogil
+    # was_drawn: of its kind only the part `heard` has come.
+    cdef bint refuses(self, uint64_t key, bint priority, bint was_drawn) noexcept nogil
     # The algorithm that this client is controlled by: its first choice, kept for an hour (RFC 7339 section 5.8).
     cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil
     cdef OverloadReply reply(self, uint8_t algorithm) noexcept nogil

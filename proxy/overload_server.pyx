@@ -3,7 +3,9 @@
 The part of the requests that is admitted follows the occupancy of the processor (the occupancy algorithm of Cyr, Kaufman
 and Lee, as RFC 6357 section 5 describes the class): at each measurement it is multiplied by target / measured load,
 within bounds, until load meets the target. Room for transactions bounds it too. Clients are told the rest, as a
-percentage or as a rate; who takes no part in overload control has the same part refused with 503.
+percentage or as a rate; who takes no part in overload control has the same part refused with 503. A refusal takes a
+good part of the time of a call, so that under several times the load that can be borne refusals alone would be too much:
+only so many calls are heard then as leave a refusal for every few that are admitted (RFC 5390 requirement 1).
 """
 
 from proxy.overload_parameters cimport ALGORITHM_LOSS, ALGORITHM_NONE, ALGORITHM_RATE
@@ -16,6 +18,7 @@ cdef int64_t KEPT_US = 3_600_000_000
 
 cdef double USUAL_TARGET = 0.9           # of one processor
 cdef double QUEUE_TARGET = 0.5           # of the receive buffer
+cdef double REFUSALS = 0.2               # for each call that is admitted, before calls are left unheard
 cdef double LEAST_PART = 0.02            # so that what goes on can be measured
 cdef double STEEPEST_FALL = 0.5
 cdef double STEEPEST_RISE = 1.1
@@ -28,7 +31,7 @@ cdef class OverloadServer:
     """One worker's load, measured every now and then by the edge."""
 
     def __cinit__(self):
-        self.load_part = self.room_part = 1.0
+        self.load_part = self.room_part = self.heard = 1.0
         self.first_share = USUAL_SHARE
         self.busy_target = USUAL_TARGET
 
@@ -62,9 +65,14 @@ cdef class OverloadServer:
     cdef double part(self) noexcept nogil:
         return min(self.load_part, self.room_part)
 
+    cdef double worth_hearing(self, int64_t now_us) noexcept nogil:
+        if now_us > self.since_us + FORGOTTEN_US:
+            return 1.0
+        return min(max(self.part(), LEAST_PART) * (1.0 + REFUSALS), 1.0)
+
     # The same for every repeat of a request.
-    cdef bint refuses(self, uint64_t key, bint priority) noexcept nogil:
-        cdef double withheld = 1.0 - self.part()
+    cdef bint refuses(self, uint64_t key, bint priority, bint was_drawn) noexcept nogil:
+        cdef double withheld = 1.0 - min(self.part() / self.heard if was_drawn else self.part(), 1.0)
         cdef double drawn
         if withheld <= 0.0:
             return False
@@ -106,6 +114,10 @@ cdef class OverloadServer:
     cdef uint32_t rate(self, double part) noexcept nogil:
         return <uint32_t>max(self.offered_rate * part / max(self.last_clients, 1), 1.0)
 
+    def wanted(self, int64_t now_us):
+        """Of new calls that come as datagrams, the part that is worth hearing. `heard` is to be set to what is."""
+        return self.worth_hearing(now_us)
+
     # For tests.
 
     def note(self, int requests, int clients, bint priority=False):
@@ -122,8 +134,9 @@ cdef class OverloadServer:
         """A measurement: busy part of the processor and filled part of the receive buffer since the last one."""
         self.measure(busy, queued, now_us)
 
-    def refused(self, uint64_t key, bint priority=False):
-        return bool(self.refuses(key, priority))
+    def refused(self, uint64_t key, bint priority=False, bint was_drawn=False):
+        return bool(self.refuses(key, priority, was_drawn))
+
 
     def told(self, str algorithm):
         """(oc, oc-validity, oc-seq) of a response."""

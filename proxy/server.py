@@ -49,6 +49,7 @@ from proxy.event_channel import (
     decode_message,
 )
 from proxy.in_flight import InFlight, Quarantine
+from proxy.invite_filter import InviteFilter
 from proxy.logs import Log, open_log
 from proxy.name_service import NameService
 from proxy.resolver import Resolver
@@ -66,6 +67,7 @@ _RECONNECT_S = 0.5
 _HEALTH_S = 1.0
 _DRAIN_POLL_S = 0.05
 _BEAT_S = 0.2
+_LOAD_S = 0.1
 _LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
 
 Prepared = tuple[Routing, Screener, CallLimits]
@@ -137,6 +139,7 @@ class Worker:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
             asyncio.create_task(self._beat()),
+            asyncio.create_task(self._hear_what_can_be_borne()),
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
             asyncio.create_task(self._report_health()),
@@ -159,6 +162,12 @@ class Worker:
         while True:
             self._in_flight.beat()
             await asyncio.sleep(_BEAT_S)
+
+    async def _hear_what_can_be_borne(self) -> None:
+        load, drawn = self._core.load, InviteFilter(self._sockets)
+        while True:
+            load.heard = drawn.let_in(load.wanted(self._edge.now_us()))
+            await asyncio.sleep(_LOAD_S)
 
     # The call path
 

@@ -86,3 +86,24 @@ def test_a_processor_target_of_one_never_refuses_by_the_processor() -> None:
     assert refused_part(server) == 0
     server.load(1.0, 1.0, NOW + 20 * WINDOW_US)
     assert refused_part(server) > 0
+
+
+def test_o1_of_what_cannot_be_borne_little_is_heard() -> None:
+    server = OverloadServer()
+    assert server.wanted(NOW) == 1.0
+    for i in range(40):
+        server.load(1.0, 1.0, NOW + i * WINDOW_US)
+    now_us = NOW + 39 * WINDOW_US
+    part = 1 - server.told("loss")[0] / 100
+    assert part < server.wanted(now_us) < 2 * part, "a refusal for every few calls that are admitted"
+    assert server.wanted(now_us + 3_000_000) == 1.0, "a load of long ago says nothing"
+
+
+def test_o1_what_was_drawn_before_is_not_refused_again() -> None:
+    server = OverloadServer()
+    server.occupy(0.96)  # a fifth is admitted
+    assert sum(server.refused(key) for key in KEYS) == len(KEYS)  # category 1 gives way for all
+    server.heard = 0.2
+    assert not any(server.refused(key, was_drawn=True) for key in KEYS)
+    server.heard = 0.4
+    assert sum(server.refused(key, was_drawn=True) for key in KEYS) / len(KEYS) == pytest.approx(0.5 / 0.8, abs=0.05)
