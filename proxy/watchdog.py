@@ -27,6 +27,23 @@ _STARVED = 0.2  # of a processor: who is ready to run and got less is kept from 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """state: one letter of proc(5); Z if the process is gone. cpu_s: what it has used since it began."""
+
+    state: str
+    cpu_s: float
+
+
+def is_excused(seen: Standing, now: Standing, elapsed_s: float) -> bool:
+    """Whether a loop that does not turn is no fault of its worker, elapsed_s after it was seen to stand still.
+
+    It waits for a disk, is looked at by somebody, or is ready to run and hardly gets a processor.
+    """
+    starved = now.state == "R" and now.cpu_s - seen.cpu_s < _STARVED * elapsed_s
+    return starved or now.state in _LEFT_ALONE
+
+
 class Guard:
     """in_flight: the worker's. stack: the file that it writes its stacks to on SIGUSR1."""
 
@@ -35,7 +52,7 @@ class Guard:
         self._blame = blame
         self._stack = stack
         self._log = log
-        self._seen = _Standing("Z", 0.0)
+        self._seen = Standing("Z", 0.0)
 
     async def watch(self, pid: int) -> None:
         """Until cancelled. A worker that has not begun to turn is given all the time it wants."""
@@ -60,13 +77,11 @@ class Guard:
     def _stands_still(self, pid: int, before_s: float, still_s: float) -> float:
         if before_s < SEEN_S <= still_s:
             self._log.warning("stands still", for_s=round(still_s, 1))
-            self._seen = _standing_of(pid)
+            self._seen = standing_of(pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
         elif before_s < KILLED_S <= still_s:
-            now = _standing_of(pid)
-            starved = now.state == "R" and now.cpu_s - self._seen.cpu_s < _STARVED * (still_s - SEEN_S)
-            if starved or now.state in _LEFT_ALONE:
+            if is_excused(self._seen, standing_of(pid), still_s - SEEN_S):
                 return before_s
             self._log.error("stands still, killed", for_s=round(still_s, 1), stack=self._read_stack())
             with suppress(ProcessLookupError):
@@ -87,17 +102,10 @@ def shared_memory(name: str, size: int) -> int:
     return fd
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """state: one letter of proc(5); Z if the process is gone. cpu_s: what it has used since it began."""
-
-    state: str
-    cpu_s: float
-
-
-def _standing_of(pid: int) -> _Standing:
+def standing_of(pid: int) -> Standing:
+    """Of this process, from /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return _Standing("Z", 0.0)
-    return _Standing(fields[0], (int(fields[11]) + int(fields[12])) * _TICK_S)
+        return Standing("Z", 0.0)
+    return Standing(fields[0], (int(fields[11]) + int(fields[12])) * _TICK_S)
