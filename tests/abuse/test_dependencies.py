@@ -18,7 +18,7 @@ import pytest
 
 from tests.abuse import hostile_broker
 from tests.abuse.clean_caller import CleanCaller, assert_unaffected
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
 from tests.abuse.stalled_disk import StalledDisk
 from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -141,6 +141,27 @@ def test_d2_calls_take_no_longer(
     alone_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
     with trouble(node):  # type: ignore[attr-defined]
         during_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    assert_unaffected(during_s, alone_s, rise=1.05)
+
+
+@pytest.mark.parametrize("kind", hostile_broker.KINDS if FULL else hostile_broker.KINDS[-1:])
+def test_d2_calls_take_no_longer_whatever_the_broker_does(
+    start_node: Callable[..., Node], ports: Ports, clean_caller: CleanCaller, tmp_path: Path, kind: str
+) -> None:
+    """Against the same node without a fleet, in turn."""
+    founded = json.loads(fleet_command("init", "one", "--directory", str(tmp_path / "fleet"), "--json"))
+    broker = hostile_broker.HostileBroker(kind)
+    try:
+        table = FLEET.format(broker=broker.port, root=founded["fleet"]["root"])
+        alone = start_node(ports.udp(), more=clean_caller.more, calls_a_minute=100_000)
+        alone_s = [clean_caller.p99_s(alone) for _ in range(size(1, 5))]
+        alone.stop()
+        node = start_node(ports.udp(), more=table + clean_caller.more, calls_a_minute=100_000)
+        if kind != "refused":
+            wait_until(lambda: broker.taken, "the node to come to its broker", 30)
+        during_s = [clean_caller.p99_s(node) for _ in range(size(1, 5))]
+    finally:
+        broker.stop()
     assert_unaffected(during_s, alone_s, rise=1.05)
 
 
