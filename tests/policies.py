@@ -62,3 +62,21 @@ def resale(points: int) -> str:
 def burst(name: str, calls: int | Placeholder, period_s: int, **keys: object) -> str:
     """A limit by caller."""
     return table("limit", name=name, key="caller", calls=calls, period_s=period_s, **keys)
+
+
+def divert(name: str, **keys: object) -> str:
+    return table("divert", name=name, **keys)
+
+
+def gateway_by_prefix(name: str, address: str, prefix: str = "+8610") -> str:
+    """A gateway without probes for the called numbers of a prefix, for a text that `str.format` goes over."""
+    return f"""
+[[gateway]]
+name = "{name}"
+targets = [{{{{ address = "{address}" }}}}]
+probe = {{{{ enabled = false }}}}
+
+[[route]]
+prefix = "{prefix}"
+gateways = ["{name}"]
+"""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests import policies
 from tests.abuse.size import FULL, size
 from tests.live.node import Node
 from tests.live.programs import LOOPBACK, Ports
@@ -22,17 +23,6 @@ CALLS = size(20, 200)  # of one measurement
 PATIENCE_S = 20.0
 GRAIN_S = 0.0005  # what a scheduler adds to a p99 of its own accord
 CALLEE = "+861088886666"
-ROUTE = """
-[[gateway]]
-name = "clean"
-targets = [{{{{ address = "{{host}}:{port}" }}}}]
-probe = {{{{ enabled = false }}}}
-
-[[route]]
-prefix = "+8610"
-gateways = ["clean"]
-"""
-
 _numbers = itertools.count(1)
 
 
@@ -44,7 +34,7 @@ class CleanCaller:
         self.gateway = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.caller.bind((LOOPBACK, ports.udp()))
         self.gateway.bind((LOOPBACK, ports.udp()))
-        self.more = ROUTE.format(port=self.gateway.getsockname()[1])
+        self.more = policies.gateway_by_prefix("clean", f"{LOOPBACK}:{self.gateway.getsockname()[1]}")
 
     def p99_s(self, node: Node) -> float:
         """Of the time from an INVITE to its being forwarded; fails if one is not."""

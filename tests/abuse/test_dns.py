@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import policies
 from tests.abuse.size import FULL, size
 from tests.dns_server import DnsServer
 from tests.live.conftest import ports, start_node  # noqa: F401
@@ -22,18 +23,9 @@ from tests.live.node import Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.proxy.playbook import request
 
-MORE = """
+MORE = policies.gateway_by_prefix("named", "gateway.d1.test") + """
 [dns]
 servers = ["127.0.0.1:{dns}"]
-
-[[gateway]]
-name = "named"
-targets = [{{{{ address = "gateway.d1.test" }}}}]
-probe = {{{{ enabled = false }}}}
-
-[[route]]
-prefix = "+8610"
-gateways = ["named"]
 """
 NAMED_CALLEE = "+861088886666"
 LAG_S = 0.01  # that a question may add to calls that ask for no name
@@ -167,7 +159,7 @@ def scene(start_node: Callable[..., Node], ports: Ports, dns: DnsServer) -> Iter
     caller, gateway = Side(ports.udp()), Side(ports.udp())
     dns.silent = True
     dns.records[BY_SRV] = [f"10 1 {gateway.end.getsockname()[1]} exists.d1.test."]
-    node = start_node(gateway.end.getsockname()[1], more=MORE.format(dns=dns.port), calls_a_minute=100_000)
+    node = start_node(gateway.end.getsockname()[1], more=MORE.replace("{dns}", str(dns.port)), calls_a_minute=100_000)
     yield Scene(node, caller, gateway)
     caller.end.close()
     gateway.end.close()

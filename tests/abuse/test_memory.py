@@ -13,8 +13,8 @@ import pytest
 
 from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
+from tests import policies
 from tests.abuse.clean_caller import CALLEE as ROUTED_CALLEE
-from tests.abuse.clean_caller import ROUTE
 from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -117,7 +117,8 @@ def test_s6_floods_within_a_limit_of_address_space(node: Node, sipp: SippFactory
 def test_s7_nothing_grows_over_time(start_node: Callable[..., Node], ports: Ports, sipp: SippFactory) -> None:
     """Calls, CANCELs, rejections, some that nobody acknowledges, and reloads round after round: what stays adds up."""
     ringing = ports.udp()
-    node = start_node(ports.udp(), more=ROUTE.format(port=ringing), calls_a_minute=100_000)
+    more = policies.gateway_by_prefix("clean", f"{LOOPBACK}:{ringing}")
+    node = start_node(ports.udp(), more=more, calls_a_minute=100_000)
     sipp.callee(port=node.gateway_port)
     sipp.callee("uas_cancelled", port=ringing)
     processes = {"worker": node.workers()[0], "control": node.control(), "supervisor": node.pid}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests import policies
 from tests.live.beside import Beside, start_beside
 from tests.live.kamailio import KamailioFactory
 from tests.live.node import Node
@@ -14,50 +15,23 @@ from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLEE, SippFactory
 
 ROBOT, ABROAD, SURVEY, SCANNER = "+8616712345678", "+14155550100", "+8613912345678", "+8616512340000"
-MORE = """
+MORE = (
+    """
 [[gateway]]
 name = "ivr"
 targets = [
     {{{{ address = "{{host}}:{spare}", priority = 2 }}}},
     {{{{ address = "{{host}}:{first}", priority = 1 }}}},
 ]
-
-[[divert]]
-name = "captcha"
-route = "ivr"
-uri = "sip:captcha@ivr.example.net"
-
-[[divert]]
-name = "announcement"
-route = "ivr"
-
-[[divert]]
-name = "survey"
-uri = "sip:survey@{{host}}:{first}"
-
-[[prefix_rule]]
-name = "robots"
-prefixes = ["+86167"]
-outcome = "divert"
-divert = "captcha"
-
-[[list]]
-name = "overseas"
-action = "divert"
-divert = "announcement"
-numbers = ["+1*"]
-
-[[list]]
-name = "surveys"
-action = "divert"
-divert = "survey"
-numbers = ["+8613912345678"]
-
-[[list]]
-name = "scanners"
-action = "drop"
-numbers = ["+8616512340000"]
 """
+    + policies.divert("captcha", route="ivr", uri="sip:captcha@ivr.example.net")
+    + policies.divert("announcement", route="ivr")
+    + policies.divert("survey", uri="sip:survey@{{host}}:{first}")
+    + policies.table("prefix_rule", name="robots", prefixes=["+86167"], outcome="divert", divert="captcha")
+    + policies.number_list("overseas", "divert", "+1*", divert="announcement")
+    + policies.number_list("surveys", "divert", SURVEY, divert="survey")
+    + policies.number_list("scanners", "drop", SCANNER)
+)
 
 
 @dataclass(frozen=True, slots=True)

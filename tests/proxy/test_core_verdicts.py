@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import policies
 from tests.proxy.playbook import CARRIER, CONFIGURATION, Play, request, response
 
 IVR = ("198.51.100.40", 5060)
@@ -17,32 +18,12 @@ POLICY = (
 [[gateway]]
 name = "ivr"
 targets = [{ address = "198.51.100.40", priority = 1 }, { address = "198.51.100.41", priority = 2 }]
-
-[[divert]]
-name = "captcha"
-route = "ivr"
-uri = "sip:captcha@ivr.example.net"
-
-[[divert]]
-name = "announcement"
-route = ["ivr"]
-
-[[prefix_rule]]
-name = "resale"
-prefixes = ["+86170"]
-outcome = "divert"
-
-[[list]]
-name = "overseas"
-action = "divert"
-divert = "announcement"
-numbers = ["+1*"]
-
-[[list]]
-name = "scanner"
-action = "drop"
-numbers = ["+8616512340000"]
 """
+    + policies.divert("captcha", route="ivr", uri="sip:captcha@ivr.example.net")
+    + policies.divert("announcement", route=["ivr"])
+    + policies.table("prefix_rule", name="resale", prefixes=["+86170"], outcome="divert")
+    + policies.number_list("overseas", "divert", "+1*", divert="announcement")
+    + policies.number_list("scanner", "drop", SCANNER)
 )
 
 

@@ -146,27 +146,12 @@ targets = [
     { address = "[2001:db8::41]", priority = 1, weight = 9 },
     { address = "spare.example.net", ips = ["2001:db8::42", "192.0.2.42"], transport = "tcp", priority = 3 },
 ]
-[[divert]]
-name = "captcha"
-route = "ivr"
-[[divert]]
-name = "announcement"
-uri = "sip:announcement@ivr.example.net"
-[[list]]
-name = "robots"
-action = "divert"
-divert = "captcha"
-numbers = ["+8616700000000"]
-[[list]]
-name = "surveys"
-action = "divert"
-divert = "announcement"
-numbers = ["+8616700000001"]
-[[list]]
-name = "scanners"
-action = "drop"
-numbers = ["+8616700000002"]
 """
+DIVERTING += policies.divert("captcha", route="ivr")
+DIVERTING += policies.divert("announcement", uri="sip:announcement@ivr.example.net")
+DIVERTING += policies.number_list("robots", "divert", "+8616700000000", divert="captcha")
+DIVERTING += policies.number_list("surveys", "divert", "+8616700000001", divert="announcement")
+DIVERTING += policies.number_list("scanners", "drop", "+8616700000002")
 
 
 def test_a_diverted_call_names_its_next_hops_and_a_dropped_one_nothing(tmp_path: Path) -> None:
