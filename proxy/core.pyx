@@ -61,7 +61,7 @@ cdef class ProxyCore(RequestProcessing):
         )
         self.open_on_error = open_on_error
 
-    # -- what server.py asks --------------------------------------------------------------------------------------
+    # -- what worker.py asks --------------------------------------------------------------------------------------
 
     def configure(self, routing, screener, CallLimits limits=None):
         """The one swap point: from the next message on, routing, policy and caps are these.

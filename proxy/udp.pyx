@@ -151,7 +151,7 @@ cdef class UdpEdge:
         free(self.families)
         free(self.lost)
 
-    # -- what server.py calls -------------------------------------------------------------------------------------
+    # -- what worker.py calls -------------------------------------------------------------------------------------
 
     def read(self, int index):
         """Drains socket `index` into the core and sends what it answers."""

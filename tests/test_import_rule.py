@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SUFFIXES = (".py", ".pyi", ".pyx", ".pxd")
 IO_AND_CLOCK = ("asyncio", "uvloop", "socket", "select", "selectors", "time", "libc.time", "posix.time")
 IO_AND_CLOCK_HEADERS = ("time.h", "sys/time.h", "sys/socket.h", "sys/select.h", "sys/epoll.h", "poll.h")
-CALL_PATH = ("proxy.core", "proxy.forwarding", "proxy.udp", "proxy.stream", "proxy.server", "proxy.sip")
+CALL_PATH = ("proxy.core", "proxy.forwarding", "proxy.udp", "proxy.stream", "proxy.server", "proxy.worker", "proxy.sip")
 
 Imports = Mapping[str, frozenset[str]]  # module -> everything that it names in an import
 
