@@ -112,14 +112,18 @@ class SippFactory:
         lost_percent: int = 0,
         transport: str = "u1",
         host: str = LOOPBACK,
+        give_up_ms: int = 0,
     ) -> Sipp:
         """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted.
 
         from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
-        loopback address to call from; transport: as in `callee`; host: of the proxy.
+        loopback address to call from; transport: as in `callee`; host: of the proxy; give_up_ms: a call that waits so
+        long for an answer has failed, 0 = only the end of all, after a minute, fails it.
         """
         arguments = [f"{host}:{proxy_port}", *_ports_of(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
         arguments += ["-t", transport, "-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
+        if give_up_ms:
+            arguments += ["-recv_timeout", str(give_up_ms)]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]
         values = {
