@@ -47,7 +47,7 @@ live: deps
 
 fleet-test: deps
 	@CALLSIEVE_ABUSE=full $(PYTEST) --durations=0 --durations-min=5 tests/abuse/test_fleet.py tests/abuse/test_mixed_fleet.py \
-	    tests/proxy/sync $(addprefix tests/live/test_fleet_,broker.py nodes.py many.py join.py processes.py kills.py)
+	    tests/proxy/sync $(addprefix tests/live/test_fleet_,broker.py nodes.py many.py join.py processes.py)
 
 abuse: deps
 	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse

@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
+from http.client import HTTPException
 from itertools import count
 from pathlib import Path
 
+from proxy.control.order_request import text_of
+from proxy.control.store import Store
+from tests.live.control_socket import get
 from tests.live.mosquitto import Mosquitto
 from tests.live.node import COMMAND, ENVIRONMENT, Node, Setup, exchange
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -97,13 +101,19 @@ class Company:
     def accepts(self, name: str, number: str) -> bool:
         return not self.rejects(name, number)
 
-    def has_orders(self, name: str, given: set[str]) -> bool:
-        return self.orders(name) == given
+    def control(self, name: str) -> Path:
+        """The socket of a node's control process."""
+        return self.nodes[name].state / "control.sock"
 
-    def orders(self, name: str) -> set[str]:
-        """The numbers that were ordered of, by the node's own store."""
-        answer = self.nodes[name].command("decisions", "--json")
-        return {one["number"] for one in json.loads(answer.stdout)["decisions"]} if answer.returncode == 0 else set()
+    def stored(self, name: str) -> tuple[set[str], set[str]]:
+        """The numbers of the orders and of the complaints that a node has on its disk."""
+        with closing(Store.read_only(self.nodes[name].state / "store.db")) as store:
+            assert store.faulty == 0
+            ordered = {text_of(one.key) for one in store.decisions.all()}
+            return ordered, {text_of(one.caller) for one in store.complaints.all()}
+
+    def has_orders(self, name: str, given: set[str]) -> bool:
+        return given <= self.stored(name)[0]
 
 
 def fleet_command(*arguments: str) -> str:
@@ -136,10 +146,9 @@ def sees_all(node: Node) -> bool:
 
 
 def members_up(node: Node) -> int:
-    answer = node.command("fleet", "status", "--json")
     try:
-        return sum(member["up"] for member in json.loads(answer.stdout)["members"])
-    except (KeyError, ValueError):
+        return sum(member["up"] for member in get(node.state / "control.sock", "/v1/fleet")["members"])
+    except (OSError, HTTPException, KeyError):
         return 0
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 CREATED, ACCEPTED = 201, 202
 
@@ -29,6 +30,13 @@ def post(control_socket: Path, path: str, body: object) -> int:
     with closing(_LocalConnection(control_socket)) as connection:
         connection.request("POST", path, json.dumps(body))
         return connection.getresponse().status
+
+
+def get(control_socket: Path, path: str) -> Any:
+    """The JSON of the answer; OSError and HTTPException while nobody answers."""
+    with closing(_LocalConnection(control_socket)) as connection:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
 
 
 def block(control_socket: Path, number: str) -> bool:

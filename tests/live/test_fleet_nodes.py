@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +15,19 @@ import pytest
 
 from tests.abuse.size import FULL, size
 from tests.live.company import NAMES, PATIENCE_S, Company
-from tests.live.control_socket import block, complain
+from tests.live.control_socket import Writers, block, complain
 from tests.live.programs import Ports, wait_until
 
 ORDER_S = 2.0
 COMPLAINT_S = 10.0
+SEED = 20
+STRIKES = size(6, 100)
+PAUSE_S = 0.1  # of each node's writer: what is at stake is the moment, not the load
 
 
-@pytest.fixture
-def company(tmp_path: Path, ports: Ports) -> Iterator[Company]:
-    with Company(tmp_path, ports) as running:
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[Company]:
+    with Company(tmp_path_factory.mktemp("company"), ports) as running:
         yield running
 
 
@@ -43,7 +49,7 @@ def every(company: Company, give: Callable[[Path, str], bool], series: int) -> l
     for turn in range(size(3, 60)):
         name, number = NAMES[turn % len(NAMES)], f"+8620{series}{turn * 1013:05}"  # each of another block
         assert not company.rejects_on_the_wire(name, number)
-        assert give(company.nodes[name].state / "control.sock", number)
+        assert give(company.control(name), number)
         taken_s.append(seconds_until_rejected(company, number))
     return sorted(taken_s)
 
@@ -65,7 +71,7 @@ def test_r2_whoever_is_killed_no_acknowledged_order_is_lost(company: Company) ->
 
     def order(name: str, digits: int) -> None:
         number = f"+86201235{digits:04}"
-        if company.nodes[name].command("block", number).returncode == 0:
+        if block(company.control(name), number):
             given.add(number)
 
     order("alpha", 1)
@@ -86,4 +92,72 @@ def test_r2_whoever_is_killed_no_acknowledged_order_is_lost(company: Company) ->
     assert len(given) == 5
     for name in NAMES:
         wait_until(partial(company.has_orders, name, given), f"every order at {name}", PATIENCE_S)
-        assert company.rejects(name, min(given))
+        assert company.rejects_on_the_wire(name, min(given))
+
+
+def kill_node(company: Company, name: str) -> None:
+    company.kill(name)
+    company.nodes[name].start_again()
+
+
+def kill_worker(company: Company, name: str) -> None:
+    with suppress(ValueError, ProcessLookupError):  # it is just being started
+        (worker,) = company.nodes[name].workers()
+        os.kill(worker, signal.SIGKILL)
+
+
+def kill_control(company: Company, name: str) -> None:
+    with suppress(ValueError, ProcessLookupError):
+        os.kill(company.nodes[name].control(), signal.SIGKILL)
+
+
+def kill_broker(company: Company, _: str) -> None:
+    company.broker.send_signal(signal.SIGKILL)
+    company.broker.wait()
+    company.broker = company.broker.again()
+
+
+KILLS: tuple[Callable[[Company, str], None], ...] = (kill_node, kill_control, kill_broker, kill_worker)
+
+
+def acknowledged(writers: Writers) -> int:
+    return len(writers.ordered) + len(writers.complained)
+
+
+def wait_for_more(writers: Writers) -> None:
+    seen = acknowledged(writers)
+    wait_until(lambda: acknowledged(writers) > seen + 1, "an order and a complaint to be acknowledged", PATIENCE_S)
+
+
+def test_r2_killed_at_any_moment_loses_no_acknowledged_decision(
+    company: Company, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every node takes orders and complaints all the while, and one after the other is struck, at random moments."""
+    dice = random.Random(SEED)
+    strikes = [KILLS[turn % len(KILLS)] for turn in range(STRIKES)]
+    dice.shuffle(strikes)
+    with ExitStack() as stack:
+        writers = {
+            name: Writers(company.control(name), series=at, count=1, pause_s=PAUSE_S)
+            for at, name in enumerate(NAMES, 5)
+        }
+        for each in writers.values():
+            stack.callback(each.stop)
+        for strike in strikes:
+            struck = dice.choice(NAMES)
+            wait_for_more(writers[struck])
+            time.sleep(dice.uniform(0, 0.3))
+            strike(company, struck)
+    for each in writers.values():
+        each.stop()
+    company.everyone_sees_everyone()
+    ordered = set().union(*(each.ordered for each in writers.values()))
+    for name in NAMES:
+        wait_until(partial(company.has_orders, name, ordered), f"every order at {name}", 2 * PATIENCE_S)
+        assert writers[name].complained <= company.stored(name)[1], name
+        last = max(writers[name].ordered)
+        for other in NAMES:
+            wait_until(partial(company.rejects_on_the_wire, other, last), f"the order of {name} in force at {other}")
+    with capsys.disabled():
+        complaints = sum(len(each.complained) for each in writers.values())
+        print(f"\n{STRIKES} kills: {len(ordered)} orders and {complaints} complaints acknowledged, none lost")
