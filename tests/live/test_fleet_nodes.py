@@ -47,7 +47,7 @@ def every(company: Company, give: Callable[[Path, str], bool], series: int) -> l
     """Seconds from each acknowledgement, at one node after the other, to a rejection at every node, sorted."""
     taken_s = []
     for turn in range(size(3, 60)):
-        name, number = NAMES[turn % len(NAMES)], f"+8620{series}{turn * 1013:05}"  # each of another block
+        name, number = NAMES[turn % len(NAMES)], f"+86{130 + turn}{series:08}"  # each of another block
         assert not company.rejects_on_the_wire(name, number)
         assert give(company.control(name), number)
         taken_s.append(seconds_until_rejected(company, number))
@@ -55,15 +55,15 @@ def every(company: Company, give: Callable[[Path, str], bool], series: int) -> l
 
 
 def test_m13_an_order_and_a_complaint_reach_every_node(company: Company, capsys: pytest.CaptureFixture[str]) -> None:
-    order_s = every(company, block, 123)
-    complaint_s = every(company, complain, 124)
+    order_s = every(company, block, 12300000)
+    complaint_s = every(company, complain, 12400000)
     with capsys.disabled():
         print(f"\norder acknowledged -> calls rejected at every node: {order_s[0]:.2f} to {order_s[-1]:.2f} s; "
               f"complaint: {complaint_s[0]:.2f} to {complaint_s[-1]:.2f} s")
     assert not FULL or (order_s[-1] <= ORDER_S and complaint_s[-1] <= COMPLAINT_S)
-    assert company.nodes["gamma"].command("unblock", "+862012300000").returncode == 0
+    assert company.nodes["gamma"].command("unblock", "+8613012300000").returncode == 0
     for name in NAMES:
-        wait_until(partial(company.accepts, name, "+862012300000"), f"the withdrawal at {name}")
+        wait_until(partial(company.accepts, name, "+8613012300000"), f"the withdrawal at {name}")
 
 
 def test_r2_whoever_is_killed_no_acknowledged_order_is_lost(company: Company) -> None:
