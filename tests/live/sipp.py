@@ -61,10 +61,14 @@ class Sipp(Program):
 
         wait_until(bound, f"{self.name} to listen; it said:\n{self.tail()}", 20)
 
+    def trace(self) -> str:
+        """What SIPp wrote of its messages so far."""
+        return self._trace.read_text(errors="replace") if self._trace.exists() else ""
+
     @property
     def messages(self) -> list[Message]:
-        text = self._trace.read_text(errors="replace") if self._trace.exists() else ""
-        return [_parse_block(block) for block in re.split(r"^-{20,} .*\n", text, flags=re.MULTILINE) if block.strip()]
+        blocks = re.split(r"^-{20,} .*\n", self.trace(), flags=re.MULTILINE)
+        return [_parse_block(block) for block in blocks if block.strip()]
 
     def received(self, what: str | int) -> list[Message]:
         """Requests of a method, or responses with a status."""
