@@ -46,9 +46,8 @@ live: deps
 	@$(PYTEST) tests/live
 
 fleet-test: deps
-	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse/test_fleet.py tests/proxy/sync \
-	    tests/live/test_fleet_broker.py tests/live/test_fleet_nodes.py tests/live/test_fleet_many.py tests/live/test_fleet_join.py \
-	    tests/live/test_fleet_processes.py
+	@CALLSIEVE_ABUSE=full $(PYTEST) --durations=0 --durations-min=5 tests/abuse/test_fleet.py tests/abuse/test_mixed_fleet.py \
+	    tests/proxy/sync $(addprefix tests/live/test_fleet_,broker.py nodes.py many.py join.py processes.py)
 
 abuse: deps
 	@CALLSIEVE_ABUSE=full $(PYTEST) tests/abuse

@@ -121,9 +121,10 @@ class Child:
                 self.starts_failed = 0  # somebody ended it; it could start
             else:
                 self.starts_failed += 1
-            backoff_s = _FIRST_BACKOFF_S if steady else min(backoff_s * 2, _LAST_BACKOFF_S)
+            backoff_s = _FIRST_BACKOFF_S if steady else backoff_s
             self._log.error("ended, starting it again", status=status, lived_s=round(lived_s, 1), in_s=backoff_s)
             await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, _LAST_BACKOFF_S)
 
 
 class Supervisor:

@@ -9,26 +9,31 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from proxy.control.hybrid_clock import HybridClock
+from proxy.control.order_request import text_of
 from proxy.control.store import Store
 from proxy.control.sync.metrics import Metric
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
+from tests.live.company import NAMES, Company
+from tests.live.control_socket import block
 from tests.live.node import LISTED, Node
 from tests.live.programs import Ports, wait_until
 from tests.live.sipp import SippFactory
+from tests.live.wall_clock import WallClock
 from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, request, response
 from tests.proxy.sync.fleet import mesh_of, number
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 HOUR_MS = 3_600_000
 JUMPS_MS = (HOUR_MS, -HOUR_MS, 30_000, -30_000, 600_000, -1, 0, 1)
 CALLS_A_MINUTE = 5
 RING_MS = 500
 NUMBER_BITS = (1 << 60) - 1
+SHIFTS = ("-30", "-3600", "+30", "+3600") if FULL else ("-30", "+3600")
 RING_S = 180  # Timer C is longer than three minutes (RFC 3261 section 16.6)
 
 
@@ -94,27 +99,6 @@ def test_r5_a_back_jump_of_one_node_changes_no_score() -> None:
 # A real node
 
 
-class WallClock:
-    """What the processes of a node are told by libfaketime; moved while they run."""
-
-    def __init__(self, directory: Path) -> None:
-        assert os.path.exists(FAKETIME), "`make deps` installs it (Debian package libfaketime)"
-        self._file = directory / "faketime"
-        self.shift("+0")
-        self.environment = {
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def shift(self, by: str) -> None:
-        """As `faketime` has it: +3600, -30, +0 x1.1 for one that runs fast."""
-        new = self._file.with_suffix(".new")
-        new.write_text(by + "\n")
-        new.rename(self._file)
-
-
 def test_r5_the_clock_of_a_node_jumps(
     start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path
 ) -> None:
@@ -158,3 +142,64 @@ def test_r5_a_node_that_was_frozen(node: Node, sipp: SippFactory) -> None:
     assert later.wait() == 0, later.tail()
     wait_until(node.healthy, "control to answer")
     assert (node.workers(), node.control()) == before
+
+
+# A real fleet
+
+def stamps_of(company: Company, name: str, given: list[str]) -> list[int]:
+    """Of a node's own orders, by its store, in the order in which it gave them."""
+    with closing(Store.read_only(company.nodes[name].state / "store.db")) as store:
+        stamps = {text_of(one.key): one.hlc for one in store.decisions.all()}
+    return [stamps[number] for number in given]
+
+
+def ahead(company: Company, name: str) -> float:
+    """Frames that a node has refused because they came from ahead of its clock."""
+    return company.nodes[name].metric("callsieve_fleet_frames_total", outcome="refused: ahead")
+
+
+def refuses_more(company: Company, name: str, before: float) -> bool:
+    return ahead(company, name) > before
+
+
+def test_r5_a_fleet_whose_clocks_jump(tmp_path: Path, ports: Ports) -> None:
+    """One clock goes an hour and half a minute ahead and back, the others stay: they refuse what comes from ahead.
+
+    Nothing of that is lost: when their clocks have come to that hour, they take it.
+    """
+    clocks = {name: WallClock(tmp_path, name) for name in NAMES}
+    given: dict[str, list[str]] = {name: [] for name in NAMES}
+    everybody = {name: clock.environment for name, clock in clocks.items()}
+    with Company(tmp_path, ports, everybody) as company:
+
+        def order(name: str) -> str:
+            number = f"+862012{NAMES.index(name)}{len(given[name]) * 1013:05}"
+            assert block(company.control(name), number)
+            given[name].append(number)
+            return number
+
+        def is_rejected_at(names: Iterable[str], number: str) -> None:
+            for name in names:
+                wait_until(partial(company.rejects_on_the_wire, name, number), f"{number} to be rejected at {name}", 60)
+
+        is_rejected_at(NAMES, order("alpha"))
+        for shift in SHIFTS:
+            before = ahead(company, "alpha")
+            clocks["gamma"].shift(shift)
+            number = order("gamma")
+            is_rejected_at(["gamma"], number)
+            if shift.startswith("-"):
+                is_rejected_at(NAMES, number)
+            else:
+                wait_until(partial(refuses_more, company, "alpha", before), "alpha to refuse what is ahead", 60)
+            assert shift != "+3600" or not company.rejects_on_the_wire("alpha", number)
+            clocks["gamma"].shift("+0")
+            order("gamma")
+        is_rejected_at(["beta"], order("alpha"))
+        for clock in clocks.values():
+            clock.shift("+3700")
+        for number in (number for numbers in given.values() for number in numbers):
+            is_rejected_at(NAMES, number)
+        for name, numbers in given.items():
+            stamps = stamps_of(company, name, numbers)
+            assert stamps == sorted(set(stamps)), f"stamps of {name} only grow"

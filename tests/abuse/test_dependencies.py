@@ -20,10 +20,10 @@ from tests.abuse import hostile_broker
 from tests.abuse.clean_caller import CleanCaller, assert_unaffected
 from tests.abuse.size import FULL, size
 from tests.abuse.stalled_disk import StalledDisk
+from tests.live.company import fleet_command
 from tests.live.node import COMMAND, ENVIRONMENT, LISTED, PROTECTED_CALLEE, SUSPECTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
 from tests.live.sipp import CALLER, Sipp, SippFactory
-from tests.live.test_fleet_nodes import fleet_command
 
 CALLS = 20
 KINDS = ((LISTED, "rejected", 403), (SUSPECTED, "uac", 0), (CALLER, "uac", 0))  # (caller, scenario, status)

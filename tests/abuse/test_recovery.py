@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import random
 import re
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -23,7 +20,8 @@ from proxy.control.order_request import text_of
 from proxy.control.store import Store
 from proxy.control.store_recovery import backup, faults_of, last_good, open_or_recover
 from proxy.logs import open_log
-from tests.abuse.size import size
+from tests.abuse.size import FULL, size
+from tests.live.control_socket import Writers
 from tests.live.node import Node
 from tests.live.programs import Ports, wait_until
 from tests.live.sipp import Sipp, SippFactory
@@ -31,9 +29,10 @@ from tests.live.sipp import Sipp, SippFactory
 LOG = open_log("test")
 PAGE_BYTES = 4096
 FIRST = 1 << 60 | 18613800000000  # +8613800000000
-WRITERS = 4
 RATE = 20  # calls a second of one caller
 TALK_MS = 50
+GIVE_UP_MS = size(8000, 32_000)  # of a call that was open at the dead worker
+BACK_S = 1.0
 
 
 @pytest.fixture
@@ -49,12 +48,15 @@ def reporting(node: Node) -> set[int]:
     return {worker["pid"] for worker in json.loads(node.get("/v1/status")[1])["workers"]}
 
 
-def failed_calls(program: Sipp) -> int:
-    """Of its final statistics."""
-    program.wait(90)
-    found = re.findall(r"Failed call\s*\|\s*\d+\s*\|\s*(\d+)", program.output())
-    assert found, program.tail()
-    return int(found[-1])
+def begun_at(callers: list[Sipp]) -> set[str | None]:
+    """The calls that have been sent. Read in a hurry: the processor is wanted for the worker's start."""
+    return {call for caller in callers for call in re.findall(r"^Call-ID: (\S+)", caller.trace(), re.MULTILINE)}
+
+
+def ended_at(callers: list[Sipp]) -> set[str | None]:
+    """The calls whose BYE was answered."""
+    answers = (one for caller in callers for one in caller.received(200))
+    return {one.get("Call-ID") for one in answers if str(one.get("CSeq")).endswith("BYE")}
 
 
 def test_r1_a_worker_is_killed_and_the_others_serve(
@@ -62,73 +64,30 @@ def test_r1_a_worker_is_killed_and_the_others_serve(
 ) -> None:
     """Of the calls that were under way at the dead one some fail; nobody else's do, and none that come later."""
     node = start_node(ports.udp(), workers=2, calls_a_minute=100_000)
-    softswitch = sipp.callee(port=node.gateway_port)
+    softswitch = sipp.callee("uas_patient", port=node.gateway_port)
     victim, survivor = node.workers()
     calls = size(100, 400)
-    callers = [sipp.caller(node.port, calls=calls, rate=RATE, talk_ms=TALK_MS) for _ in range(4)]
+    callers = [
+        sipp.caller(node.port, calls=calls, rate=RATE, talk_ms=TALK_MS, give_up_ms=GIVE_UP_MS) for _ in range(4)
+    ]
     wait_until(lambda: len(softswitch.received("INVITE")) > calls // 2, "calls to be under way")
-    os.kill(victim, signal.SIGKILL)
     begun_s = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    begun = begun_at(callers)
     wait_until(lambda: len(reporting(node) - {victim}) == 2, "the worker to be back", 30)
     away_s = time.monotonic() - begun_s
     assert survivor in reporting(node), "nobody else ends"
-    failed = [failed_calls(program) for program in callers]
-    print(f"r1: the worker was back after {away_s:.2f} s; {failed} of {calls} calls each failed")
-    assert max(failed) <= RATE * (away_s + 1), "those that were under way while it was away"
+    for program in callers:
+        program.wait(90)
+    failed = begun_at(callers) - ended_at(callers)
+    print(f"r1: the worker was back after {away_s:.2f} s; {len(failed)} of {4 * calls} calls failed")
+    assert failed <= begun, "only calls that were under way"
+    assert not FULL or away_s <= BACK_S
     later = sipp.caller(node.port, calls=10)
     assert later.wait() == 0, later.tail()
 
 
 # R2: everything, and what was acknowledged
-
-
-class Writers:
-    """Ask control for orders and complaints without end, and remember what was acknowledged."""
-
-    def __init__(self, control_socket: Path) -> None:
-        self._socket = str(control_socket)
-        self._stop = threading.Event()
-        self.ordered: set[str] = set()
-        self.complained: set[str] = set()
-        self.refused = 0
-        self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _write(self, writer: int) -> None:
-        count = 0
-        while not self._stop.is_set():
-            count += 1
-            number = f"+86138{writer}{count:07}"
-            with suppress(OSError, http.client.HTTPException):
-                if self._post("/v1/decisions", {"numbers": [number], "act": "block"}) == 201:
-                    self.ordered.add(number)
-                if self._post("/v1/complaints", {"time": time.time(), "caller": number, "reporter": number}) == 202:
-                    self.complained.add(number)
-                continue
-            self.refused += 1
-            time.sleep(0.01)
-
-    def _post(self, path: str, body: object) -> int:
-        with closing(_LocalConnection(self._socket)) as connection:
-            connection.request("POST", path, json.dumps(body))
-            return connection.getresponse().status
-
-
-class _LocalConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
-        self.sock.connect(self._path)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from proxy.control.fleet import FLUSH_S
 from proxy.control.store import Store
 from proxy.control.sync.outbound import WINDOW_MS
 from tests.abuse.size import FULL, size
+from tests.live.company import FLEET, fleet_command
 from tests.live.node import CONFIGURATION, LISTED, Node
 from tests.live.programs import Ports, wait_until
 from tests.live.sipp import CALLER, SippFactory
-from tests.live.test_fleet_nodes import FLEET, fleet_command
 
 FIRST = 1 << 60 | 1_86_139_00000_0000  # +8613900000000
 POINTS = 200

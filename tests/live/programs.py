@@ -83,6 +83,8 @@ class Program:
     """One running program in a process group of its own.
 
     Leaving the context stops it: SIGTERM, and after five seconds SIGKILL. What it started and left behind is ended too.
+    When the test's process itself is killed, the kernel sends it SIGTERM (PR_SET_PDEATHSIG, by setpriv). The kernel
+    means the thread that started it, so that is to be one that lasts.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Program:
         self.log = directory / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                argv,
+                ["setpriv", "--pdeathsig", "TERM", *argv],
                 cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

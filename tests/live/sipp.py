@@ -61,10 +61,14 @@ class Sipp(Program):
 
         wait_until(bound, f"{self.name} to listen; it said:\n{self.tail()}", 20)
 
+    def trace(self) -> str:
+        """What SIPp wrote of its messages so far."""
+        return self._trace.read_text(errors="replace") if self._trace.exists() else ""
+
     @property
     def messages(self) -> list[Message]:
-        text = self._trace.read_text(errors="replace") if self._trace.exists() else ""
-        return [_parse_block(block) for block in re.split(r"^-{20,} .*\n", text, flags=re.MULTILINE) if block.strip()]
+        blocks = re.split(r"^-{20,} .*\n", self.trace(), flags=re.MULTILINE)
+        return [_parse_block(block) for block in blocks if block.strip()]
 
     def received(self, what: str | int) -> list[Message]:
         """Requests of a method, or responses with a status."""
@@ -112,14 +116,18 @@ class SippFactory:
         lost_percent: int = 0,
         transport: str = "u1",
         host: str = LOOPBACK,
+        give_up_ms: int = 0,
     ) -> Sipp:
         """Places `calls` calls, `rate` a second, and ends by itself: exit code 0 = every call went as scripted.
 
         from_uri: instead of the caller's number at its address; headers: more lines for the INVITE; source: the
-        loopback address to call from; transport: as in `callee`; host: of the proxy.
+        loopback address to call from; transport: as in `callee`; host: of the proxy; give_up_ms: a call that waits so
+        long for an answer has failed, 0 = only the end of all, after a minute, fails it.
         """
         arguments = [f"{host}:{proxy_port}", *_ports_of(self._ports.udp()), "-m", str(calls), "-r", str(rate)]
         arguments += ["-t", transport, "-l", str(calls), "-timeout", "60", "-timeout_error", "-skip_rlimit"]
+        if give_up_ms:
+            arguments += ["-recv_timeout", str(give_up_ms)]
         if lost_percent:
             arguments += ["-lost", str(lost_percent)]
         values = {

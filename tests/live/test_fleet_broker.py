@@ -257,14 +257,24 @@ def test_m14_three_brokers_in_a_ring(tmp_path: Path, ports: Ports) -> None:
 
 
 def bridge(at: int, numbers: list[int]) -> str:
-    """From broker `at`, with node-(at + 1), to the next: what its own node said and the one before it."""
+    """From broker `at`, with node-(at + 1), to the next: what its own node said and the one before it.
+
+    Orders come from node-1 alone, so they end at the last broker of the ring.
+    """
     following = (at + 1) % 3
     sayers = [f"node-{(at - back) % 3 + 1}" for back in (0, 1)]
     said = [f"{ROOT_TOPIC}/{head}" for name in sayers for head in (f"up/+/{name}/#", f"st/{name}", f"sum/{name}")]
     asked = [f"{ROOT_TOPIC}/rs/node-{(at + ahead) % 3 + 1}" for ahead in (1, 2)]
-    topics = "".join(f"topic {topic} out 1\n" for topic in said + asked)
+    ordered = [f"{ROOT_TOPIC}/dec/#"] if following else []
+    topics = "".join(f"topic {topic} out 1\n" for topic in said + asked + ordered)
     head = f"connection ring-{at}\naddress {LOOPBACK}:{numbers[following]}\nremote_clientid ring-{at}\n"
     return f"{head}bridge_protocol_version mqttv50\nrestart_timeout 1\n{topics}"
+
+
+def came_to(broker: Mosquitto, *topics: str) -> list[int]:
+    """How many messages a broker has received on each of these."""
+    received = [line for line in broker.output().splitlines() if "Received PUBLISH" in line]
+    return [sum(f"'{ROOT_TOPIC}/{topic}" in line for line in received) for topic in topics]
 
 
 def echoes(node: Node) -> list[int]:
@@ -277,11 +287,17 @@ async def _ring(brokers: list[Mosquitto]) -> None:
         for node, broker in zip(nodes, brokers, strict=True):
             await stack.enter_async_context(at_work(node, broker.port))
         await until(lambda: all(len(node.inbound.statuses) >= 2 for node in nodes), "all to see each other", 40.0)
-        nodes[0].complain(number(5), "x", wall_ms())
-        await until(lambda: all(node.replica.evidence.read(number(5)) for node in nodes), "the evidence everywhere")
-        await asyncio.sleep(0.5)
-        heard = [echoes(node) for node in nodes]
+        said = "up/one/node-1/", "up/one/node-3/", "dec/"
+        nodes[0].decide([now_block(6)], wall_ms())
+        for node in (nodes[0], nodes[2]):
+            node.complain(number(5), node.identity.name, wall_ms())
+        await until(lambda: all(len(node.replica.evidence.read(number(5))) == 4 for node in nodes), "both complaints")
+        await until(lambda: all(len(node.replica.decisions) == 1 for node in nodes), "the order everywhere")
+        await until(lambda: len({tuple(came_to(broker, *said)) for broker in brokers}) == 1, "every broker to have all")
+        heard, counts = [echoes(node) for node in nodes], [came_to(broker, *said) for broker in brokers]
         await asyncio.sleep(2.0)
         assert [echoes(node) for node in nodes] == heard
-        assert nodes[0].counts["taken: evidence"] == 0  # nothing came back to who said it
-        assert len({tuple(node.replica.evidence.read(number(5))) for node in nodes}) == 1
+        assert [came_to(broker, *said) for broker in brokers] == counts, "nothing goes round"
+        assert all(counts[0]), "and each broker had each message once"
+        assert nodes[0].counts["taken: decision"] == 0  # nothing came back to who said it
+        assert len({tuple(sorted(node.replica.evidence.read(number(5)))) for node in nodes}) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 from tests.live.baresip import TALK_S, BaresipFactory
 from tests.live.programs import Program, wait_until
 from tests.live.sipp import SippFactory
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_sipp_calls_sipp(sipp: SippFactory) -> None:
@@ -63,6 +67,23 @@ def test_what_a_program_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
         assert parent.wait() == 0
         left = int(parent.output())
     wait_until(lambda: not is_running(left), "the child to end")
+
+
+def test_a_program_ends_with_the_test_that_is_killed(tmp_path: Path) -> None:
+    argv = f"[{sys.executable!r}, '-c', 'import time; time.sleep(600)']"
+    lines = (
+        "import pathlib, time",
+        "from tests.live.programs import Program",
+        f"print(Program({argv}, pathlib.Path({str(tmp_path)!r}), 'orphan').pid, flush=True)",
+        "time.sleep(600)",
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with Program([sys.executable, "-c", "\n".join(lines)], tmp_path, "run", environment) as run:
+        pid = int(wait_until(lambda: run.output().strip(), "the program to start", 30.0))
+        assert is_running(pid)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        wait_until(lambda: not is_running(pid), "the program to end")
 
 
 def is_running(pid: int) -> bool:

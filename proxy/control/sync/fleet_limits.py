@@ -34,7 +34,7 @@ class FleetLimits:
             self.lender.not_connected(now_ms)
 
     def take(self, now_ms: int, nodes: int) -> tuple[list[Demand], list[Lease]]:
-        """What is to be told now. nodes: how many proxies there are, as far as this node knows."""
+        """What is to be told now. nodes: how many proxies there are, for a lender to tell."""
         demands = self.borrower.take_demands(now_ms) if self._borrows else []
         if self.lender is None:
             return demands, []

@@ -95,6 +95,7 @@ class Inbound:
         self._on_leases = on_leases
         self._on_demands = on_demands
         self._now_ms = 0
+        self._bundle = b""  # that came last and was good
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -117,7 +118,10 @@ class Inbound:
         self.summaries_ms.pop(origin, None)
 
     def take_bundle(self, raw: bytes) -> None:
+        if raw == self._bundle:
+            return
         bundle = open_bundle(raw, self._root)
+        self._bundle = raw
         if bundle.version > self._replica.trust.version:
             self._on_trust(Trust(bundle), raw)
 

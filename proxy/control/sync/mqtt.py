@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -47,14 +48,29 @@ class BrokerAddress:
     tls: ssl.SSLContext | None = None
 
 
-class BrokerConnection:
-    """One connection, from CONNACK to the end."""
+class BrokerConnection(Protocol):
+    """One connection, from CONNACK to the end. Each of its methods raises BrokerLost when that has come."""
+
+    async def subscribe(self, subscriptions: Sequence[tuple[str, int, bool]]) -> None:
+        """(filter, QoS, no-local) each."""
+
+    async def publish(self, message: Outgoing) -> None:
+        """Returns when the broker has acknowledged it, at once with QoS 0."""
+
+    def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """(topic, payload) until the connection ends."""
+
+
+Connect = Callable[[BrokerAddress, Outgoing], AbstractAsyncContextManager[BrokerConnection]]
+
+
+class _Connection:
+    """By aiomqtt."""
 
     def __init__(self, client: aiomqtt.Client) -> None:
         self._client = client
 
     async def subscribe(self, subscriptions: Sequence[tuple[str, int, bool]]) -> None:
-        """(filter, QoS, no-local) each."""
         wanted = [(topic, SubscribeOptions(qos=qos, noLocal=no_local)) for topic, qos, no_local in subscriptions]
         try:
             await self._client.subscribe(wanted)
@@ -62,7 +78,6 @@ class BrokerConnection:
             raise BrokerLost(str(lost)) from None
 
     async def publish(self, message: Outgoing) -> None:
-        """Returns when the broker has acknowledged it, at once with QoS 0."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = CONTENT_TYPE
         properties.UserProperty = ("s", "1")
@@ -76,7 +91,6 @@ class BrokerConnection:
             raise BrokerLost(str(lost)) from None
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
-        """(topic, payload) until the connection ends, which raises BrokerLost."""
         try:
             async for message in self._client.messages:
                 if isinstance(message.payload, bytes):
@@ -87,7 +101,7 @@ class BrokerConnection:
 
 @asynccontextmanager
 async def connect(address: BrokerAddress, will: Outgoing) -> AsyncIterator[BrokerConnection]:
-    """Connects, or raises BrokerLost."""
+    """Connects, or raises BrokerLost. will: what the broker is to say when the connection is lost."""
     client = aiomqtt.Client(
         address.host,
         address.port,
@@ -108,7 +122,7 @@ async def connect(address: BrokerAddress, will: Outgoing) -> AsyncIterator[Broke
     except (aiomqtt.MqttError, OSError) as refused:
         raise BrokerLost(str(refused)) from None
     try:
-        yield BrokerConnection(client)
+        yield _Connection(client)
     finally:
         try:
             await client.__aexit__(None, None, None)

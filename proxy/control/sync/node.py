@@ -47,6 +47,7 @@ BEHIND_MS = 10_000  # a judge so far behind has begun anew, and what it does not
 TOMBSTONES_MS = 30 * DAY_MS
 SNAPSHOT_FIRST_MS = 7 * DAY_MS  # who was away for longer takes the decisions of the others before it says anything
 STALE_MS = 60_000
+TRUST_BYTES_A_TICK = 4096  # a larger bundle (80 KB with a thousand members) is told more seldom; versions tell of it
 BUILD = 1
 
 
@@ -265,11 +266,17 @@ class Node:
         since = self.replica.decisions.head_hlc if self.repair.has_decisions else 0
         self._ask(Request(What.DECISIONS, 0, since), None)
         self._say_heads(now_ms)
+        self._say_trust()
 
     def on_disconnected(self) -> None:
         self._connected = False
         self.outbound.pacing.connection_lost()
         self.limits.on_disconnected(self._now_ms)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something is to be put into force, asked or answered before the next tick is due."""
+        return bool(self._new_decisions) or self.outbound.is_urgent
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -356,13 +363,15 @@ class Node:
         self.replica.set_judges(there, self.trust.version, self._clock.tick(now_ms), now_ms // 1000)
 
     def _divide_limits(self, now_ms: int) -> None:
-        others = [self.trust.by_origin(origin) for origin, status in self.inbound.statuses.items() if status.up]
-        proxies = sum(member is not None and member.has(Role.PROXY) for member in others)
-        demands, leases = self.limits.take(now_ms, proxies + self.member.has(Role.PROXY))
+        demands, leases = self.limits.take(now_ms, 0 if self.limits.lender is None else self._proxies_there())
         if demands or leases:
             sealer, hlc, trust = self.outbound.sealer, self._clock.tick(now_ms), self.trust.version
             self.outbound.say(sealer.demands(demands, hlc, trust))
             self.outbound.say(sealer.leases(leases, hlc, trust))
+
+    def _proxies_there(self) -> int:
+        others = [self.trust.by_origin(origin) for origin, status in self.inbound.statuses.items() if status.up]
+        return self.member.has(Role.PROXY) + sum(member is not None and member.has(Role.PROXY) for member in others)
 
     def _on_grid(self, now_ms: int) -> None:
         for key in self.replica.sweep(self._grid, now_ms):
@@ -372,6 +381,8 @@ class Node:
         self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:
             self._say_heads(now_ms)
+            if self._grid % max(len(self.trust_raw) // TRUST_BYTES_A_TICK, 1) == 0:
+                self._say_trust()
 
     def _say_heads(self, now_ms: int) -> None:
         """What the broker keeps for those who come later; said again as a broker may have forgotten it."""
@@ -381,6 +392,9 @@ class Node:
             self.outbound.say([sealer.summary(self.repair.summary(self._grid), hlc, trust)])
         if self.member.has(Role.AUTHORITY):
             self._say_proposals()
+
+    def _say_trust(self) -> None:
+        if self.member.has(Role.AUTHORITY):
             self.outbound.say([Outgoing(self.topics.trust, self.trust_raw, retain=True)])
 
     def _status(self, up: bool) -> list[object]:
@@ -430,6 +444,7 @@ class Node:
         self.trust_raw = raw
         self._new_trust = True
         self.replica.replace_trust(trust)
+        self._say_trust()
         for origin in gone:
             self.inbound.forget(origin)
             self.repair.forget(origin)

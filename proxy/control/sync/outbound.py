@@ -54,6 +54,10 @@ class Outbound:
     def backlog(self) -> int:
         return len(self.dirty) + len(self._urgent)
 
+    @property
+    def is_urgent(self) -> bool:
+        return bool(self._urgent or self._answers)
+
     def has_anything(self, now_ms: int) -> bool:
         pending = self._urgent or self._answers or self._complainants or self.dirty.has(_COMPLAINTS)
         later = len(self.dirty) or self.dirty.marked_shards or self._callees

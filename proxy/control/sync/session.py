@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 
-from proxy.control.sync.mqtt import BrokerAddress, BrokerConnection, BrokerLost, connect
+from proxy.control.sync.mqtt import BrokerAddress, BrokerConnection, BrokerLost, Connect, connect
 from proxy.control.sync.node import Node
 from proxy.control.sync.topics import Outgoing
 
@@ -32,6 +32,7 @@ class Session:
         on_tick: Callable[[int], None] = lambda now_ms: None,
         on_link: Callable[[bool, str], None] = lambda up, why: None,
         now_ms: Callable[[], int] = wall_ms,
+        connect: Connect = connect,
     ) -> None:
         self.node = node
         self.connected = False
@@ -39,6 +40,7 @@ class Session:
         self._on_tick = on_tick
         self._on_link = on_link
         self._now_ms = now_ms
+        self._connect = connect
         self._connection: BrokerConnection | None = None
         self._publishing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -87,7 +89,7 @@ class Session:
         backoff_s = FIRST_BACKOFF_S
         while True:
             try:
-                async with connect(self._address, self.node.on_connecting(self._now_ms())) as connection:
+                async with self._connect(self._address, self.node.on_connecting(self._now_ms())) as connection:
                     backoff_s = FIRST_BACKOFF_S
                     await self._serve(connection)
             except BrokerLost as lost:
@@ -108,6 +110,8 @@ class Session:
             turn_ends = time.monotonic() + TURN_S
             async for topic, payload in connection.messages():
                 self.node.on_frame(topic, payload, self._now_ms())
+                if self.node.is_urgent:
+                    self.hurry()
                 if time.monotonic() >= turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + TURN_S

@@ -77,7 +77,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, dict=True):
         return self.not_before_s <= now_s <= self.not_after_s
 
     def has(self, role: Role) -> bool:
-        return bool(self.roles & role)
+        return bool(self.roles & int(role))
 
 
 class Bundle(msgspec.Struct, frozen=True, array_like=True):
@@ -137,13 +137,18 @@ class Trust:
     """A bundle, ready to be asked."""
 
     bundle: Bundle
+    members: tuple[Member, ...] = field(init=False, repr=False)  # those in good standing
     _by_kid: dict[int, Member] = field(init=False, repr=False)
+    _by_kid_ever: dict[int, Member] = field(init=False, repr=False)
     _by_origin: dict[int, Member] = field(init=False, repr=False)
     _by_name: dict[str, Member] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        standing = [m for m in self.bundle.members if m.origin not in self.bundle.revoked]
+        revoked = frozenset(self.bundle.revoked)
+        standing = tuple(m for m in self.bundle.members if m.origin not in revoked)
+        object.__setattr__(self, "members", standing)
         object.__setattr__(self, "_by_kid", {m.kid: m for m in standing})
+        object.__setattr__(self, "_by_kid_ever", {m.kid: m for m in self.bundle.members})
         object.__setattr__(self, "_by_origin", {m.origin: m for m in standing})
         object.__setattr__(self, "_by_name", {m.name: m for m in standing})
 
@@ -154,11 +159,6 @@ class Trust:
     @property
     def parameters(self) -> Parameters:
         return self.bundle.parameters
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """Those in good standing."""
-        return tuple(self._by_origin.values())
 
     def by_kid(self, kid: int) -> Member | None:
         return self._by_kid.get(kid)
@@ -171,4 +171,4 @@ class Trust:
 
     def by_kid_ever(self, kid: int) -> Member | None:
         """Revoked ones too: what an authority decided while it was one still stands when another member hands it on."""
-        return next((member for member in self.bundle.members if member.kid == kid), None)
+        return self._by_kid_ever.get(kid)

@@ -42,7 +42,7 @@ def member(
         (origin - 1) % 32 if index is None else index,
         1000 + origin,
         private_key(name).public_key().public_bytes_raw(),
-        roles,
+        int(roles),
         0,
         0xFFFF_FFFF,
     )
