@@ -162,6 +162,7 @@ cdef class VerdictEntries:
         cdef VerdictRecord record = VerdictRecord(key=0, entry=0, hlc=hlc, trust=trust, reducer=reducer)
         cdef Row row
         cdef Place place
+        cdef VerdictRecord* ours
         cdef uint32_t i, count = 0
         cdef Fault fault = check_rows(cursor, MAX_RECORDS, &count)
         if fault != SOUND:
@@ -173,7 +174,8 @@ cdef class VerdictEntries:
             record.key = row.key
             record.entry = entry_of(&row, now_s, longest_ttl_s)
             place = place_of(row.key)
-            if standing is not None and find_key(&self.shards[place.shard], row.key) != NULL:
+            ours = <VerdictRecord*>find_key(&self.shards[place.shard], row.key) if standing is not None else NULL
+            if ours != NULL and ours.entry >> 51 & 7 != row.band:
                 standing.append(row.key)
             elif self.put(&record, place):
                 changed.put(row.key)
