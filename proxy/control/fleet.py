@@ -93,7 +93,7 @@ class FleetAtWork:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.session.run())
             tasks.create_task(self._store_decisions())
-            tasks.create_task(self._apply_verdicts())
+            tasks.create_task(self._judge_for_ever())
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
@@ -130,7 +130,7 @@ class FleetAtWork:
     def _on_tick(self, now_ms: int) -> None:
         self.shares.apply(self.node.limits.borrower, now_ms)
         changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
-        if self.node.replica.changed_verdicts:
+        if self.node.replica.changed_verdicts or self.node.replica.keys_to_judge:
             self._judged.set()
         if changes:
             self.effects.take(changes, now_ms)
@@ -153,12 +153,14 @@ class FleetAtWork:
             if breaker.holds:
                 self._log.error("what the fleet would block is held: callsieve fleet release", held=breaker.held)
 
-    async def _apply_verdicts(self) -> None:
-        """In small steps, between which others have the event loop."""
+    async def _judge_for_ever(self) -> None:
+        """And puts into force: in small steps, between which others have the event loop."""
         while True:
             await self._judged.wait()
             self._judged.clear()
-            while self.node.replica.changed_verdicts:
+            more = True
+            while more or self.node.replica.changed_verdicts:
+                more = self.node.judge(self.now_ms())
                 self.effects.take_bands(*self.node.take_bands(VERDICTS_AT_ONCE), self.now_ms())
                 self._tell_of_hold()
                 await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from proxy.control.sync.key_table cimport (
     find_key,
     open_key_table,
     part_number,
+    prefetch_key,
     put_key,
     remove_record,
 )
@@ -70,6 +71,7 @@ cdef class VerdictPoints:
             if i % PREFETCHED == 0:
                 for ahead in range(i, min(i + PREFETCHED, keys.shape[0])):
                     reputation_prefetch(&self.reputation.table.view, keys[ahead])
+                    prefetch_key(&self.parts[part_number(keys[ahead])], keys[ahead])
             if bands[i] >= BANDS:
                 raise ValueError(f"band {bands[i]}: expected 0 to {BANDS - 1}")
             if has_reputation(keys[i]):
@@ -90,11 +92,10 @@ cdef class VerdictPoints:
                 self.reputation.table, key, now_us, max(points - min(given, points), wanted), False, standing.category
             )
             given = wanted
-        return self.remember(key, given if wanted else 0)
+        return self.remember(key, record, given if wanted else 0)
 
-    cdef int remember(self, uint64_t key, uint32_t given) except -1:
+    cdef int remember(self, uint64_t key, GivenRecord* record, uint32_t given) except -1:
         cdef KeyTable* part = &self.parts[part_number(key)]
-        cdef GivenRecord* record = <GivenRecord*>find_key(part, key)
         if record != NULL and not given:
             remove_record(part, record)
             self.count -= 1

@@ -11,9 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from proxy.control.sync.breaker import Breaker, RecentCallers
-from proxy.control.sync.decay import UNIT, worth
+from proxy.control.sync.decay import UNIT
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.keys import SHARDS
+from proxy.control.sync.log_sums import worth
 from proxy.control.sync.metrics import HALF_LIFE_MS, Metric, slot_of, steps_now
 from proxy.control.sync.node import Node
 from proxy.control.sync.records import RecordType, write_decisions, write_evidence

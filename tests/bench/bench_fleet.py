@@ -23,6 +23,7 @@ from proxy.control.orders import Orders
 from proxy.control.sync.decay import HOUR_MS, steps_at
 from proxy.control.sync.evidence import EvidenceTable
 from proxy.control.sync.frames import Signer, open_frame
+from proxy.control.sync.judge import Judge
 from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.metrics import HALF_LIFE_MS, Metric, slot_of
@@ -36,9 +37,8 @@ from proxy.control.sync.records import (
     write_evidence,
     write_keyed,
 )
-from proxy.control.sync.reduction import reduce_key
-from proxy.control.sync.score import Band, Judgement, Why, judge
-from proxy.control.sync.trust import Member, Parameters, Role
+from proxy.control.sync.score import Band, Judgement, Why
+from proxy.control.sync.trust import Bundle, Member, Role, Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
 
 RECORDS = 1250
@@ -175,19 +175,14 @@ class NoOrders(Orders):
 
 
 def judgement(records: list[Evidence]) -> None:
-    parameters = Parameters()
-    table = EvidenceTable()
+    members = tuple(Member(at, f"node-{at}", "one", at, at, bytes(32), Role.PROXY, 0, 1) for at in range(1, 9))
+    table, verdicts = EvidenceTable(), VerdictTable()
     for key, gen, pairs in records:
         for origin in range(1, 9):
             table.merge(key, origin, 1, gen, pairs)
-    keys = [key for key, _, _ in records]
-
-    def judge_all() -> None:
-        for key in keys:
-            regions = {"one": reduce_key(key, 0, table.read(key), lambda origin: origin, parameters, NOW_MS)}
-            judge(regions, parameters, NOW_MS)
-
-    median, p99 = timed(judge_all)
+    judge = Judge(1, table, verdicts, Trust(Bundle(1, 1, bytes(16), members)))
+    keys, changed = [key for key, _, _ in records], KeySet()
+    median, p99 = timed(lambda: judge.judge(keys, None, NOW_MS, NOW_MS, stamp_of(NOW_MS), changed, changed))
     line(f"judge {RECORDS} keys with 8 origins each", median, p99, f"{RECORDS * 1e6 / median:9.0f} keys/s")
 
 

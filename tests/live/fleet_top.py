@@ -1,4 +1,4 @@
-"""A judge with a full table and an authority with orders: python -m tests.live.fleet_top PORT ENTRIES BUNDLE
+"""A judge with a full table, to whom an authority has given orders: python -m tests.live.fleet_top PORT ENTRIES BUNDLE
 
 The trust bundle of these two and of a node that joins is written to the file BUNDLE.
 """
@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
+from itertools import chain
+from operator import sub
 from pathlib import Path
 
+import msgspec
+
 from proxy.control.hybrid_clock import HybridClock
+from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.mqtt import BrokerAddress
 from proxy.control.sync.node import Identity, Node
-from proxy.control.sync.score import Band, Judgement, Why
+from proxy.control.sync.records import MAX_RECORDS
+from proxy.control.sync.score import Band, Why
 from proxy.control.sync.session import Session, wall_ms
 from proxy.control.sync.trust import Role
 from proxy.control.sync.verdicts import TTL_S
@@ -22,6 +29,7 @@ from tests.proxy.sync.fleet import FLEET, LOOSE, ROOT, block, bundle_of, member,
 LINK_BYTES_PER_S = 50_000_000 / 8
 PACE_BYTES_PER_S = 0.9 * LINK_BYTES_PER_S  # MQTT and TCP need some of it
 ORDERS = 100
+SCORE = 900
 FIRST = 86_130_00000_0000
 SPREAD = 10_000_000_019  # a prime: no two entries have one number
 MEMBERS = [
@@ -43,25 +51,35 @@ def make(name: str) -> Node:
 
 
 def fill(node: Node, entries: int) -> None:
-    """With verdicts as they are given, without the evidence: so it must not look at them again by itself."""
+    """With a snapshot of verdicts, without the evidence: so it must not look at them again by itself."""
     node.replica.sweep = lambda tick, now_ms: []  # type: ignore[method-assign]
-    now_ms = wall_ms()
-    judgement, expires_s = Judgement(900, Band.BLOCK, Why.COMPLAINTS), now_ms // 1000 + TTL_S
-    for at in range(entries):
-        node.replica.verdicts.merge(entry(at), judgement, expires_s, 1, now_ms << 16, 1)
+    now_ms, told = wall_ms(), KeySet()
+    for start in range(0, entries, MAX_RECORDS):
+        some = snapshot(sorted(map(entry, range(start, min(start + MAX_RECORDS, entries)))))
+        node.replica.verdicts.take(some, now_ms // 1000, 1, now_ms << 16, 1, told)
+        told.take(MAX_RECORDS)
 
 
-def sessions(port: int, nodes: list[Node]) -> list[Session]:
-    return [Session(node, BrokerAddress(LOOPBACK, port, f"callsieve-{node.identity.name}")) for node in nodes]
+def snapshot(keys: Sequence[int]) -> bytes:
+    """V records that block these keys, which ascend."""
+    steps = map(sub, keys, chain((0,), keys))
+    return msgspec.msgpack.encode([(step, 0, SCORE, Band.BLOCK, Why.COMPLAINTS, TTL_S) for step in steps])
+
+
+def order(top: Node, count: int) -> None:
+    """Tells the judge what an authority has ordered, which has gone since."""
+    office, now_ms = make("office"), wall_ms()
+    orders = [block(number(at), (now_ms << 16) + at) for at in range(count)]
+    for message, _ in office.outbound.sealer.signed_decisions(orders, now_ms << 16, top.trust.version):
+        top.on_frame(message.topic, message.payload, now_ms)
 
 
 async def main(port: int, entries: int) -> None:
-    top, office = make("top"), make("office")
+    top = make("top")
     fill(top, entries)
-    office.decide([block(number(at), (wall_ms() << 16) + at) for at in range(ORDERS)], wall_ms())
-    working = [asyncio.create_task(each.run()) for each in sessions(port, [top, office])]
+    order(top, ORDERS)
     print("full", flush=True)
-    await asyncio.gather(*working)
+    await Session(top, BrokerAddress(LOOPBACK, port, "callsieve-top")).run()
 
 
 if __name__ == "__main__":

@@ -65,10 +65,12 @@ def test_m5_an_empty_node_joins_while_it_serves(
     start_node: Callable[..., Node], ports: Ports, sipp: SippFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ExitStack() as stack:
+        entries = array("Q", map(entry, range(ENTRIES)))
+        sample = entries[:: ENTRIES // SAMPLE]
         neighbours = Neighbours(tmp_path, ports, stack)
         root = ROOT_KEY.public_key().public_bytes_raw().hex()
         more = TABLE.format(name=FLEET, broker=neighbours.link, root=root)
-        base = CONFIGURATION.replace("reputation = 10000", f"reputation = {ENTRIES * 10 // 7}")
+        base = CONFIGURATION.replace("reputation = 10000", f"reputation = {2 * ENTRIES}")
         node = start_node(ports.udp(), base=base, more=more, calls_a_minute=100_000)
         begun_s = time.monotonic()
         sipp.callee(port=node.gateway_port)
@@ -79,9 +81,8 @@ def test_m5_an_empty_node_joins_while_it_serves(
             now_us = time.time_ns() // 1000
             return all(orders.read(number(at), now_us) is not None for at in range(ORDERS))
 
-        def known(first: int, count: int, step: int) -> int:
-            numbers = array("Q", (entry(first + step * at) for at in range(count)))
-            return sum(points > 0 for points in reputation.read_many(numbers, time.time_ns() // 1000))
+        def known(numbers: array[int]) -> bool:
+            return all(points > 0 for points in reputation.read_many(numbers, time.time_ns() // 1000))
 
         def screened() -> None:
             rejected = sipp.caller(node.port, "rejected", caller=LISTED, status=403, calls=5, rate=50)
@@ -90,7 +91,7 @@ def test_m5_an_empty_node_joins_while_it_serves(
 
         def full() -> bool:
             screened()
-            return known(0, SAMPLE, ENTRIES // SAMPLE) == SAMPLE and known(0, ENTRIES, 1) == ENTRIES
+            return known(sample) and all(known(entries[at : at + SAMPLE]) for at in range(0, ENTRIES, SAMPLE))
 
         wait_until(ordered, "orders to be in force", PATIENCE_S)
         orders_s = time.monotonic() - begun_s

@@ -29,6 +29,8 @@ cdef class EvidenceTable:
     cdef uint32_t source_count
     cdef uint32_t source_room
     cdef dict numbers        # (origin, epoch) -> number
+    # The runs of a key, and how many words they have. They move with the next change.
+    cdef const uint32_t* runs_of(self, uint64_t key, uint32_t* count) noexcept nogil
     cdef uint64_t gen_at(self, uint64_t key) noexcept nogil
     cdef uint32_t number_of(self, uint32_t origin, uint32_t epoch) except? 0
     # Whether anything became more. theirs: of the generation in force.

@@ -204,23 +204,27 @@ cdef class EvidenceTable:
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     def read(self, uint64_t key):
-        cdef int shard = place_of(key).shard, metric
-        cdef EvidenceRecord* record = <EvidenceRecord*>find_key(&self.index[shard], key)
-        cdef const uint32_t* words
-        cdef uint32_t at = 0
+        cdef uint32_t at = 0, count = 0
+        cdef const uint32_t* words = self.runs_of(key, &count)
+        cdef int metric
         cdef Run run
         cdef Slots slots
         found = []
-        while record != NULL and at < word_count(record):
-            words = self.arenas[shard].words + first_word(record) + at
-            run = run_at(words)
-            read_run(words, &run, &slots)
+        while at < count:
+            run = run_at(words + at)
+            read_run(words + at, &run, &slots)
             source = self.sources[run.source]
             for metric in range(METRICS):
                 if slots.present >> metric & 1:
                     found.append((source.origin, source.epoch, metric, slots.q[metric]))
             at += run.words
         return found
+
+    cdef const uint32_t* runs_of(self, uint64_t key, uint32_t* count) noexcept nogil:
+        cdef int shard = place_of(key).shard
+        cdef EvidenceRecord* record = <EvidenceRecord*>find_key(&self.index[shard], key)
+        count[0] = 0 if record == NULL else word_count(record)
+        return NULL if record == NULL else self.arenas[shard].words + first_word(record)
 
     def keys(self, int shard, buckets=None):
         return keys_of(&self.index[shard & (SHARDS - 1)], buckets)

@@ -26,9 +26,9 @@ class Joining:
         return shard in self._wanted
 
     def heard(self, shard: int, now_ms: int) -> None:
-        """A part of it has come."""
+        """A part of it has come. The others that were asked for wait behind it, so none of them is silent."""
         if shard in self._heard_ms:
-            self._heard_ms[shard] = now_ms
+            self._heard_ms = dict.fromkeys(self._heard_ms, now_ms)
 
     def has(self, shards: Iterable[int]) -> None:
         """These are here whole."""

@@ -30,6 +30,8 @@ cdef void open_key_table(KeyTable* table, uint32_t record_bytes, const uint8_t* 
 cdef void close_key_table(KeyTable* table) noexcept nogil
 # The record of a key, NULL if there is none. It moves with the next `put_key` or `remove_record`.
 cdef void* find_key(const KeyTable* table, uint64_t key) noexcept nogil
+# Has the record of a key on its way from memory.
+cdef void prefetch_key(const KeyTable* table, uint64_t key) noexcept nogil
 # The record of a key (not 0), zeroed but for the key if it is new. NULL: no memory, nothing has changed.
 cdef void* put_key(KeyTable* table, uint64_t key) noexcept nogil
 cdef void remove_record(KeyTable* table, void* record) noexcept nogil

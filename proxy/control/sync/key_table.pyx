@@ -9,6 +9,9 @@ from libc.string cimport memcpy, memset
 from engine._siphash cimport siphash_word
 from proxy.memory cimport allocate_array, free_array
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void* address) noexcept nogil
+
 cdef enum:
     MAPPED_BYTES = 1 << 16   # from here on memory comes from the system and goes back to it whole
     SMALLEST = 8
@@ -68,15 +71,19 @@ cdef void* find_key(const KeyTable* table, uint64_t key) noexcept nogil:
     return record if record[0] else NULL
 
 
+cdef void prefetch_key(const KeyTable* table, uint64_t key) noexcept nogil:
+    if table.records != NULL:
+        prefetch(record_at(table, home_of(table, key)))
+
+
 cdef void* put_key(KeyTable* table, uint64_t key) noexcept nogil:
-    cdef uint64_t* record = <uint64_t*>find_key(table, key)
-    if record != NULL:
+    cdef uint64_t* record = NULL if table.records == NULL else place_for(table, key)
+    if record != NULL and record[0]:
         return record
-    if (table.count + 1) * 100 > table.capacity * FULL_PERCENT and not resize(
-        table, max(<uint64_t>SMALLEST, table.capacity * (112 + key % 16) // 100 + 1)
-    ):
-        return NULL
-    record = place_for(table, key)
+    if (table.count + 1) * 100 > table.capacity * FULL_PERCENT:
+        if not resize(table, max(<uint64_t>SMALLEST, table.capacity * (112 + key % 16) // 100 + 1)):
+            return NULL
+        record = place_for(table, key)
     record[0] = key
     table.count += 1
     return record

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from enum import IntEnum
 
-from proxy.control.sync.decay import DAY_MS, HOUR_MS, STEPS, steps_at, worth
+from proxy.control.sync.decay import DAY_MS, HOUR_MS, STEPS, steps_at
+from proxy.control.sync.log_sums import worth
 
 
 class Metric(IntEnum):

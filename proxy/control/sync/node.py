@@ -41,7 +41,8 @@ from proxy.control.sync.sketches import add_callee, callee_hash, complainant_has
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
 from proxy.control.sync.trust import Member, Role, Trust
 
-JUDGED_A_TICK = 2000
+JUDGED_AT_ONCE = 2000
+MAX_UNSAID = 10_000  # keys and messages; who has so much to say judges no faster than it ticks
 TICK_MS_OF_JUDGING = 250
 BEHIND_MS = 10_000  # a judge so far behind has begun anew, and what it does not say is not its opinion
 TOMBSTONES_MS = 30 * DAY_MS
@@ -289,7 +290,7 @@ class Node:
             self._grid = now_ms // TICK_MS
             self._on_grid(now_ms)
         self._merge_own(self._own.take_due(now_ms))
-        self._judge(now_ms)
+        self.judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
         if self._connected:
@@ -300,6 +301,19 @@ class Node:
         if not self._connected or not self.outbound.has_anything(now_ms):
             return []
         return list(self.outbound.take(now_ms, self._clock.tick(now_ms)))
+
+    def judge(self, now_ms: int) -> bool:
+        """Looks at some of the keys of which something has come; whether more of them can be looked at now."""
+        waiting = self.replica.keys_to_judge
+        if not waiting:
+            return False
+        hlc = self._clock.tick(now_ms)
+        regions, verdicts = self.replica.judge_touched(now_ms, hlc, JUDGED_AT_ONCE)
+        sealer, trust = self.outbound.sealer, self.trust.version
+        self.outbound.say(sealer.regions(regions, hlc, trust))
+        if not self.identity.mesh:
+            self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
+        return 0 < self.replica.keys_to_judge < waiting and self.outbound.backlog() < MAX_UNSAID
 
     # --- What is to be put into force ---------------------------------------------------------------------------------
 
@@ -345,16 +359,6 @@ class Node:
             self.outbound.dirty.mark(key, urgency)
             self._unsaved.add(key)
 
-    def _judge(self, now_ms: int) -> None:
-        if self.replica.untouched:
-            return
-        hlc = self._clock.tick(now_ms)
-        regions, verdicts = self.replica.judge_touched(now_ms, hlc, JUDGED_A_TICK)
-        sealer, trust = self.outbound.sealer, self.trust.version
-        self.outbound.say(sealer.regions(regions, hlc, trust))
-        if not self.identity.mesh:
-            self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
-
     def _see_judges(self, now_ms: int) -> None:
         """Which judges know what they say: in a tree a node takes the milder word of those that are there."""
         statuses = self.inbound.statuses.items()
@@ -399,7 +403,7 @@ class Node:
 
     def _status(self, up: bool) -> list[object]:
         peers = sum(status.up for status in self.inbound.statuses.values())
-        lag_ms = self.replica.keys_to_judge * TICK_MS_OF_JUDGING // JUDGED_A_TICK
+        lag_ms = self.replica.keys_to_judge * TICK_MS_OF_JUDGING // JUDGED_AT_ONCE
         return [up, self.epoch, BUILD, lag_ms, self.outbound.backlog(), peers]
 
     def _ask(self, request: Request, member: Member | None) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from proxy.control.sync.decay import UNIT, Growing, steps_at, worth
+from proxy.control.sync.decay import UNIT, Growing, steps_at
 from proxy.control.sync.keys import KIND_SHIFT, KeyKind
+from proxy.control.sync.log_sums import worth
 from proxy.control.sync.metrics import HALF_LIFE_MS, SIGNIFICANT_RISE, Metric, slot_of, steps_now
 
 TELL_AFTER_MS = 60_000

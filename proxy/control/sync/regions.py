@@ -7,7 +7,6 @@ revoked, so the first record under the new one replaces it.
 from __future__ import annotations
 
 from proxy.control.sync.records import Region
-from proxy.control.sync.reduction import join_regions
 from proxy.control.sync.trust import Trust
 
 
@@ -55,3 +54,20 @@ class RegionTable:
 
     def forget(self, key: int) -> None:
         self._keys.pop(key, None)
+
+
+def join_regions(ours: Region, theirs: Region, f: int) -> Region:
+    """Of two records of the same region, key, generation and metric: larger sum, all origins, the F largest."""
+    largest = dict(ours.largest)
+    for index, q in theirs.largest:
+        largest[index] = max(largest.get(index, 0), q)
+    ordered = sorted(largest.items(), key=lambda item: (-item[1], -item[0]))
+    return Region(
+        ours.key,
+        ours.gen,
+        ours.metric,
+        max(ours.q, theirs.q),
+        max(ours.day, theirs.day),
+        ours.origins | theirs.origins,
+        ordered[:f],
+    )

@@ -12,22 +12,19 @@ from proxy.control.decisions import Decision
 from proxy.control.sync.decay import DAY_MS
 from proxy.control.sync.decision_log import DecisionLog
 from proxy.control.sync.evidence import EvidenceTable
+from proxy.control.sync.judge import Judge
 from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import SHARDS, place_of
 from proxy.control.sync.opinions import Opinions
 from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region, read_keyed
 from proxy.control.sync.records import Verdict as VerdictRecord
-from proxy.control.sync.reduction import reduce_key
 from proxy.control.sync.regions import RegionTable
-from proxy.control.sync.score import CLEAN, Band, Judgement, Why, judge
+from proxy.control.sync.score import CLEAN, Band, Judgement, Why
 from proxy.control.sync.sketches import Sketches
 from proxy.control.sync.trust import Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
 
 TICK_MS = 30_000
-BAND_HOLD_MS = 5000  # a band stays at least so long
-SCORE_STEP = 20  # smaller changes within a band are not told
-RENEW_S = TTL_S // 2
 
 
 class Replica:
@@ -54,6 +51,7 @@ class Replica:
         self.changed_verdicts = KeySet()
         self.judges = judges
         self.reduces = reduces
+        self._judge = Judge(own, self.evidence, self.verdicts, trust)
         self._touched = KeySet()
         self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
 
@@ -173,6 +171,7 @@ class Replica:
         """A newer bundle: what members said that are none any more is void."""
         gone = {m.origin for m in self.trust.members} - {m.origin for m in trust.members}
         self.trust = trust
+        self._judge.use(trust)
         for origin in gone | set(trust.bundle.revoked):
             touched = self.evidence.drop_origin(origin)
             self._touched.update(touched)
@@ -207,15 +206,13 @@ class Replica:
         regions: list[Region] = []
         verdicts: list[VerdictRecord] = []
         tick_ms = now_ms - now_ms % TICK_MS
-        for key in self._touched.take(limit):
-            reduced = self._with_nothing_left(key, self._reduce(key, tick_ms), tick_ms) if self.reduces else {}
-            for region, records in reduced.items():
-                changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
-                regions += records if key in self._retold else changed
-            self._retold.discard(key)
-            if self.judges:
-                told = self._judge(key, tick_ms, now_ms, hlc)
-                verdicts += [told] if told is not None else []
+        keys = self._touched.take(limit)
+        if self.reduces:
+            for key in keys:
+                regions += self._reduce(key, tick_ms)
+        if self.judges:
+            said = self.regions if self.reduces or self.regions.is_used else None
+            verdicts = self._judge.judge(keys, said, tick_ms, now_ms, hlc, self.changed_verdicts, self._touched)
         return regions, verdicts
 
     def sweep(self, tick: int, now_ms: int) -> list[int]:
@@ -243,22 +240,14 @@ class Replica:
     def _f(self) -> int:
         return self.trust.parameters.f
 
-    def _reduce(self, key: int, tick_ms: int) -> dict[str, list[Region]]:
-        """What each region says of a key, from the evidence that is here."""
-        slots = self.evidence.read(key)
-        members = {origin: self.trust.by_origin(origin) for origin, _, _, _ in slots}
-        gen = self.evidence.generation(key)
-        return {
-            region: reduce_key(
-                key,
-                gen,
-                [slot for slot in slots if (member := members[slot[0]]) is not None and member.region == region],
-                lambda origin: None if (member := members[origin]) is None else member.index,
-                self.trust.parameters,
-                tick_ms,
-            )
-            for region in sorted({member.region for member in members.values() if member is not None})
-        }
+    def _reduce(self, key: int, tick_ms: int) -> list[Region]:
+        """Sums up what the own evidence says of a key; what is to be told of it."""
+        told: list[Region] = []
+        for region, records in self._with_nothing_left(key, self._judge.reduce(key, tick_ms), tick_ms).items():
+            changed = [r for r in records if self.regions.merge(region, self.trust.version, r, self._f)]
+            told += records if key in self._retold else changed
+        self._retold.discard(key)
+        return told
 
     def _with_nothing_left(self, key: int, reduced: dict[str, list[Region]], tick_ms: int) -> dict[str, list[Region]]:
         """Says so too of metrics whose evidence was all of a revoked member: otherwise nobody would forget it."""
@@ -268,28 +257,6 @@ class Replica:
             left = [metric for metric in metrics if metric not in told]
             reduced.setdefault(region, []).extend(Region(key, gen, m, 0, tick_ms // DAY_MS, 0, []) for m in left)
         return reduced
-
-    def _judge(self, key: int, tick_ms: int, now_ms: int, hlc: int) -> VerdictRecord | None:
-        standing = self.verdicts.get(key)
-        before = CLEAN if standing is None else standing.judgement
-        regions = self.regions.read(key, self.trust) if self._reads_regions else self._reduce(key, tick_ms)
-        judgement = judge(regions, self.trust.parameters, tick_ms, before.band)
-        if judgement.band != before.band and now_ms - self.verdicts.stamp_ms(key) < BAND_HOLD_MS:
-            self._touched.add(key)
-            return None
-        if judgement.band == before.band and abs(judgement.score - before.score) < SCORE_STEP:
-            left_s = RENEW_S if standing is None else standing.expires_s - now_ms // 1000
-            if judgement.band is Band.NONE or left_s > RENEW_S:
-                return None
-        expires_s = now_ms // 1000 + TTL_S
-        if self.verdicts.merge(key, judgement, expires_s, self.trust.version, hlc, self.own):
-            self.changed_verdicts.add(key)
-        gen = self.evidence.generation(key)
-        return VerdictRecord(key, gen, judgement.score, judgement.band, judgement.why, TTL_S)
-
-    @property
-    def _reads_regions(self) -> bool:
-        return self.reduces or self.regions.is_used
 
 
 def _judgement(record: VerdictRecord) -> Judgement:

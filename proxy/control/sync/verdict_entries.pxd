@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.control.sync.digest cimport Digest
-from proxy.control.sync.key_place cimport SHARDS
+from proxy.control.sync.key_place cimport SHARDS, Place
 from proxy.control.sync.key_table cimport KeyTable
 
 cdef struct VerdictRecord:
@@ -16,7 +16,7 @@ cdef struct VerdictRecord:
 cdef class VerdictEntries:
     cdef readonly Digest digest
     cdef KeyTable shards[SHARDS]
-    # Whether the judgement has changed by it.
-    cdef bint put(self, const VerdictRecord* theirs) except -1
+    # Whether the judgement has changed by it. place: of its key.
+    cdef bint put(self, const VerdictRecord* theirs, Place place) except -1
     cdef VerdictRecord* find(self, uint64_t key) noexcept nogil
     cdef void remove(self, uint64_t key) noexcept nogil

@@ -30,8 +30,8 @@ class VerdictEntries:
     ) -> int:
         """Takes the V records of a frame as they came; the keys of those that have changed something go to `changed`.
 
-        How many records there were. now_s: seconds since 2026-01-01. standing: gets the keys that have one already,
-        which are then left. Refused for whatever `records.read_keyed` refuses; then nothing has changed.
+        How many records there were. now_s: seconds since 2026-01-01. standing: gets the keys that are in another
+        band already, which are then left. Refused for whatever `records.read_keyed` refuses; then nothing has changed.
         """
     def entry(self, key: int) -> int | None: ...
     def stamp(self, key: int) -> int:

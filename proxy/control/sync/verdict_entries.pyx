@@ -145,7 +145,7 @@ cdef class VerdictEntries:
 
     def merge_entry(self, uint64_t key, uint64_t entry, uint32_t trust, uint64_t hlc, uint32_t reducer):
         cdef VerdictRecord record = VerdictRecord(key=key, entry=entry, hlc=hlc, trust=trust, reducer=reducer)
-        return self.put(&record)
+        return self.put(&record, place_of(key))
 
     def merge_records(
         self,
@@ -161,6 +161,8 @@ cdef class VerdictEntries:
         cdef Cursor cursor = cursor_of(&records[0] if records.shape[0] else NULL, records.shape[0])
         cdef VerdictRecord record = VerdictRecord(key=0, entry=0, hlc=hlc, trust=trust, reducer=reducer)
         cdef Row row
+        cdef Place place
+        cdef VerdictRecord* ours
         cdef uint32_t i, count = 0
         cdef Fault fault = check_rows(cursor, MAX_RECORDS, &count)
         if fault != SOUND:
@@ -171,9 +173,11 @@ cdef class VerdictEntries:
             read_row(&cursor, &row)
             record.key = row.key
             record.entry = entry_of(&row, now_s, longest_ttl_s)
-            if standing is not None and self.find(row.key) != NULL:
+            place = place_of(row.key)
+            ours = <VerdictRecord*>find_key(&self.shards[place.shard], row.key) if standing is not None else NULL
+            if ours != NULL and ours.entry >> 51 & 7 != row.band:
                 standing.append(row.key)
-            elif self.put(&record):
+            elif self.put(&record, place):
                 changed.put(row.key)
         return count
 
@@ -246,8 +250,7 @@ cdef class VerdictEntries:
         cdef int shard
         return sum(bytes_of_table(&self.shards[shard]) for shard in range(SHARDS))
 
-    cdef bint put(self, const VerdictRecord* theirs) except -1:
-        cdef Place place = place_of(theirs.key)
+    cdef bint put(self, const VerdictRecord* theirs, Place place) except -1:
         cdef KeyTable* table = &self.shards[place.shard]
         cdef uint64_t before = table.count
         cdef VerdictRecord* ours = <VerdictRecord*>put_key(table, theirs.key)

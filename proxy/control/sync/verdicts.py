@@ -54,7 +54,7 @@ class VerdictTable(VerdictEntries):
     def take_new(
         self, records: bytes, now_s: int, trust: int, hlc: int, reducer: int, changed: KeySet
     ) -> list[int]:
-        """Likewise, but for keys that have a verdict already: these are left as they are, and returned."""
+        """Likewise, but for keys that are in another band already: these are left as they are, and returned."""
         standing: list[int] = []
         self.merge_records(records, now_s - LANDMARK_S, TTL_S, trust, hlc, reducer, changed, standing)
         return standing

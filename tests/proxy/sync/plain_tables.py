@@ -12,9 +12,9 @@ from hashlib import blake2b
 from operator import xor
 from struct import pack, unpack
 
-from proxy.control.sync.decay import worth
 from proxy.control.sync.digest import Digest
 from proxy.control.sync.keys import SHARDS, place_of
+from proxy.control.sync.log_sums import worth
 from proxy.control.sync.metrics import VANISHING, steps_now
 from proxy.control.sync.verdicts import LANDMARK_S, TTL_S
 

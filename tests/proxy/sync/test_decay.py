@@ -16,13 +16,10 @@ from proxy.control.sync.decay import (
     STEPS,
     UNIT,
     Growing,
-    difference_q,
     floor_log2,
-    q_of,
     steps_at,
-    sum_q,
-    worth,
 )
+from proxy.control.sync.log_sums import difference_q, q_of, sum_q, worth
 
 QS = st.integers(1, 40_000_000)
 

@@ -19,9 +19,16 @@ def test_a_few_at_a_time_until_all_are_here() -> None:
 def test_a_shard_that_nobody_goes_on_with_is_asked_for_again() -> None:
     joining = Joining(range(10))
     assert joining.to_ask(0) == [0, 1, 2, 3]
+    assert joining.to_ask(SILENT_MS - 1) == []
+    assert joining.to_ask(SILENT_MS) == [0, 1, 2, 3]
+
+
+def test_while_a_shard_comes_those_behind_it_are_not_asked_for_again() -> None:
+    joining = Joining(range(10))
+    assert joining.to_ask(0) == [0, 1, 2, 3]
     joining.heard(2, SILENT_MS - 1)
-    assert joining.to_ask(SILENT_MS) == [0, 1, 3]
-    assert joining.to_ask(2 * SILENT_MS - 1) == [2]
+    assert joining.to_ask(SILENT_MS) == []
+    assert joining.to_ask(2 * SILENT_MS - 1) == [0, 1, 2, 3]
 
 
 def test_what_is_equal_is_not_asked_for() -> None:

@@ -12,7 +12,7 @@ from proxy.control.sync.decision_log import DecisionLog
 from proxy.control.sync.digest import Digest, total
 from proxy.control.sync.evidence import EvidenceTable
 from proxy.control.sync.records import Region
-from proxy.control.sync.reduction import join_regions
+from proxy.control.sync.regions import join_regions
 from proxy.control.sync.score import Band, Judgement, Why
 from proxy.control.sync.sketches import (
     Sketches,

@@ -13,7 +13,8 @@ from proxy.control.sync.decay import DAY_MS, LANDMARK_MS
 from proxy.control.sync.evidence import EvidenceTable
 from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import SHARDS
-from proxy.control.sync.metrics import SLOTS, VANISHING, least_kept, steps_now, worth
+from proxy.control.sync.log_sums import worth
+from proxy.control.sync.metrics import SLOTS, VANISHING, least_kept, steps_now
 from proxy.control.sync.records import Refused, read_evidence, write_evidence
 from tests.abuse.size import size
 from tests.proxy.sync.plain_tables import PlainEvidence, buckets_of

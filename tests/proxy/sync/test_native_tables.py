@@ -195,7 +195,7 @@ def test_verdicts_fade_and_are_forgotten() -> None:
         assert len(table) == left
 
 
-def test_verdicts_of_new_keys_alone() -> None:
+def test_verdicts_of_new_keys_and_of_those_in_the_same_band() -> None:
     table, changed = VerdictTable(), KeySet()
     old, new = number(1), number(2)
     table.take(write_keyed([Verdict(old, 0, 100, 1, 1, 60)]), NOW_S, 1, 1 << 16, 1, KeySet())
@@ -203,5 +203,9 @@ def test_verdicts_of_new_keys_alone() -> None:
     assert table.take_new(both, NOW_S, 1, 2 << 16, 1, changed) == [old]
     assert changed.take(9) == [new]
     assert [table.stamp_ms(key) for key in (old, new)] == [1, 2]
+    milder = write_keyed([Verdict(old, 0, 110, 1, 1, 60), Verdict(new, 0, 900, 3, 1, 60)])
+    assert table.take_new(milder, NOW_S, 1, 3 << 16, 1, changed) == []  # of one mind: no word to be weighed
+    assert changed.take(9) == [old]
+    assert [table.stamp_ms(key) for key in (old, new)] == [3, 3]
     with pytest.raises(Refused):
-        table.take_new(both[:-1], NOW_S, 1, 3 << 16, 1, changed)
+        table.take_new(both[:-1], NOW_S, 1, 4 << 16, 1, changed)
