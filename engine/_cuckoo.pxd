@@ -11,12 +11,11 @@
 # the original is gone would miss the record: the table counts moves between these two steps, and who finds nothing
 # while the count changed looks again. What a process that dies in the middle leaves behind is one such copy.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from engine._siphash cimport siphash_pair
 from engine._table cimport (
     BUCKET_RECORDS,
-    TABLE_TRIES,
     Record,
     TableView,
     callsieve_counted,
@@ -32,8 +31,10 @@ cdef extern from *:
     """
     /* No number has this bit (15 digits end at bit 50, the kind begins at bit 60); a hashed key leaves it out. */
     #define CALLSIEVE_KEY_MOVING (1ULL << 59)
+    #define callsieve_lowest_place(places) __builtin_ctz(places)
     """
     const uint64_t KEY_MOVING "CALLSIEVE_KEY_MOVING"
+    int callsieve_lowest_place(uint32_t places) noexcept nogil
 
 cdef enum:
     NEST_RECORDS = 2 * BUCKET_RECORDS
@@ -78,40 +79,29 @@ cdef inline bint nest_replace(
         nest_record(nest, index), seen.records[index].key, seen.records[index].value, key, value
     )
 
-# Whether the key stands in the bucket, marked or not, by the keys alone: most records are another key's.
-cdef inline bint bucket_may_have(const Record* bucket, uint64_t key) noexcept nogil:
-    return not (
-        other_key(&bucket[0], key) and other_key(&bucket[1], key)
-        and other_key(&bucket[2], key) and other_key(&bucket[3], key)
+# At which places of the bucket the key stands, marked or not: a bit a place, by the keys alone. Free of branches, as
+# nobody can foretell the place.
+cdef inline uint32_t places_in(const Record* bucket, uint64_t key) noexcept nogil:
+    return (
+        is_key(&bucket[0], key) | is_key(&bucket[1], key) << 1 | is_key(&bucket[2], key) << 2 | is_key(&bucket[3], key) << 3
     )
 
-cdef inline bint other_key(const Record* record, uint64_t key) noexcept nogil:
-    return ((callsieve_counted(&record.key) ^ key) & ~KEY_MOVING) != 0
+cdef inline uint32_t is_key(const Record* record, uint64_t key) noexcept nogil:
+    return ((callsieve_counted(&record.key) ^ key) & ~KEY_MOVING) == 0
 
-# The key's value; false if it has no record. Looks no further than the first bucket if the key stands there.
+# The key's value; false if it has no record. What is under way to its other bucket is looked for again, with patience.
 cdef inline bint nest_find(const TableView* view, const Nest* nest, uint64_t key, uint64_t* value) noexcept nogil:
-    cdef uint64_t moves, seen_key, seen_value
-    cdef bint copied = False
-    cdef const Record* bucket
-    cdef int i, j, _
-    for _ in range(TABLE_TRIES):
-        moves = callsieve_counted(view.moves)
-        for j in range(2):
-            bucket = nest.second if j else nest.first
-            if not bucket_may_have(bucket, key):
-                continue
-            for i in range(BUCKET_RECORDS):
-                callsieve_load(&bucket[i], &seen_key, &seen_value)
-                if seen_key == key:
-                    value[0] = seen_value
-                    return True
-                if seen_key == (key | KEY_MOVING):
-                    value[0] = seen_value
-                    copied = True
-        if copied or moves == callsieve_counted(view.moves):
-            break
-    return copied
+    cdef uint64_t moves = callsieve_counted(view.moves), seen_key
+    cdef uint32_t places = places_in(nest.first, key) | places_in(nest.second, key) << BUCKET_RECORDS
+    if not places and moves == callsieve_counted(view.moves):
+        return False
+    if places:
+        callsieve_load(nest_record(nest, callsieve_lowest_place(places)), &seen_key, value)
+        if seen_key == key:
+            return True
+    return nest_search(view, nest, key, value)
 
+cdef bint nest_search(const TableView* view, const Nest* nest, uint64_t key, uint64_t* value) noexcept nogil
 # Reads both buckets.
 cdef void nest_look(const TableView* view, const Nest* nest, uint64_t key, NestSeen* seen) noexcept nogil
 # A free record, in the emptier bucket; -1 if there is none.

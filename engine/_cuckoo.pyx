@@ -43,6 +43,15 @@ cdef void read_nest(const Nest* nest, uint64_t key, NestSeen* seen) noexcept nog
         seen.found = copied
 
 
+cdef bint nest_search(const TableView* view, const Nest* nest, uint64_t key, uint64_t* value) noexcept nogil:
+    cdef NestSeen seen
+    nest_look(view, nest, key, &seen)
+    if seen.found < 0:
+        return False
+    value[0] = seen.records[seen.found].value
+    return True
+
+
 cdef int nest_free(const NestSeen* seen) noexcept nogil:
     cdef int i, free_first = 0, free_second = 0, first = -1, second = -1
     for i in range(BUCKET_RECORDS):

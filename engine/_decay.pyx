@@ -13,12 +13,12 @@ from math import isqrt
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from engine._decimals cimport highest_bit
+
 cdef extern from *:
     """
-    #define callsieve_top_bit(word) (63 - __builtin_clzll(word))
     #define CALLSIEVE_LANDMARK_US 1767225600000000LL
     """
-    int callsieve_top_bit(uint64_t word) noexcept nogil
     const int64_t LANDMARK_US "CALLSIEVE_LANDMARK_US"    # 2026-01-01T00:00Z
 
 cdef enum:
@@ -52,7 +52,7 @@ HALF_STEP = _fill_powers()
 
 # 1024 * log2(word / 2^31) to the nearest integer, for words from 2^31 to 2^63 - 1: the inverse of POWERS.
 cdef inline int nearest_steps(uint64_t word) noexcept nogil:
-    cdef int doublings = callsieve_top_bit(word) - 31
+    cdef int doublings = highest_bit(word) - 31
     cdef uint64_t mantissa = (word >> doublings) * HALF_STEP >> 31
     cdef int low = 0, high = STEPS, middle
     if mantissa >> 32:

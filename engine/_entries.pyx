@@ -13,6 +13,7 @@ from cpython cimport array as c_array
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort, realloc
 
+from engine._decimals cimport power_of_ten
 from engine._decision cimport KIND_SHORT, number_t
 from engine._dial_plan cimport DialPlan, number_folded
 from engine._numbers cimport MAX_DIGITS, entry_number, number_kind
@@ -34,10 +35,6 @@ cdef struct Entries:
     Py_ssize_t room
 
 cdef uint64_t DIGITS_MASK = (<uint64_t>1 << 60) - 1
-cdef uint64_t[MAX_DIGITS + 1] POWERS_OF_TEN
-
-for _n in range(MAX_DIGITS + 1):
-    POWERS_OF_TEN[_n] = 10**_n
 
 
 cdef int reserve(Entries* entries) except -1:
@@ -55,9 +52,9 @@ cdef int reserve(Entries* entries) except -1:
 cdef void fill(Entry* entry, number_t number, bint exact, uint16_t rule) noexcept nogil:
     cdef uint64_t word = number & DIGITS_MASK
     cdef int length = 0
-    while length < MAX_DIGITS and word >= POWERS_OF_TEN[length + 1]:
+    while length < MAX_DIGITS and word >= power_of_ten(length + 1):
         length += 1
-    entry.aligned = (word - POWERS_OF_TEN[length]) * POWERS_OF_TEN[MAX_DIGITS - length]
+    entry.aligned = (word - power_of_ten(length)) * power_of_ten(MAX_DIGITS - length)
     entry.number = number
     entry.rule = rule
     entry.length = <uint8_t>length
@@ -219,5 +216,5 @@ cdef bint same_place(const Entry* a, const Entry* b) noexcept nogil:
 
 
 cdef bint is_above(const Entry* prefix, const Entry* entry) noexcept nogil:
-    cdef uint64_t span = POWERS_OF_TEN[MAX_DIGITS - prefix.length]
+    cdef uint64_t span = power_of_ten(MAX_DIGITS - prefix.length)
     return prefix.length <= entry.length and entry.aligned - prefix.aligned < span

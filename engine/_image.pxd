@@ -5,7 +5,7 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._decision cimport BASIS_COUNT
-from engine._prefix_trie cimport TrieView
+from engine._trie_layout cimport TrieView
 
 cdef enum:
     MAX_LIMITS = 16          # windows of limits that count on one trunk

@@ -16,7 +16,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from engine._prefix_trie cimport TrieView
+from engine._trie_layout cimport TrieView
 
 from engine.policy_names import Names
 

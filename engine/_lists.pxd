@@ -26,7 +26,8 @@ from engine._image cimport (
     has_level,
 )
 from engine._numbers cimport has_digits, number_is_emergency, number_kind
-from engine._prefix_trie cimport TrieSearch, TrieView, trie_end
+from engine._prefix_trie cimport TrieSearch, trie_end
+from engine._trie_layout cimport TrieView
 
 
 cdef inline const TrieView* callers_of(const ImageView* policy, number_t number) noexcept nogil:

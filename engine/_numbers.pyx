@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from engine._decimals cimport decimals_of
 from engine._decision cimport (
     KIND_ANONYMOUS,
     KIND_INVALID,
@@ -13,12 +14,6 @@ from engine._decision cimport (
 )
 
 from engine import numbers
-
-cdef extern from *:
-    """
-    #define callsieve_highest_bit(word) (63 - __builtin_clzll(word))
-    """
-    int highest_bit "callsieve_highest_bit"(uint64_t word) noexcept nogil
 
 cdef enum:
     EMERGENCY_COUNT = 8
@@ -60,8 +55,7 @@ cdef void split_digits(number_t number, Digits* digits) noexcept nogil:
 
 
 cdef int number_digits(number_t number) noexcept nogil:
-    # 1233 / 4096 = log10(2): right for every word, which is "1" and the digits, from 10^n to 2 * 10^n - 1
-    return (highest_bit(number & DIGITS_MASK | 1) + 1) * 1233 >> 12
+    return decimals_of(number & DIGITS_MASK)
 
 
 cdef number_t number_block(number_t number, int dropped) noexcept nogil:

@@ -3,10 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from engine._decision cimport number_t
-
-cdef struct TrieView:
-    const uint8_t* base      # start of the packed image, 64-byte aligned
-    uint64_t size
+from engine._trie_layout cimport TrieView
 
 cdef enum:
     TRIE_LOOK_UPS = 16       # a prefix of each length and the whole number

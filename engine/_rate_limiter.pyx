@@ -93,8 +93,7 @@ cdef inline void look(const Record* bucket, uint64_t key, Bucket* seen) noexcept
     seen.found = -1
     for i in range(BUCKET_RECORDS):
         callsieve_load(&bucket[i], &seen.records[i].key, &seen.records[i].value)
-        if seen.records[i].key == key and not is_claim(&seen.records[i]):
-            seen.found = i
+        seen.found = i if (seen.records[i].key == key) & (not is_claim(&seen.records[i])) else seen.found
 
 
 cdef inline bint is_claim(const Record* record) noexcept nogil:

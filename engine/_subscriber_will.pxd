@@ -12,6 +12,7 @@ from engine._table cimport Table
 cdef struct WillCall:
     number_t caller
     number_t callee
+    const Nest* caller_place # where the reputation of a caller with a number may stand
     int64_t now_us
     uint16_t segments        # of the caller's number: Segment, and SEGMENT_COMMERCIAL
     uint16_t suspect_from    # points from which the caller's category counts

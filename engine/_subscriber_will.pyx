@@ -33,7 +33,7 @@ from engine._local_time cimport local_half_hour
 from engine._numbers cimport PrefixWalk, next_prefix, prefixes_of
 from engine._pairs cimport PairMemory, pair_add, pair_at, pair_key, pair_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms
-from engine._reputation cimport ReputationCache, ReputationEntry, reputation_read
+from engine._reputation cimport ReputationCache, ReputationEntry, reputation_at
 from engine._subscriber_lists cimport (
     OWN_ALLOW,
     OWN_CONSENT,
@@ -47,6 +47,7 @@ from engine._subscribers cimport (
     SEGMENT_ANONYMOUS,
     SEGMENT_UNKNOWN,
     SubscriberTable,
+    asks_category,
     has_own_lists,
     high_frequency_class,
     is_quiet,
@@ -68,7 +69,7 @@ cdef bint sells(uint8_t category) noexcept nogil:
 # What is complained of a caller; not on the word of one or two.
 cdef uint8_t known_category(Table reputation, const WillCall* call) noexcept nogil:
     cdef ReputationEntry entry
-    if not call.numbered or not reputation_read(reputation, call.caller, call.now_us, &entry):
+    if not call.numbered or not reputation_at(reputation, call.caller_place, call.caller, call.now_us, &entry):
         return CATEGORY_NONE
     return entry.category if entry.pinned or entry.points >= call.suspect_from else CATEGORY_NONE
 
@@ -158,7 +159,7 @@ cdef class SubscriberWill:
         will.pair_points = 0
         will.allows = will.consents = False
         if word:
-            category = known_category(self.reputation, call)
+            category = known_category(self.reputation, call) if asks_category(word) else CATEGORY_NONE
             if has_own_lists(word) and call.numbered:
                 read_own_entries(self.lists, word, call, category, will)
             if will.refused_by == NO_RULE:

@@ -31,6 +31,10 @@ cdef enum Preference:
 cdef inline bint refuses_category(uint64_t word, uint8_t category) noexcept nogil:
     return word >> CATEGORIES_AT + category & 1
 
+# Whether it matters what is complained of the caller.
+cdef inline bint asks_category(uint64_t word) noexcept nogil:
+    return word & (0xFFFFULL << CATEGORIES_AT | 1ULL << DO_NOT_CALL_AT | 1ULL << OWN_LISTS_AT) != 0
+
 cdef inline uint32_t refused_segments(uint64_t word) noexcept nogil:
     return <uint32_t>(word >> SEGMENTS_AT & 0xFFFF)
 
