@@ -11,7 +11,7 @@ NAMES = (
     "cancels", "responses", "stray_responses", "answered", "ended", "calls_evicted", "refused_overload",
     "refused_draining", "refused_capped", "timeouts", "failovers", "transport_failures", "no_ack", "resent", "unroutable",
     "method_refused", "internal_errors", "events_lost", "handed_over", "flooded", "quarantined", "refused_rate",
-    "throttled",
+    "throttled", "dropped_unheard",
     "answers_stateless", "answers_silenced", "sticky_evicted", "parked", "transactions_reaped",
     "connections_accepted", "connections_refused", "connections_opened", "connection_failures", "connection_timeouts",
     "tls_failures", "tls_reload_failures", "framing_errors", "write_queue_overflows", "accept_pauses", "connections",

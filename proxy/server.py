@@ -34,6 +34,7 @@ from proxy.core import ProxyCore
 from proxy.counters import Counters
 from proxy.dns_servers import DnsServers
 from proxy.event_channel import EventSender
+from proxy.hearing import Hearing
 from proxy.in_flight import InFlight, Quarantine
 from proxy.logs import Log, open_log
 from proxy.resolver import Resolver
@@ -153,6 +154,7 @@ def main() -> None:
         functools.partial(troubled_certificates, certificates),
         sockets,
         in_flight,
+        Hearing(core.load, sockets, counters, log),
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
         tables.reopen,

@@ -26,8 +26,8 @@ from proxy.event_channel import (
     Targets,
     decode_message,
 )
+from proxy.hearing import Hearing
 from proxy.in_flight import InFlight
-from proxy.invite_filter import InviteFilter
 from proxy.logs import Log
 from proxy.name_service import NameService
 from proxy.resolver import Resolver
@@ -41,7 +41,6 @@ _RECONNECT_S = 0.5
 _HEALTH_S = 1.0
 _DRAIN_POLL_S = 0.05
 _BEAT_S = 0.2
-_LOAD_S = 0.1
 
 Prepared = tuple[Routing, Screener, CallLimits]
 
@@ -63,6 +62,7 @@ class Worker:
         troubled_certificates: Callable[[], tuple[Certificate, ...]],
         sockets: Sequence[socket.socket],
         in_flight: InFlight,
+        hearing: Hearing,
         sender: EventSender,
         prepare: Callable[[int], Prepared],
         reopen_tables: Callable[[], bool],
@@ -77,6 +77,7 @@ class Worker:
         self._troubled_certificates = troubled_certificates
         self._sockets = sockets
         self._in_flight = in_flight
+        self._hearing = hearing
         self._sender = sender
         self._prepare = prepare
         self._reopen_tables = reopen_tables
@@ -112,7 +113,7 @@ class Worker:
             loop.add_reader(self._edge.hand_over_fileno, self._handed_over)
         background = [
             asyncio.create_task(self._beat()),
-            asyncio.create_task(self._hear_what_can_be_borne()),
+            asyncio.create_task(self._hearing.keep(self._edge.now_us)),
             asyncio.create_task(self._keep_connected()),
             asyncio.create_task(self._swap_when_told()),
             asyncio.create_task(self._report_health()),
@@ -135,12 +136,6 @@ class Worker:
         while True:
             self._in_flight.beat()
             await asyncio.sleep(_BEAT_S)
-
-    async def _hear_what_can_be_borne(self) -> None:
-        load, drawn = self._core.load, InviteFilter(self._sockets)
-        while True:
-            load.heard = drawn.let_in(load.wanted(self._edge.now_us()))
-            await asyncio.sleep(_LOAD_S)
 
     # The call path
 
