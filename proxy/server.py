@@ -18,6 +18,7 @@ import functools
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,6 +40,8 @@ from proxy.in_flight import InFlight, Quarantine
 from proxy.logs import Log, open_log
 from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
+from proxy.spare import ARGUMENT as SPARE
+from proxy.spare import awaited_arguments
 from proxy.state_directory import StateDirectory
 from proxy.stream_setup import build_streams, open_certificates, renew_certificates, troubled_certificates
 from proxy.trunks import build_routing
@@ -124,10 +127,10 @@ def main() -> None:
     parser.add_argument("--lifeline", type=int)
     parser.add_argument("--in-flight", type=int, default=-1)
     parser.add_argument("--quarantine", type=int, default=-1)
-    options = parser.parse_args()
     # A terminal's Ctrl-C and hang-up reach the whole group; what they mean is for the supervisor to say.
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    options = parser.parse_args(awaited_arguments(sys.argv[2]) if sys.argv[1:2] == [SPARE] else None)
     log = open_log(f"worker-{options.worker}")
     state = StateDirectory(options.state_dir)
     stack = state.stack(options.worker).open("w")

@@ -28,6 +28,7 @@ from proxy.in_flight import IN_FLIGHT_BYTES, QUARANTINE_BYTES, InFlight, Quarant
 from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import Log, open_log
 from proxy.quarantine import Blame
+from proxy.spare import Spare
 from proxy.state_directory import AlreadyRunning, StateDirectory
 from proxy.systemd import notify_ready, notify_reloading, notify_stopping
 from proxy.watchdog import Guard, shared_memory
@@ -47,12 +48,16 @@ _START_ATTEMPTS = 3  # a node with a child that cannot start so often is given u
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One process to keep running. fds: inherited by it. guard: watches it, and learns from its deaths."""
+    """One process to keep running. fds: inherited by it. guard: watches it, and learns from its deaths.
+
+    spare: becomes the process when it has to be started again.
+    """
 
     name: str
     arguments: tuple[str, ...]
     fds: tuple[int, ...] = ()
     guard: Guard | None = None
+    spare: Spare | None = None
 
 
 class Child:
@@ -103,13 +108,21 @@ class Child:
             guard.died()
         return status
 
+    async def _started(self) -> asyncio.subprocess.Process:
+        module, command = 2, self._command
+        if command.spare is not None and self._process is not None:
+            process = await command.spare.become(command.arguments[module:], command.fds)
+            if process is not None:
+                return process
+        return await asyncio.create_subprocess_exec(
+            sys.executable, *command.arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=command.fds
+        )
+
     async def _keep_running(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         while not self._stopping:
             started_s = time.monotonic()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._command.arguments, stdin=asyncio.subprocess.DEVNULL, pass_fds=self._command.fds
-            )
+            self._process = await self._started()
             if self._stopping:
                 self._process.terminate()
             status = await self._ended(self._process)
@@ -128,15 +141,21 @@ class Child:
 
 
 class Supervisor:
-    """A prepared node. commands: control first; it ends last."""
+    """A prepared node. commands: control first; it ends last. spare: prepared when everything is up."""
 
     def __init__(
-        self, state: StateDirectory, configuration: Configuration, commands: Sequence[Command], log: Log
+        self,
+        state: StateDirectory,
+        configuration: Configuration,
+        commands: Sequence[Command],
+        spare: Spare | None,
+        log: Log,
     ) -> None:
         self._state = state
         self._node = configuration.node
         self._log = log
         self._children = [Child(command, log) for command in commands]
+        self._spare = spare
         self._client = ControlClient(state.control_socket)
         self._stop = asyncio.Event()
         self._stopped_s = 0.0
@@ -160,6 +179,8 @@ class Supervisor:
         if ready:
             print(f"callsieve is ready: {listening}", flush=True)
             notify_ready(listening)
+            if self._spare is not None:
+                await self._spare.prepare()
             if demo is not None:
                 self._background(self._demonstrate(demo))
         elif not self._stop.is_set() and self._never_started() is None:
@@ -168,6 +189,8 @@ class Supervisor:
         if broken is None:
             await self._stop.wait()
         notify_stopping()
+        if self._spare is not None:
+            await self._spare.close()
         await self._end()
         if broken is not None:
             raise Failure(f"{broken} cannot be started; the lines above say why", ExitCode.SYSTEM)
@@ -267,9 +290,10 @@ async def _run(config: Path, demo: bool) -> int:
         lifeline, kept = os.pipe()
         held.callback(os.close, kept)
         commands = _commands(config, state, sockets, admin, lifeline, log)
+        spare = next((command.spare for command in commands if command.spare is not None), None)
         if demo:
             commands.append(_answering(configuration))
-        supervisor = Supervisor(state, configuration, commands, log)
+        supervisor = Supervisor(state, configuration, commands, spare, log)
         await supervisor.run(workers, _listening(configuration, workers), _demonstration(config) if demo else None)
     log.info("ended")
     return 0
@@ -320,15 +344,17 @@ def _commands(
     ]
     quarantine = shared_memory("quarantine", QUARANTINE_BYTES)
     blame = Blame(Quarantine(quarantine), state.deadly, log)
-    for worker, ends in enumerate(sockets):
+    watched = [shared_memory(f"in flight {worker}", IN_FLIGHT_BYTES) for worker in range(len(sockets))]
+    bound = [end.fileno() for ends in sockets for end in ends]
+    spare = Spare((*bound, lifeline, quarantine, *watched), log)
+    for worker, (ends, in_flight) in enumerate(zip(sockets, watched, strict=True)):
         fds = tuple(end.fileno() for end in ends)
-        in_flight = shared_memory(f"in flight {worker}", IN_FLIGHT_BYTES)
         guard = Guard(InFlight(in_flight), blame, state.stack(worker), log.bind(child=f"worker-{worker}"))
         server = ("-m", "proxy.server", "--worker", str(worker), "--workers", str(len(sockets)))
         given = ("--fds", ",".join(map(str, fds)), "--clock-offset", str(clock_offset_us))
         shared = ("--in-flight", str(in_flight), "--quarantine", str(quarantine))
         inherited = (*fds, lifeline, in_flight, quarantine)
-        commands.append(Command(f"worker-{worker}", (*server, *given, *shared, *place), inherited, guard))
+        commands.append(Command(f"worker-{worker}", (*server, *given, *shared, *place), inherited, guard, spare))
     return commands
 
 

@@ -193,7 +193,7 @@ class Node(Program):
         return len(os.listdir(f"/proc/{pid}/fd"))
 
     def workers(self) -> list[int]:
-        return self._children("proxy.server")
+        return [pid for pid in self._children("proxy.server") if stdin_of(pid) == os.devnull]
 
     def control(self) -> int:
         (pid,) = self._children("proxy.control")
@@ -215,7 +215,23 @@ class Node(Program):
 
     def _children(self, module: str) -> list[int]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [int(pid) for pid in children if module in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+        return [int(pid) for pid in children if module in command_of(pid)]
+
+
+def command_of(pid: str) -> list[str]:
+    """The arguments of a process; none if it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def stdin_of(pid: int) -> str:
+    """A spare process's is a pipe, by which it is told to become a worker; "" of a process that has just ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def exchange(port: int, datagram: bytes, timeout_s: float = 1.0, source: str = LOOPBACK) -> bytes | None:

@@ -25,6 +25,7 @@ from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import open_log
 from proxy.state_directory import StateDirectory
 from proxy.supervisor import Child, Command, Supervisor
+from tests.live.node import stdin_of
 from tests.proxy.eventually import eventually, wait_until
 
 LOG = open_log("test")
@@ -87,7 +88,7 @@ def test_node_with_a_child_that_cannot_start_is_given_up(tmp_path: Path) -> None
         state = StateDirectory(tmp_path)
         sleeping = Command("control", ("-c", "import time; time.sleep(600)"))
         broken = Command("worker-0", ("-c", "raise SystemExit('no memory')"))
-        supervisor = Supervisor(state, Configuration(), [sleeping, broken], LOG)
+        supervisor = Supervisor(state, Configuration(), [sleeping, broken], None, LOG)
         with pytest.raises(Failure, match="worker-0 cannot be started"):
             await supervisor.run(1, "nowhere", None)
 
@@ -227,11 +228,23 @@ class Node:
 
     def pid_of(self, process: Callable[[str], bool]) -> int:
         """The child of the supervisor whose command line `process` accepts."""
+        (found,) = self.pids_of(process)
+        return found
+
+    def pids_of(self, process: Callable[[str], bool]) -> list[int]:
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        (found,) = (
-            int(pid) for pid in children if process(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
-        )
+        return [int(pid) for pid in children if process(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))]
+
+    def spare(self) -> int:
+        """The process that is to become the next worker; waits for it."""
+
+        def waiting() -> list[int]:
+            prepared = self.pids_of(lambda command: " --spare " in command)
+            return [pid for pid in prepared if stdin_of(pid).startswith("pipe:")]
+
+        wait_until(lambda: bool(waiting()))
+        (found,) = waiting()
         return found
 
     def call(self, caller: str) -> str:
@@ -299,6 +312,24 @@ def test_worker_that_dies_is_replaced(node: Node) -> None:
     assert node.call("+862066660000").startswith("403 ")
 
 
+def test_the_spare_process_becomes_the_next_worker_and_another_is_prepared(node: Node) -> None:
+    spare = node.spare()
+    (before,) = node.status()["workers"]
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_until(lambda: [worker["pid"] for worker in node.status()["workers"]] == [spare])
+    assert node.call("+862066660000").startswith("403 ")
+    assert node.spare() != spare
+    assert node.stop() == 0
+
+
+def test_a_spare_process_that_is_killed_is_done_without(node: Node) -> None:
+    os.kill(node.spare(), signal.SIGKILL)
+    (before,) = node.status()["workers"]
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_until(lambda: [worker for worker in node.status()["workers"] if worker["pid"] != before["pid"]])
+    assert node.call("+862066660000").startswith("403 ")
+
+
 def test_calls_go_on_without_control(node: Node) -> None:
     control = node.pid_of(lambda command: "proxy.control" in command)
     os.kill(control, signal.SIGSTOP)
@@ -320,9 +351,10 @@ def test_second_instance_is_refused(node: Node) -> None:
 def test_end_of_the_supervisor_ends_its_children(node: Node) -> None:
     assert node.process is not None
     (worker,) = node.status()["workers"]
+    pids = [worker["pid"], node.spare()]
     node.process.kill()
     node.process.wait()
-    wait_until(lambda: not Path(f"/proc/{worker['pid']}").exists())
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
     def is_down() -> bool:
         try:

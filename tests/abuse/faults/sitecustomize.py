@@ -38,6 +38,6 @@ def wait_for_fault(file):
         hold_the_lock()
 
 
-if "proxy.server" in sys.orig_argv:
+if "proxy.server" in sys.orig_argv and "--spare" not in sys.orig_argv:
     signal.signal(signal.SIGUSR2, stall)
     threading.Thread(target=wait_for_fault, args=(os.environ["CALLSIEVE_TEST_FAULT"],), daemon=True).start()
