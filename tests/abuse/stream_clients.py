@@ -8,8 +8,11 @@ import resource
 import socket
 import ssl
 import struct
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from tests.live.node import Node
 from tests.live.programs import LOOPBACK, wait_until
@@ -114,3 +117,53 @@ class Watched:
     def is_the_same(self) -> bool:
         """No worker has been started again."""
         return self.node.workers() == [self.pid]
+
+
+class TlsCallers:
+    """Callers who have one call after the other rejected: on a connection that stays, and each time on a new one."""
+
+    PAUSE_S = 0.02
+
+    def __init__(self, port: int, authority: Path) -> None:
+        self._port = port
+        self._authority = authority
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._stay, self._come_and_go)]
+        self.calls = 0
+        self.failures: list[str] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _stay(self) -> None:
+        with secure(self._port, self._authority) as end:
+            self._keep_calling(lambda: self._call(end))
+
+    def _come_and_go(self) -> None:
+        def call() -> None:
+            with secure(self._port, self._authority) as end:
+                self._call(end)
+
+        self._keep_calling(call)
+
+    def _keep_calling(self, call: Callable[[], None]) -> None:
+        while not self._ended.wait(self.PAUSE_S):
+            try:
+                call()
+            except OSError as why:
+                self.failures.append(repr(why))
+
+    def _call(self, end: ssl.SSLSocket) -> None:
+        end.sendall(invite("Content-Length: 0", caller=LISTED))
+        answer = end.recv(65536)
+        if answer.startswith(b"SIP/2.0 403 "):
+            self.calls += 1
+        else:
+            self.failures.append(repr(answer[:40]))

@@ -25,6 +25,7 @@ from tests.abuse.size import size
 from tests.abuse.stream_clients import (
     LISTED,
     STREAMS,
+    TlsCallers,
     Watched,
     connect,
     invite,
@@ -287,15 +288,19 @@ def test_t4_certificates_change_under_load(secured: tuple[Watched, int, Authorit
     standing = secure(port, authority.certificate)
     warm_up = size(1, 20)  # reloads, until everything that is used has been used, and the allocator has its pages
     before = 0
-    for number in range(warm_up + size(3, 100)):
-        if number == warm_up:
-            before = watched.resident_bytes()
-        new = authority.issue(f"new-{number}", "IP:127.0.0.1")
-        install(new, own)
-        expected = new.certificate.read_text().strip()
-        wait_until(lambda expected=expected: served(port, authority) == expected, "the new certificate")
-    print(f"RSS grew by {watched.resident_bytes() - before} bytes")
-    assert watched.resident_bytes() - before <= size(4 << 20, 1 << 20)
+    with TlsCallers(port, authority.certificate) as callers:
+        for number in range(warm_up + size(3, 100)):
+            if number == warm_up:
+                before = watched.resident_bytes()
+            new = authority.issue(f"new-{number}", "IP:127.0.0.1")
+            install(new, own)
+            expected = new.certificate.read_text().strip()
+            wait_until(lambda expected=expected: served(port, authority) == expected, "the new certificate")
+        grown = watched.resident_bytes() - before
+    print(f"RSS grew by {grown} bytes; {callers.calls} calls beside")
+    assert callers.failures == [], "no handshake fails, no connection is dropped"
+    assert callers.calls > 2 * warm_up
+    assert grown <= size(4 << 20, 1 << 20)
     expired = authority.issue("expired", "IP:127.0.0.1", days=-1)
     garbage = Issued(expired.certificate.with_suffix(".garbage"), own.key)
     garbage.certificate.write_text("garbage")
