@@ -198,3 +198,23 @@ def test_a_message_whose_framing_was_lost_is_answered_and_not_acted_upon(status:
     (answer,) = play.sent()
     assert (answer.status, answer.listener, answer.flow) == (status, TCP, FLOW)
     assert play.core.open_transactions == 0 and play.counters["invites"] == 0
+
+
+def test_t3_calls_that_rang_when_their_connection_was_reset_end_with_timer_c() -> None:
+    """A lost connection cancels nothing (RFC 3261 section 16.9); what it leaves behind is gone after timer C."""
+    play, calls = Play(BY_UDP), 10
+    for number in range(calls):
+        named = {"branch": f"z9hG4bK-{number}", "call_id": str(number), "from_tag": str(number)}
+        data = request(transport="TCP", caller=f"+86138001380{number:02}", **named)
+        (invite,) = by_tcp(play, data)
+        (ringing,) = play.receive(response(invite, 180), SOFTSWITCH)
+        assert play.fail(ringing) == []
+    play.core.refresh_gauges()
+    assert play.counters["server_transactions"] == calls
+    sent = play.wait(185 + 35)  # timer C, and 64*T1 for the CANCEL
+    assert sum(datagram.method == "CANCEL" for datagram in sent if datagram.to == SOFTSWITCH) >= calls
+    for answer in (datagram for datagram in sent if datagram.flow == FLOW):
+        play.fail(answer)
+    play.wait(35)  # timer H
+    play.core.refresh_gauges()
+    assert play.counters["server_transactions"] == play.counters["client_transactions"] == 0
