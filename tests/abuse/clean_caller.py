@@ -17,7 +17,7 @@ from tests import policies
 from tests.abuse.size import FULL, size
 from tests.live.node import Node
 from tests.live.programs import LOOPBACK, Ports
-from tests.proxy.playbook import request
+from tests.proxy.messages import request
 
 CALLS = size(20, 200)  # of one measurement
 PATIENCE_S = 20.0

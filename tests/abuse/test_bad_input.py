@@ -16,7 +16,8 @@ from tests.abuse.size import size
 from tests.abuse.torture import TRUSTED
 from tests.live.node import TRANSIT, Node
 from tests.live.programs import LOOPBACK
-from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, response
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 MEMORY_MARGIN = 5_000_000

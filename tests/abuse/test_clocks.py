@@ -25,7 +25,8 @@ from tests.live.node import LISTED, Node
 from tests.live.programs import Ports, wait_until
 from tests.live.sipp import SippFactory
 from tests.live.wall_clock import WallClock
-from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, response
 from tests.proxy.sync.fleet import mesh_of, number
 
 HOUR_MS = 3_600_000

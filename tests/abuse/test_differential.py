@@ -17,7 +17,8 @@ from tests.abuse.other_parser import BLANKS, OtherReading, as_letters
 from tests.abuse.size import size
 from tests.abuse.torture import TRUSTED
 from tests.fuzz.mutations import mutations
-from tests.proxy.playbook import Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import Play
 
 ASSERTED = "P-Asserted-Identity: "
 BASES = [

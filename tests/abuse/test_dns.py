@@ -21,7 +21,7 @@ from tests.dns_server import DnsServer
 from tests.live.conftest import ports, start_node  # noqa: F401
 from tests.live.node import Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
-from tests.proxy.playbook import request
+from tests.proxy.messages import request
 
 MORE = policies.gateway_by_prefix("named", "gateway.d1.test") + """
 [dns]

@@ -15,7 +15,8 @@ from proxy.config import Capacity
 from tests.abuse.size import FULL, size
 from tests.live.node import LISTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
-from tests.proxy.playbook import CARRIER, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, SOFTSWITCH, Datagram, Play, response
 
 DENIED = "+862066660000"
 TRANSACTIONS = 4096

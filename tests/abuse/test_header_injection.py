@@ -8,7 +8,8 @@ from collections import Counter
 
 from proxy.config import Capacity
 from tests.abuse.size import size
-from tests.proxy.playbook import CONFIGURATION, Datagram, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, Datagram, Play
 from tests.second_parser import headers, values
 
 SUSPECTED = "+8616512345678"

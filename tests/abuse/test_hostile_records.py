@@ -23,7 +23,8 @@ from proxy.events import EventBatch, VerdictTally
 from proxy.logs import open_log
 from proxy.state_directory import StateDirectory
 from tests.abuse.size import size
-from tests.proxy.playbook import SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import SOFTSWITCH, Play, response
 
 PIECES = (
     b"\x1b[31mred", b"\x9b2J", b"\xc2\x9b2J", b"\x07", b"\0", b'"', b"\\", b"\\u001b", b"</script>", b"+1", b"-1",

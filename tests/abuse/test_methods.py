@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Play
 
 TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true')
 CLOSED = ("MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER", "INFO", "NOTIFY", "REGISTER")

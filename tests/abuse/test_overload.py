@@ -11,7 +11,8 @@ from proxy.config import Capacity
 from tests import policies
 from tests.abuse.busy_worker import BusyWorker
 from tests.abuse.size import size
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, response
 
 C0 = 300  # calls a second
 ONE_TARGET = CONFIGURATION.replace(', { address = "198.51.100.21", priority = 2 }', "")

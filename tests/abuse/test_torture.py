@@ -8,7 +8,8 @@ from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from tests.abuse import torture
 from tests.abuse.torture import OPENED, RFC4475, RFC5118, ROWS, STREAM, TRUSTED, message
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play
 
 FORWARDED = [name for name, outcome in ROWS.items() if outcome == "forward"]
 REFUSED = [name for name, outcome in ROWS.items() if isinstance(outcome, int)]

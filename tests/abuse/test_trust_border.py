@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, Play, response
 from tests.second_parser import headers, values
 
 UNTRUSTED_GATEWAY = CONFIGURATION.replace("targets = ", "trusted = false\ntargets = ")

@@ -14,7 +14,8 @@ from proxy.events import EVENT_BYTES
 from tests.abuse.exceptional_elements import ELEMENTS
 from tests.abuse.torture import DATA, ROWS, message
 from tests.fuzz.targets import HANDSHAKE, SEPARATOR
-from tests.proxy.playbook import CONFIGURATION, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION
 
 ROOT = Path(__file__).parents[2]
 CALLERS = (

@@ -24,7 +24,8 @@ from proxy.sip.framing import StreamFramer
 from proxy.sip.message import SipMessage
 from proxy.websocket import WebSocketFramer
 from tests.abuse.torture import TRUSTED
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Play
 
 PLANS = [DialPlan(plan) for plan in BUILTIN_DIAL_PLANS.values()]
 NAMES = EventNames("node")

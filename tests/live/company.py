@@ -19,7 +19,7 @@ from tests.live.control_socket import get
 from tests.live.mosquitto import Mosquitto
 from tests.live.node import COMMAND, ENVIRONMENT, Node, Setup, exchange
 from tests.live.programs import LOOPBACK, Ports, wait_until
-from tests.proxy.playbook import request
+from tests.proxy.messages import request
 
 NAMES = ("alpha", "beta", "gamma")
 CALLEE = "+862088886666"

@@ -25,7 +25,8 @@ from proxy.udp import UdpEdge
 from tests.live.node import Node
 from tests.live.programs import Ports, wait_until
 from tests.live.sipp import SippFactory
-from tests.proxy.playbook import CONFIGURATION, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION
 
 CALLS = 20
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from proxy.config import Capacity
 from proxy.events import BASIS_NAMES
 from proxy.sip.message import SipMessage
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, response
 
 STRANGER = ("203.0.113.99", 40000)
 TAGGED = "+8616512345678"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, response
 
 BY_CALLER, BY_CALLEE = 1, 2
 

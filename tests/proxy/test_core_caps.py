@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, PROXY, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, PROXY, SOFTSWITCH, SPARE, Datagram, Play, response
 
 OTHER = ("198.51.100.40", 5060)
 UNSCREENED = CONFIGURATION.replace('route = "softswitch"', 'route = ["softswitch", "other"]\nscreen = false')

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, SOFTSWITCH, Play, response
 
 
 def handed(play: Play) -> list[bytes]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, response
 
 OPEN = CONFIGURATION.replace(
     'route = "softswitch"', 'route = "softswitch"\nmethods_allowed = ["SUBSCRIBE", "MESSAGE", "REGISTER"]'

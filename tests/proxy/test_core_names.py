@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from proxy.config import Capacity
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Datagram, Play, response
 
 TRUSTED = CONFIGURATION.replace('route = "softswitch"', 'route = "softswitch"\ntrusted = true')
 NAMED = "sip:callee@phones.example.net"

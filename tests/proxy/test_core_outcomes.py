@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import SOFTSWITCH, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import SOFTSWITCH, Play, response
 
 
 def end_of(play: Play) -> tuple[int, int, int]:

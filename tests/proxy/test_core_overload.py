@@ -9,7 +9,8 @@ import pytest
 
 from proxy.config import Capacity
 from proxy.overload_parameters import read_via_overload
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, response
 
 HONOURING = ("192.0.2.11", 5060)
 DEAF = ("192.0.2.12", 5060)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, response
 
 OUTSIDE, INSIDE, TLS = 0, 1, 2
 INSIDE_LISTENER = """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, response
 
 THIRD = ("198.51.100.22", 5060)
 ON_FAILURE = "retry_on = [404, 480, 486, 500, 503]"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from proxy.config import Capacity
 from proxy.outbox import Outbox
-from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, SPARE, Datagram, Play, response
 
 
 def forwarded(play: Play) -> Datagram:

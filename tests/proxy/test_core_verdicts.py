@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests import policies
-from tests.proxy.playbook import CARRIER, CONFIGURATION, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, Play, response
 
 IVR = ("198.51.100.40", 5060)
 SPARE_IVR = ("198.51.100.41", 5060)

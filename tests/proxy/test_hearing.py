@@ -12,7 +12,7 @@ from proxy.counters import Counters
 from proxy.hearing import QUIET_US, Hearing
 from proxy.logs import Log
 from proxy.overload_server import OverloadServer
-from tests.proxy.playbook import request
+from tests.proxy.messages import request
 
 NOW_US = 1_790_000_000_000_000
 STEP_US = 100_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.invite_filter import InviteFilter
-from tests.proxy.playbook import request
+from tests.proxy.messages import request
 
 COUNT = 400
 

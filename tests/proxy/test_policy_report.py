@@ -11,7 +11,8 @@ import pytest
 from proxy.cli import main
 from proxy.event_lines import EventNames, write_decisions
 from proxy.policy_report import log_files
-from tests.proxy.playbook import CONFIGURATION, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, Play
 
 WATCHED = (
     CONFIGURATION

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import pytest
 from sipmessage import Address
 
-from tests.proxy.playbook import CARRIER, CONFIGURATION, Datagram, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, Datagram, Play
 from tests.second_parser import values
 
 CLEAN, TAGGED, DENIED = "+8613800138000", "+8616512345678", "+862066660000"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import Capacity
-from tests.proxy.playbook import CARRIER, CONFIGURATION, Datagram, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CARRIER, CONFIGURATION, Datagram, Play
 
 REJECTED = "+862066660000"
 FLOOD = """

@@ -8,7 +8,8 @@ import pytest
 
 from engine._numbers import number_text
 from proxy.events import DIVERSION_NAMES, EventRecord
-from tests.proxy.playbook import CONFIGURATION, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, Play
 
 TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true')
 HI = "History-Info"

@@ -9,7 +9,8 @@ import pytest
 from engine._numbers import number_text
 from proxy.config import Trunk
 from proxy.events import ACTION_NAMES, BASIS_NAMES
-from tests.proxy.playbook import CONFIGURATION, Datagram, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, Datagram, Play
 
 TRUSTED = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true')
 CALLER, ASSERTED, OTHER = "+8613800138000", "+862088880001", "+862088880002"

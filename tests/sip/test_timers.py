@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import Capacity
-from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, Datagram, Play, request, response
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, SOFTSWITCH, Datagram, Play, response
 
 REJECTED = "+862066660000"
 ONE_TARGET = CONFIGURATION.replace(', { address = "198.51.100.21", priority = 2 }', "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proxy.playbook import CONFIGURATION, Play, request
+from tests.proxy.messages import request
+from tests.proxy.playbook import CONFIGURATION, Play
 
 NORTH, EXCHANGE = 1, 0
 TEXT = CONFIGURATION.replace('dial_plan = "cn"', 'dial_plan = "cn"\ntrusted = true').replace(
