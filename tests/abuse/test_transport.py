@@ -102,20 +102,30 @@ def test_p4_bad_content_length_is_refused_once_and_hides_no_call(watched: Watche
     assert watched.is_the_same()
 
 
+def call_of(message: bytes) -> bytes:
+    """The Call-ID in the head of a message."""
+    head, _, _ = message.partition(b"\r\n\r\n")
+    (line,) = (line for line in head.split(b"\r\n") if line.startswith(b"Call-ID: "))
+    return line
+
+
 @pytest.mark.parametrize("step", [1, 65536])
 def test_p4_legal_content_length_carries_its_body_whole(watched: Watched, gateway: socket.socket, step: int) -> None:
+    """What comes again, because the softswitch does not answer, is passed over."""
     hidden = invite("Content-Length: 0")
-    for line in LEGAL.values():
-        whole = invite(line.format(len(hidden)), body=hidden)
+    for number, line in enumerate(LEGAL.values()):
+        whole = invite(line.format(len(hidden)), caller=f"+86138001380{number:02}", body=hidden)
         with connect(watched.node.port) as end:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for at in range(0, len(whole), step):
                 end.sendall(whole[at : at + step])
-            assert gateway.recv(65536).endswith(b"\r\n\r\n" + hidden)
-            gateway.settimeout(0.05)
-            with pytest.raises(TimeoutError):
-                gateway.recv(65536)
-            gateway.settimeout(5)
+            while call_of(received := gateway.recv(65536)) != call_of(whole):
+                assert call_of(received) != call_of(hidden)
+            assert received.endswith(b"\r\n\r\n" + hidden)
+    gateway.settimeout(0.2)
+    with suppress(TimeoutError):
+        for _ in range(len(LEGAL)):
+            assert call_of(gateway.recv(65536)) != call_of(hidden)
     assert watched.count("invites") == len(LEGAL)
 
 
