@@ -35,6 +35,7 @@ from proxy.websocket import WebSocketFramer
 
 _RECEIVE_BYTES = 65_536
 _MESSAGES_PER_TURN = 64
+_UNREAD_PAUSE_S = 0.002  # between turns of a connection all of whose messages are dropped unread
 _SWEEP_S = 0.25
 _FLOW_BITS = 24
 _MAX_FLOW = (1 << _FLOW_BITS) - 1
@@ -292,6 +293,7 @@ class StreamEdge:
     def received(self, connection: Connection) -> None:
         """One turn: some messages of a connection to the core, and what comes of them."""
         framer = connection.framer
+        unread = self._unread()
         taken = 0
         while taken < _MESSAGES_PER_TURN and (message := framer.next_message()) is not None:
             self._give(connection, message)
@@ -308,7 +310,7 @@ class StreamEdge:
         elif framer.ended:
             connection.close()
         elif taken == _MESSAGES_PER_TURN:
-            self._wait_for_turn(connection)
+            self._wait_for_turn(connection, _UNREAD_PAUSE_S if self._unread() - unread == taken else 0.0)
         elif connection.waits:
             connection.waits = False
             connection.resume_reading()
@@ -318,11 +320,16 @@ class StreamEdge:
             message, connection.peer, connection.listener, connection.flow, connection.tls_trunk, refusal
         )
 
-    def _wait_for_turn(self, connection: Connection) -> None:
+    def _unread(self) -> int:
+        """Messages that were dropped unread so far."""
+        return int(self._counters["unknown_source"] + self._counters["flooded"])
+
+    def _wait_for_turn(self, connection: Connection, pause_s: float) -> None:
+        """pause_s: so that who is not listened to does not take all the time that is left: it would pass for load."""
         if not connection.waits:
             connection.waits = True
             connection.pause_reading()
-        asyncio.get_running_loop().call_soon(self._next_turn, connection)
+        asyncio.get_running_loop().call_later(pause_s, self._next_turn, connection)
 
     def _next_turn(self, connection: Connection) -> None:
         if connection.usable:
