@@ -46,8 +46,10 @@ class Hearing:
         self._counters.set("dropped_unheard", dropped)
         if self._load.heard < 1.0:
             if self._filtered_us is None:
-                self._log.warning("more calls come than can be refused: the kernel drops a part of the new ones",
-                                  heard_percent=round(100 * self._load.heard))
+                self._log.warning(
+                    "more calls come than can be refused: the kernel drops a part of the new ones",
+                    heard_percent=round(100 * self._load.heard),
+                )
                 self._told = dropped
             self._filtered_us = now_us
         elif self._filtered_us is not None and now_us > self._filtered_us + QUIET_US:
@@ -56,5 +58,7 @@ class Hearing:
 
     def _dropped(self) -> int:
         """Datagrams that the kernel has dropped on these sockets: by the filter, or for want of room."""
-        return sum(MEMINFO.unpack(each.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size))[DROPS]
-                   for each in self._sockets)
+        return sum(
+            MEMINFO.unpack(each.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size))[DROPS]
+            for each in self._sockets
+        )

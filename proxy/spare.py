@@ -13,6 +13,7 @@ from proxy.logs import Log
 
 _NEXT_S = 1.0  # after one was taken: the worker that it has become comes first
 
+WORKER = ("-m", "proxy.server")
 ARGUMENT = "--spare"
 
 
@@ -33,7 +34,7 @@ class Spare:
         fds = ",".join(map(str, self._fds))
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "proxy.server", ARGUMENT, fds, stdin=asyncio.subprocess.PIPE, pass_fds=self._fds
+                sys.executable, *WORKER, ARGUMENT, fds, stdin=asyncio.subprocess.PIPE, pass_fds=self._fds
             )
         except OSError as why:
             self._log.error("no spare process", why=str(why))

@@ -28,7 +28,7 @@ from proxy.in_flight import IN_FLIGHT_BYTES, QUARANTINE_BYTES, InFlight, Quarant
 from proxy.listening import BindError, bind_admin, bind_listeners
 from proxy.logs import Log, open_log
 from proxy.quarantine import Blame
-from proxy.spare import Spare
+from proxy.spare import WORKER, Spare
 from proxy.state_directory import AlreadyRunning, StateDirectory
 from proxy.systemd import notify_ready, notify_reloading, notify_stopping
 from proxy.watchdog import Guard, shared_memory
@@ -109,9 +109,9 @@ class Child:
         return status
 
     async def _started(self) -> asyncio.subprocess.Process:
-        module, command = 2, self._command
+        command = self._command
         if command.spare is not None and self._process is not None:
-            process = await command.spare.become(command.arguments[module:], command.fds)
+            process = await command.spare.become(command.arguments[len(WORKER) :], command.fds)
             if process is not None:
                 return process
         return await asyncio.create_subprocess_exec(
@@ -350,7 +350,7 @@ def _commands(
     for worker, (ends, in_flight) in enumerate(zip(sockets, watched, strict=True)):
         fds = tuple(end.fileno() for end in ends)
         guard = Guard(InFlight(in_flight), blame, state.stack(worker), log.bind(child=f"worker-{worker}"))
-        server = ("-m", "proxy.server", "--worker", str(worker), "--workers", str(len(sockets)))
+        server = (*WORKER, "--worker", str(worker), "--workers", str(len(sockets)))
         given = ("--fds", ",".join(map(str, fds)), "--clock-offset", str(clock_offset_us))
         shared = ("--in-flight", str(in_flight), "--quarantine", str(quarantine))
         inherited = (*fds, lifeline, in_flight, quarantine)

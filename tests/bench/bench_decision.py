@@ -20,13 +20,12 @@ from engine._subscribers import Preferences
 from tests.bench._cache_misses import overlapped_ns
 from tests.bench._screen_clock import clock_ns, decision_ns
 from tests.bench.bench_screen import BATCH, NOW_US, line, percentiles, policy_set
+from tests.bench.bench_tables import FIRST, KIND_NUMBER
 
 RECORDS = 10_000_000
 ATTEMPTS = 400_000
 ROUNDS = 5
 CHUNK = 1_000_000
-KIND_NUMBER = 1 << 60
-FIRST = KIND_NUMBER | 1861 * 10**10
 BAR_BATCH_NS, BAR_P50_NS, BAR_P99_NS, BAR_WARM_NS = 250, 1000, 3000, 200
 
 
