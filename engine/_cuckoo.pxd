@@ -20,6 +20,8 @@ from engine._table cimport (
     TableView,
     callsieve_counted,
     callsieve_load,
+    callsieve_lowest_place,
+    callsieve_places_in_both,
     callsieve_prefetch,
     callsieve_swap,
     table_hash,
@@ -31,10 +33,8 @@ cdef extern from *:
     """
     /* No number has this bit (15 digits end at bit 50, the kind begins at bit 60); a hashed key leaves it out. */
     #define CALLSIEVE_KEY_MOVING (1ULL << 59)
-    #define callsieve_lowest_place(places) __builtin_ctz(places)
     """
     const uint64_t KEY_MOVING "CALLSIEVE_KEY_MOVING"
-    int callsieve_lowest_place(uint32_t places) noexcept nogil
 
 cdef enum:
     NEST_RECORDS = 2 * BUCKET_RECORDS
@@ -79,20 +79,10 @@ cdef inline bint nest_replace(
         nest_record(nest, index), seen.records[index].key, seen.records[index].value, key, value
     )
 
-# At which places of the bucket the key stands, marked or not: a bit a place, by the keys alone. Free of branches, as
-# nobody can foretell the place.
-cdef inline uint32_t places_in(const Record* bucket, uint64_t key) noexcept nogil:
-    return (
-        is_key(&bucket[0], key) | is_key(&bucket[1], key) << 1 | is_key(&bucket[2], key) << 2 | is_key(&bucket[3], key) << 3
-    )
-
-cdef inline uint32_t is_key(const Record* record, uint64_t key) noexcept nogil:
-    return ((callsieve_counted(&record.key) ^ key) & ~KEY_MOVING) == 0
-
 # The key's value; false if it has no record. What is under way to its other bucket is looked for again, with patience.
 cdef inline bint nest_find(const TableView* view, const Nest* nest, uint64_t key, uint64_t* value) noexcept nogil:
     cdef uint64_t moves = callsieve_counted(view.moves), seen_key
-    cdef uint32_t places = places_in(nest.first, key) | places_in(nest.second, key) << BUCKET_RECORDS
+    cdef uint32_t places = callsieve_places_in_both(nest.first, nest.second, key, KEY_MOVING)
     if not places and moves == callsieve_counted(view.moves):
         return False
     if places:

@@ -5,7 +5,6 @@
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 
-from engine._cuckoo cimport Nest
 from engine._decision cimport (
     ACTION_ACCEPT,
     ACTION_DIVERT,
@@ -18,7 +17,6 @@ from engine._decision cimport (
     NO_LABEL,
     Attempt,
     Verdict,
-    number_t,
 )
 from engine._image cimport (
     MAX_LIMITS,
@@ -33,6 +31,7 @@ from engine._image cimport (
 )
 from engine._orders cimport Order
 from engine._prefix_trie cimport TrieSearch
+from engine._reputation cimport Known
 from engine._subscriber_will cimport CalleePlaces
 from engine._table cimport Record
 
@@ -58,14 +57,14 @@ cdef struct Trace:
 # One attempt on its way through the order of decision.
 cdef struct Decision:
     const Attempt* attempt
-    const ImageTrunk* trunk
+    Verdict* verdict
+    int64_t now_us
     const uint64_t* in_force         # the trunk's row of bits, one a rule
     const ImageRecord* caller        # what lists and prefix rules say of it
     const ImageRecord* callee
-    Verdict* verdict
+    # From here to `limit_keys` everything is cleared beforehand.
+    const ImageTrunk* trunk          # NULL = the policy does not know it
     Trace* trace                     # NULL unless explaining
-    int64_t now_us
-    number_t block
     int score
     int observed_score               # with the points of rules that only observe
     uint16_t class_rule              # that names the class of the caller's number
@@ -78,11 +77,10 @@ cdef struct Decision:
     bint allowed
     bint consented                   # the callee has agreed to calls of this caller
     bint settled
-    # From here on nothing is cleared beforehand.
     uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
     Record* limit_places[MAX_LIMITS]
-    Nest caller_place                # of its reputation
-    Nest block_place
+    Known caller_known               # its reputation; asked for only if the caller has a number
+    Known block_known                # that of its block; key 0 = there is no block
     CalleePlaces callee_places
     TrieSearch caller_search
     TrieSearch callee_search

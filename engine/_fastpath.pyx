@@ -91,7 +91,7 @@ cdef void prepare(
     """Sets a decision up and starts every memory fetch that can be started at once."""
     cdef const ImageView* policy = &path.policy
     clear_verdict(verdict)
-    memset(d, 0, <char*>d.limit_keys - <char*>d)
+    memset(&d.trunk, 0, <char*>d.limit_keys - <char*>&d.trunk)
     trie_skip(&d.caller_search)
     trie_skip(&d.callee_search)
     d.attempt = attempt

@@ -16,7 +16,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from engine._trie_layout cimport TrieView
+from engine._trie_layout cimport trie_view
 
 from engine.policy_names import Names
 
@@ -183,10 +183,10 @@ cdef int map_sections(memory, ImageView* view) except -1:
     view.limits = <const ImageLimit*>(base + offset[SECTION_LIMITS])
     view.records = <const ImageRecord*>(base + offset[SECTION_RECORDS])
     view.hits = <const ImageHit*>(base + offset[SECTION_HITS])
-    view.callers = TrieView(base + offset[SECTION_CALLERS], size[SECTION_CALLERS])
-    view.callers_short = TrieView(base + offset[SECTION_CALLERS_SHORT], size[SECTION_CALLERS_SHORT])
-    view.callees = TrieView(base + offset[SECTION_CALLEES], size[SECTION_CALLEES])
-    view.callees_short = TrieView(base + offset[SECTION_CALLEES_SHORT], size[SECTION_CALLEES_SHORT])
+    view.callers = trie_view(base + offset[SECTION_CALLERS])
+    view.callers_short = trie_view(base + offset[SECTION_CALLERS_SHORT])
+    view.callees = trie_view(base + offset[SECTION_CALLEES])
+    view.callees_short = trie_view(base + offset[SECTION_CALLEES_SHORT])
     view.origins = <const ImageOrigin*>(base + offset[SECTION_ORIGINS])
     view.offsets = <const ImageOffset*>(base + offset[SECTION_OFFSETS])
     view.zones = <const ImageZone*>(base + offset[SECTION_ZONES])

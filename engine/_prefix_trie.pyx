@@ -23,126 +23,23 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from engine._decimals cimport (
-    MAX_DECIMALS,
-    checked_decimals_of,
-    highest_bit,
-    power_of_ten,
-    without_last_digits,
-)
-from engine._decision cimport number_t
-from engine._table cimport callsieve_prefetch
+from engine._decimals cimport MAX_DECIMALS, checked_decimals_of
 from engine._trie_layout cimport (
-    BUCKET_ENTRIES,
-    EXACT_BIT,
     LARGE_ROOT_DIGITS,
     LAYOUT,
     LINE,
     MAGIC,
-    PREFIX_BIT,
     ROOT_DIGITS,
-    TrieBucket,
     TrieHeader,
-    TrieRoot,
-    bucket_of,
-    buckets_of,
-    group_of,
-    groups_of,
-    header_of,
+    TrieView,
     image_size,
-    lengths_for,
-    lengths_of_root,
-    mix,
-    passes,
-    root_of,
+    trie_view,
 )
 
 from engine._trie_builder import build_image
 
-cdef extern from *:
-    """
-    #define callsieve_lowest_bit(word) __builtin_ctz(word)
-    #define CALLSIEVE_PAYLOAD ((1ULL << 60) - 1)
-    """
-    const uint64_t PAYLOAD "CALLSIEVE_PAYLOAD"    # a number without its kind
-    const uint64_t KEY "CALLSIEVE_PAYLOAD"        # a key without its digits
-    int callsieve_lowest_bit(uint32_t word) noexcept nogil
-
 cdef enum:
-    DIGITS_SHIFT = 60
     BATCH = 16               # numbers whose lines are on their way at a time
-
-
-# Takes what the root knows, and returns the lengths to look up.
-cdef inline uint32_t ask_root(const TrieView* view, uint64_t payload, int length, TrieSearch* search) noexcept nogil:
-    cdef uint32_t root_digits = header_of(view).root_digits, answered = lengths_of_root(root_digits)
-    cdef const TrieRoot* root
-    if length < <int>root_digits:
-        return header_of(view).lengths
-    root = &root_of(view)[without_last_digits(payload, length - root_digits) - power_of_ten(root_digits)]
-    if root.value:
-        search.value = root.value
-        search.length = PREFIX_BIT - highest_bit(root.lengths & answered)
-    return root.lengths & ~answered
-
-
-# The groups of all look-ups are on their way: whole number first, then the longest prefix first.
-cdef void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil:
-    cdef const uint64_t* groups = groups_of(view)
-    cdef uint64_t payload = number & PAYLOAD, seed = header_of(view).seed
-    cdef uint32_t groups_count = header_of(view).groups, lengths
-    cdef uint64_t key
-    cdef int bit, digits, count = 0, length = checked_decimals_of(payload)
-    trie_skip(search)
-    if length == 0:
-        return
-    lengths = ask_root(view, payload, length, search) & lengths_for(length)
-    while lengths:
-        bit = callsieve_lowest_bit(lengths)
-        lengths &= lengths - 1
-        digits = EXACT_BIT - (bit & EXACT_BIT)
-        key = without_last_digits(payload, length - digits) << 1 | (bit <= EXACT_BIT)
-        search.keys[count] = key | <uint64_t>digits << DIGITS_SHIFT
-        callsieve_prefetch(&groups[group_of(mix(key, seed), groups_count)])
-        count += 1
-    search.count = count
-
-
-# Keeps those that the filter lets pass; their buckets are on their way. Free of branches on what is found: nearly
-# nothing passes, and nobody can foretell at which length something does.
-cdef void trie_narrow(const TrieView* view, TrieSearch* search) noexcept nogil:
-    cdef const uint64_t* groups = groups_of(view)
-    cdef uint64_t seed = header_of(view).seed
-    cdef uint32_t groups_count = header_of(view).groups, buckets_count = header_of(view).buckets
-    cdef uint64_t group, mixed
-    cdef int i, passed = 0
-    for i in range(search.count):
-        mixed = mix(search.keys[i] & KEY, seed)
-        group = groups[group_of(mixed, groups_count)]
-        search.keys[passed] = search.keys[i]
-        search.buckets[passed] = bucket_of(mixed, group, buckets_count)
-        passed += passes(group, mixed)
-    search.count = passed
-    for i in range(passed):
-        callsieve_prefetch(&buckets_of(view)[search.buckets[i]])
-
-
-cdef uint32_t trie_end(const TrieView* view, const TrieSearch* search, int* length) noexcept nogil:
-    cdef const TrieBucket* bucket
-    cdef uint64_t key
-    cdef uint32_t value
-    cdef int i, j
-    for i in range(search.count):
-        bucket = &buckets_of(view)[search.buckets[i]]
-        key = search.keys[i] & KEY
-        value = 0
-        for j in range(BUCKET_ENTRIES):
-            value |= bucket.values[j] if bucket.keys[j] == key else 0
-        if value:
-            length[0] = <int>(search.keys[i] >> DIGITS_SHIFT)
-            return value
-    length[0] = search.length
-    return search.value
 
 
 @cython.final
@@ -153,8 +50,7 @@ cdef class PrefixTrie:
         _check(memoryview(buffer).cast("B"))
         PyObject_GetBuffer(buffer, &pages, PyBUF_SIMPLE)
         self.owner = memoryview(buffer)    # pins the pages; `pages` is only asked for their address
-        self.view.base = <const uint8_t*>pages.buf
-        self.view.size = pages.len
+        self.view = trie_view(<const uint8_t*>pages.buf)
         PyBuffer_Release(&pages)
 
     @staticmethod
@@ -198,7 +94,7 @@ cdef class PrefixTrie:
         return matches
 
     def __len__(self):
-        return header_of(&self.view).entries
+        return self.view.entries
 
 
 cdef void match_batch(const TrieView* view, const uint64_t* numbers, uint32_t* out, Py_ssize_t size) noexcept nogil:

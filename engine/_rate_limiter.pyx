@@ -17,7 +17,7 @@ Of two that both got that far, the one whose claim was made first was seen by th
 """
 
 cimport cython
-from libc.stdint cimport INT64_MIN, int64_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 
 from engine._table cimport (
     BUCKET_RECORDS,
@@ -27,6 +27,8 @@ from engine._table cimport (
     Table,
     callsieve_count,
     callsieve_load,
+    callsieve_lowest_place,
+    callsieve_places_in,
     callsieve_swap,
 )
 
@@ -71,21 +73,39 @@ cdef extern from *:
 cdef bint limiter_conforms_at(
     Table table, Record* bucket, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
 ) noexcept nogil:
-    cdef Bucket seen
+    cdef Record seen
+    cdef Record* record
     cdef int64_t tat
     cdef int _
     key = key if key else 1
     for _ in range(TABLE_TRIES):
-        look(bucket, key, &seen)
-        tat = arrival_time(&seen, now_us, increment_us, tolerance_us)
+        record = standing(bucket, key, &seen)
+        tat = arrival_time(<int64_t>seen.value, now_us, increment_us, tolerance_us) if record is not NULL else now_us
         if tat - now_us > tolerance_us:
             return False
         if not count:
             return True
-        if put(table, bucket, key, &seen, tat + increment_us, now_us):
+        tat += increment_us
+        if record is NULL:
+            if insert(table, bucket, key, tat, now_us):
+                return True
+        elif callsieve_swap(record, key, seen.value, key, <uint64_t>tat):
             return True
     callsieve_count(table.view.lost)
     return True              # a race of our own must not cost a caller the call
+
+
+# The key's record, as it was read; NULL if there is none.
+cdef inline Record* standing(Record* bucket, uint64_t key, Record* seen) noexcept nogil:
+    cdef uint32_t places = callsieve_places_in(bucket, key)
+    cdef Record* record
+    while places:
+        record = &bucket[callsieve_lowest_place(places)]
+        callsieve_load(record, &seen.key, &seen.value)
+        if seen.key == key and not is_claim(seen):
+            return record
+        places &= places - 1
+    return NULL
 
 
 cdef inline void look(const Record* bucket, uint64_t key, Bucket* seen) noexcept nogil:
@@ -107,30 +127,22 @@ cdef inline bint replace(Record* bucket, const Bucket* seen, int index, uint64_t
 
 # The key's TAT, not before now. One that lies further ahead than any conforming event leaves it was written under
 # another clock or a wider limit; it counts as the latest at which an event still conforms.
-cdef inline int64_t arrival_time(
-    const Bucket* seen, int64_t now_us, int64_t increment_us, int64_t tolerance_us
-) noexcept nogil:
-    cdef int64_t tat = now_us if seen.found < 0 else <int64_t>seen.records[seen.found].value
+cdef inline int64_t arrival_time(int64_t tat, int64_t now_us, int64_t increment_us, int64_t tolerance_us) noexcept nogil:
     if tat > now_us + tolerance_us + increment_us + CLOCK_SLACK_US:
         return now_us + tolerance_us
     return max(tat, now_us)
 
 
-cdef inline bint put(
-    Table table, Record* bucket, uint64_t key, const Bucket* seen, int64_t tat, int64_t now_us
-) noexcept nogil:
-    if seen.found >= 0:
-        return replace(bucket, seen, seen.found, key, tat)
-    return insert(table, bucket, key, seen, tat, now_us)
-
-
 # False if somebody else changed the bucket meanwhile: then nothing was counted, and the caller looks again.
-cdef bint insert(
-    Table table, Record* bucket, uint64_t key, const Bucket* seen, int64_t tat, int64_t now_us
-) noexcept nogil:
-    cdef int place = earliest(seen)
+cdef bint insert(Table table, Record* bucket, uint64_t key, int64_t tat, int64_t now_us) noexcept nogil:
+    cdef Bucket seen
+    cdef int place
     cdef uint64_t claim = <uint64_t>callsieve_claim(&place)
-    if not replace(bucket, seen, place, key, <int64_t>claim):
+    look(bucket, key, &seen)
+    if seen.found >= 0:
+        return False
+    place = earliest(&seen)
+    if not replace(bucket, &seen, place, key, <int64_t>claim):
         return False
     if seen.records[place].key and <int64_t>seen.records[place].value > now_us:
         callsieve_count(table.view.evictions)

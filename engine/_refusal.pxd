@@ -26,7 +26,7 @@ cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wi
         return False
     call.caller = d.attempt.caller
     call.callee = d.attempt.callee
-    call.caller_place = &d.caller_place
+    call.caller_known = &d.caller_known
     call.now_us = d.now_us
     call.segments = segments_of(policy, d)
     call.suspect_from = d.trunk.tag_from

@@ -33,6 +33,25 @@ cdef void reputation_add(
 # The microseconds in so many days; ValueError unless one hour to a century.
 cdef uint64_t half_life_of(object days) except 0
 
+# A record that several steps of a decision ask for, looked up once.
+cdef struct Known:
+    Nest nest
+    number_t key             # 0 = none
+    bint asked
+    bint found
+    ReputationEntry entry
+
+cdef inline void known_prefetch(const TableView* view, number_t key, Known* known) noexcept nogil:
+    known.key = key
+    known.asked = known.found = False
+    known.nest = nest_prefetch(view, key)
+
+cdef inline bint is_known(Table table, Known* known, int64_t now_us) noexcept nogil:
+    if not known.asked:
+        known.asked = True
+        known.found = reputation_at(table, &known.nest, known.key, now_us, &known.entry)
+    return known.found
+
 cdef class ReputationCache:
     cdef readonly Table table
     cdef bint set_flags(self, number_t number, int64_t now_us, uint8_t wanted, uint8_t unwanted) except -1

@@ -3,7 +3,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from engine._conditions cimport in_force
-from engine._cuckoo cimport Nest
 from engine._decision cimport (
     ACTION_ACCEPT,
     ACTION_DIVERT,
@@ -12,7 +11,6 @@ from engine._decision cimport (
     BASIS_ANALYTICS,
     NO_DIVERT,
     NO_LABEL,
-    number_t,
 )
 from engine._decision_notes cimport SEEN_COMPLAINTS, SEEN_POINTS, Decision, act, add_points, observe, settle, trace
 from engine._image cimport (
@@ -26,7 +24,7 @@ from engine._image cimport (
 )
 from engine._lists cimport conditional
 from engine._numbers cimport number_block_of
-from engine._reputation cimport ReputationEntry, reputation_at, reputation_prefetch
+from engine._reputation cimport Known, is_known, known_prefetch
 from engine._table cimport Table
 
 cdef enum:
@@ -35,15 +33,14 @@ cdef enum:
 
 
 cdef inline void weigh_reputation(
-    Decision* d, Table reputation, const Nest* place, number_t key, uint16_t rule, uint16_t permille
+    Decision* d, Table reputation, Known* known, uint16_t rule, uint16_t permille
 ) noexcept nogil:
-    cdef ReputationEntry entry
     cdef int points
-    if not reputation_at(reputation, place, key, d.now_us, &entry):
+    if not is_known(reputation, known, d.now_us):
         return
-    trace(d, rule, SEEN_POINTS, <int>entry.points, ACTION_ACCEPT)
-    trace(d, rule, SEEN_COMPLAINTS, entry.complaints, ACTION_ACCEPT)
-    points = <int>min(entry.points, <uint32_t>MAX_SCORE) * permille // 1000
+    trace(d, rule, SEEN_POINTS, <int>known.entry.points, ACTION_ACCEPT)
+    trace(d, rule, SEEN_COMPLAINTS, known.entry.complaints, ACTION_ACCEPT)
+    points = <int>min(known.entry.points, <uint32_t>MAX_SCORE) * permille // 1000
     if points:
         add_points(d, rule, points, False)
 
@@ -72,10 +69,8 @@ cdef inline uint8_t band(const Decision* d, int score) noexcept nogil:
 cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) noexcept nogil:
     cdef uint8_t action
     if d.numbered:
-        weigh_reputation(
-            d, reputation, &d.caller_place, d.attempt.caller, RULE_REPUTATION, d.trunk.reputation_permille
-        )
-        weigh_reputation(d, reputation, &d.block_place, d.block, RULE_BLOCK_REPUTATION, d.trunk.block_permille)
+        weigh_reputation(d, reputation, &d.caller_known, RULE_REPUTATION, d.trunk.reputation_permille)
+        weigh_reputation(d, reputation, &d.block_known, RULE_BLOCK_REPUTATION, d.trunk.block_permille)
     weigh_prefixes(policy, d)
     conditional(policy, d, LEVEL_SCORE)
     d.verdict.score = <uint16_t>clamped(d.score)
@@ -89,7 +84,5 @@ cdef inline bint scored(const ImageView* policy, Decision* d, Table reputation) 
 
 
 cdef inline void prefetch_reputation(Decision* d, Table reputation) noexcept nogil:
-    d.caller_place = reputation_prefetch(&reputation.view, d.attempt.caller)
-    d.block = number_block_of(d.attempt.caller, BLOCK_DIGITS)
-    if d.block:
-        d.block_place = reputation_prefetch(&reputation.view, d.block)
+    known_prefetch(&reputation.view, d.attempt.caller, &d.caller_known)
+    known_prefetch(&reputation.view, number_block_of(d.attempt.caller, BLOCK_DIGITS), &d.block_known)

@@ -1,6 +1,6 @@
 # SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for what
-# is shown to others or kept, SipHash-1-3 for places in tables.
-# What a stranger chooses (numbers, addresses) becomes a table key or a redress id only through this.
+# is shown to others or kept, SipHash-1-3 for keys that stand for two numbers together and for places in what control
+# keeps.
 
 from libc.stdint cimport uint64_t
 

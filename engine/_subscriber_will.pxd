@@ -6,13 +6,14 @@ from engine._cuckoo cimport Nest
 from engine._decision cimport KIND_NUMBER, number_t
 from engine._image cimport ImageView
 from engine._numbers cimport number_block, number_kind
+from engine._reputation cimport Known
 from engine._table cimport Table
 
 # The call, as far as a subscriber's will asks.
 cdef struct WillCall:
     number_t caller
     number_t callee
-    const Nest* caller_place # where the reputation of a caller with a number may stand
+    Known* caller_known      # the reputation of a caller with a number
     int64_t now_us
     uint16_t segments        # of the caller's number: Segment, and SEGMENT_COMMERCIAL
     uint16_t suspect_from    # points from which the caller's category counts

@@ -33,7 +33,7 @@ from engine._local_time cimport local_half_hour
 from engine._numbers cimport PrefixWalk, next_prefix, prefixes_of
 from engine._pairs cimport PairMemory, pair_add, pair_at, pair_key, pair_prefetch
 from engine._rate_limiter cimport RateLimiter, limiter_conforms
-from engine._reputation cimport ReputationCache, ReputationEntry, reputation_at
+from engine._reputation cimport ReputationCache, ReputationEntry, is_known
 from engine._subscriber_lists cimport (
     OWN_ALLOW,
     OWN_CONSENT,
@@ -68,8 +68,8 @@ cdef bint sells(uint8_t category) noexcept nogil:
 
 # What is complained of a caller; not on the word of one or two.
 cdef uint8_t known_category(Table reputation, const WillCall* call) noexcept nogil:
-    cdef ReputationEntry entry
-    if not call.numbered or not reputation_at(reputation, call.caller_place, call.caller, call.now_us, &entry):
+    cdef const ReputationEntry* entry = &call.caller_known.entry
+    if not call.numbered or not is_known(reputation, call.caller_known, call.now_us):
         return CATEGORY_NONE
     return entry.category if entry.pinned or entry.points >= call.suspect_from else CATEGORY_NONE
 

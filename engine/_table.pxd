@@ -8,9 +8,9 @@
 # Buckets stand in regions of 2 MB, a huge page. A key's hash names the region and a bucket in it; tables in which a key
 # has a second bucket (`_cuckoo`) find that in the same region.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from engine._siphash cimport siphash_word
+from engine._decimals cimport high_word
 
 cdef extern from *:
     """
@@ -49,6 +49,60 @@ cdef extern from *:
     }
     #endif
 
+    /* At which places of a bucket, or of two, a key stands: bit 2 n = the n-th record. By the keys alone, whatever their
+       bits in `marks` are, and free of branches, as nobody can foretell the place. */
+    #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    /* Each record as two 16-bit words, all ones where the halves of its key are equal to the wanted one's. */
+    static inline __m128i callsieve_equal_halves(const void *bucket, uint64_t key, uint64_t marks)
+    {
+        const __m128i *records = bucket, mask = _mm_set1_epi64x((int64_t)marks);
+        const __m128i wanted = _mm_or_si128(_mm_set1_epi64x((int64_t)key), mask);
+        __m128i keys = _mm_unpacklo_epi64(_mm_load_si128(&records[0]), _mm_load_si128(&records[1]));
+        __m128i others = _mm_unpacklo_epi64(_mm_load_si128(&records[2]), _mm_load_si128(&records[3]));
+        return _mm_packs_epi32(
+            _mm_cmpeq_epi32(_mm_or_si128(keys, mask), wanted), _mm_cmpeq_epi32(_mm_or_si128(others, mask), wanted));
+    }
+
+    /* The empty statement keeps what is read afterwards from being read before. */
+    static inline uint32_t callsieve_both_halves(__m128i first, __m128i second)
+    {
+        uint32_t halves = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, second));
+        __asm__ volatile("" ::: "memory");
+        return halves & halves >> 1 & 0x5555;
+    }
+
+    static inline uint32_t callsieve_places_in_both(const void *first, const void *second, uint64_t key, uint64_t marks)
+    {
+        return callsieve_both_halves(
+            callsieve_equal_halves(first, key, marks), callsieve_equal_halves(second, key, marks));
+    }
+
+    static inline uint32_t callsieve_places_in(const void *bucket, uint64_t key)
+    {
+        return callsieve_both_halves(callsieve_equal_halves(bucket, key, 0), _mm_setzero_si128());
+    }
+    #else
+    static inline uint32_t callsieve_marked_places_in(const void *bucket, uint64_t key, uint64_t marks)
+    {
+        const uint64_t *words = bucket;
+        uint32_t places = 0;
+        for (int i = 0; i < 4; i++)
+            places |= (uint32_t)!((__atomic_load_n(&words[2 * i], __ATOMIC_ACQUIRE) ^ key) & ~marks) << 2 * i;
+        return places;
+    }
+
+    static inline uint32_t callsieve_places_in_both(const void *first, const void *second, uint64_t key, uint64_t marks)
+    {
+        return callsieve_marked_places_in(first, key, marks) | callsieve_marked_places_in(second, key, marks) << 8;
+    }
+
+    static inline uint32_t callsieve_places_in(const void *bucket, uint64_t key)
+    {
+        return callsieve_marked_places_in(bucket, key, 0);
+    }
+    #endif
+    #define callsieve_lowest_place(places) (__builtin_ctz(places) >> 1)
+
     /* The empty statement keeps gcc 12 from taking a function that only prefetches for one without effect, and its
        calls for dead code. */
     static inline void callsieve_prefetch(const void *line)
@@ -71,6 +125,9 @@ cdef extern from *:
         void* record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value
     ) noexcept nogil
     void callsieve_load(const void* record, uint64_t* key, uint64_t* value) noexcept nogil
+    uint32_t callsieve_places_in_both(const void* first, const void* second, uint64_t key, uint64_t marks) noexcept nogil
+    uint32_t callsieve_places_in(const void* bucket, uint64_t key) noexcept nogil
+    int callsieve_lowest_place(uint32_t places) noexcept nogil
     void callsieve_prefetch(const void* line) noexcept nogil
     void callsieve_count(uint64_t* counter) noexcept nogil
     uint64_t callsieve_counted(const uint64_t* counter) noexcept nogil
@@ -106,12 +163,18 @@ cdef struct TableView:
     uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
     bint keys_hashed         # under the same secret
 
-# What says where a key stands. Keys that are hashes already (`paired_key`) need only their bits spread: the odd factor
-# is 2^64 / golden ratio.
+# The low word of the product against the high one: every bit of both factors reaches every bit of it.
+cdef inline uint64_t folded(uint64_t word, uint64_t factor) noexcept nogil:
+    return word * factor ^ high_word(word, factor)
+
+# What says where a key stands: two folded multiplications under 128 secret bits (as in wyhash and foldhash). It is no
+# cryptographic hash, and need be none: who chooses keys sees neither the secret nor any place, so he cannot aim at a
+# bucket; SipHash would cost eight times as much at every table. Keys that are hashes already (`paired_key`) need only
+# their bits spread: the odd factor is 2^64 / golden ratio.
 cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept nogil:
     if view.keys_hashed:
         return key * <uint64_t>0x9E3779B97F4A7C15
-    return siphash_word(view.secret0, view.secret1, key)
+    return folded(folded(key ^ view.secret0, view.secret1 | 1), view.secret0 | 1)
 
 cdef inline uint64_t table_region(const TableView* view, uint64_t hashed) noexcept nogil:
     return (hashed >> 32) * view.regions >> 32

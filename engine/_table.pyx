@@ -24,7 +24,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport uint8_t, uint64_t
 
 MAGIC = b"CSIEVTBL"
-LAYOUT = 4
+LAYOUT = 5
 HEADER_SIZE = 4096
 RECORD_SIZE = 16
 MIN_CAPACITY = HEADER_SIZE // RECORD_SIZE    # one page of records keeps the file a multiple of pages

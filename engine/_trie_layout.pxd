@@ -24,10 +24,6 @@ cdef enum:
     BUCKET_ENTRIES = 5
     PILOTS = 1 << 16
 
-cdef struct TrieView:
-    const uint8_t* base      # start of the packed image, 64-byte aligned
-    uint64_t size
-
 cdef struct TrieHeader:
     uint64_t magic
     uint32_t layout
@@ -50,17 +46,26 @@ cdef struct TrieBucket:
     uint32_t values[BUCKET_ENTRIES]
     uint32_t reserved
 
-cdef inline const TrieHeader* header_of(const TrieView* view) noexcept nogil:
-    return <const TrieHeader*>view.base
+cdef struct TrieView:        # a packed image, as a match reads it
+    const TrieRoot* root
+    const TrieBucket* buckets
+    const uint64_t* groups
+    uint64_t seed
+    uint32_t buckets_count
+    uint32_t groups_count
+    uint32_t root_digits
+    uint32_t lengths
+    uint64_t entries
 
-cdef inline const TrieRoot* root_of(const TrieView* view) noexcept nogil:
-    return <const TrieRoot*>(view.base + sizeof(TrieHeader))
-
-cdef inline const TrieBucket* buckets_of(const TrieView* view) noexcept nogil:
-    return <const TrieBucket*>(root_of(view) + power_of_ten(header_of(view).root_digits))
-
-cdef inline const uint64_t* groups_of(const TrieView* view) noexcept nogil:
-    return <const uint64_t*>(buckets_of(view) + header_of(view).buckets)
+# base: where an image that was checked starts, 64-byte aligned.
+cdef inline TrieView trie_view(const uint8_t* base) noexcept nogil:
+    cdef const TrieHeader* header = <const TrieHeader*>base
+    cdef const TrieRoot* root = <const TrieRoot*>(base + sizeof(TrieHeader))
+    cdef const TrieBucket* buckets = <const TrieBucket*>(root + power_of_ten(header.root_digits))
+    return TrieView(
+        root, buckets, <const uint64_t*>(buckets + header.buckets), header.seed, header.buckets, header.groups,
+        header.root_digits, header.lengths, header.entries,
+    )
 
 cdef inline uint64_t mix(uint64_t key, uint64_t seed) noexcept nogil:
     return high_word(key ^ seed, SPREAD) ^ (key ^ seed) * SPREAD
