@@ -68,8 +68,11 @@ cdef inline Nest nest_prefetch(const TableView* view, uint64_t key) noexcept nog
     callsieve_prefetch(nest.second)
     return nest
 
+# Chosen by a mask: nobody can foretell in which bucket a key stands.
 cdef inline Record* nest_record(const Nest* nest, int index) noexcept nogil:
-    return &nest.first[index] if index < BUCKET_RECORDS else &nest.second[index - BUCKET_RECORDS]
+    cdef uint64_t in_second = -<uint64_t>(index >= BUCKET_RECORDS)
+    cdef uint64_t bucket = <uint64_t>nest.first ^ ((<uint64_t>nest.first ^ <uint64_t>nest.second) & in_second)
+    return <Record*>bucket + (index & BUCKET_RECORDS - 1)
 
 # Puts (key, value) where `seen` had another record at `index`; false if that record has changed since.
 cdef inline bint nest_replace(

@@ -112,7 +112,7 @@ cdef inline uint32_t trie_end(const TrieView* view, const TrieSearch* search, in
         key = search.keys[i] & KEY
         value = 0
         for j in range(BUCKET_ENTRIES):
-            value |= bucket.values[j] if bucket.keys[j] == key else 0
+            value |= bucket.values[j] & -<uint32_t>(bucket.keys[j] == key)
         if value:
             length[0] = <int>(search.keys[i] >> DIGITS_SHIFT)
             return value
