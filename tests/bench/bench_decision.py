@@ -74,7 +74,7 @@ def of_batches(screener: Screener, packed: bytes, now_us: int, *, same: bool = F
 
 def huge_pages_percent() -> int:
     """How much of the tables' memory has huge pages: a line elsewhere costs a walk through page tables, too."""
-    kb = {"Rss": 0, "FilePmdMapped": 0}
+    kb = {"Rss": 0, "FilePmdMapped": 0, "ShmemPmdMapped": 0}
     inside = False
     for row in Path("/proc/self/smaps").read_text().splitlines():
         name, _, rest = row.partition(":")
@@ -82,7 +82,7 @@ def huge_pages_percent() -> int:
             kb[name] += int(rest.split()[0])
         elif "-" in name:
             inside = row.endswith(".tbl")
-    return 100 * kb["FilePmdMapped"] // max(1, kb["Rss"])
+    return 100 * (kb["FilePmdMapped"] + kb["ShmemPmdMapped"]) // max(1, kb["Rss"])
 
 
 def held(figure: float, bar: int) -> str:
