@@ -44,6 +44,11 @@ cdef char *put_decimal(char *at, uint32_t value) noexcept nogil
 cdef int parse_hex(const char *at, uint32_t *value) noexcept nogil
 
 
+cdef inline Slice slice_of(bytes text):
+    """Valid for as long as `text` lives."""
+    return Slice(text, len(text))
+
+
 cdef inline char *put(char *at, const char *text, size_t length) noexcept nogil:
     memcpy(at, text, length)
     return at + length

@@ -3,27 +3,17 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from tests.load._datagrams cimport Address, Port
+from tests.load._dialog cimport Dialog
 from tests.load._histogram cimport Counts, Histogram
-from tests.load._message cimport Message, Slice
+from tests.load._message cimport Message
+from tests.load._requests cimport Caller, DeckEntry
 from tests.load._timer_wheel cimport TimerWheel
 from tests.load._uas cimport Uas
 
 cdef enum:
-    NUMBER_BYTES = 30
-    TARGET_BYTES = 160
-    ROUTES_BYTES = 640
-    CALLEE_BYTES = 160
     MAX_FAMILIES = 64
     STATUSES = 700
     RECORDS = 65536                # finished calls kept until Python takes them
-
-cdef struct DeckEntry:             # one call to place, as tests.load.mix packs it
-    uint8_t family
-    uint8_t withheld               # the caller hides the number
-    uint8_t caller_length
-    uint8_t callee_length
-    char caller[NUMBER_BYTES]
-    char callee[NUMBER_BYTES]
 
 cdef struct Family:
     int64_t talk_us
@@ -35,7 +25,6 @@ cdef struct Call:
     int32_t next_free
     uint8_t state
     uint8_t cancel_answered
-    uint8_t labelled
     uint16_t status                # final status of the INVITE
     int64_t started_us
     int64_t rung_us                # first response other than 100; 0 = none yet
@@ -43,13 +32,7 @@ cdef struct Call:
     int64_t ended_us               # BYE sent
     int64_t interval_us            # until the next retransmission
     int64_t give_up_us
-    Address next_hop               # of requests inside the dialog
-    size_t target_length
-    size_t routes_length
-    size_t callee_length
-    char target[TARGET_BYTES]      # Contact of the callee: Request-URI inside the dialog
-    char routes[ROUTES_BYTES]      # Route header line, or nothing
-    char callee[CALLEE_BYTES]      # value of To, with its tag
+    Dialog dialog                  # once it is answered
 
 cdef struct Record:                # one finished call, as tests.load.report unpacks it
     int64_t started_us
@@ -77,7 +60,7 @@ cdef struct UacCounts:
 cdef class Uac:
     cdef object _socket
     cdef bytes _deck_bytes, _local_text, _target_text, _host_text, _invite_tail_text
-    cdef Slice _local, _target_host, _host, _invite_tail
+    cdef Caller _caller
     cdef const DeckEntry *_deck
     cdef uint32_t _deck_count, _deck_at, _deck_stride
     cdef Family _families[MAX_FAMILIES]
@@ -88,7 +71,6 @@ cdef class Uac:
     cdef TimerWheel _wheel
     cdef Call *_calls
     cdef int32_t _capacity, _active, _free
-    cdef uint32_t _run
     cdef int64_t _t1_us, _ring_limit_us, _clock_offset_us
     cdef UacCounts _counts
     cdef volatile bint _stop
@@ -111,7 +93,6 @@ cdef class Uac:
     cdef int32_t _call_of(self, Message *message) noexcept nogil
     cdef void _invite_answered(self, int32_t call, Message *message, int64_t now_us) noexcept nogil
     cdef void _established(self, int32_t call, Message *message, int64_t now_us) noexcept nogil
-    cdef int _learn_dialog(self, Call *call, Message *message) noexcept nogil
     cdef void _hang_up(self, int32_t call, int64_t now_us) noexcept nogil
     cdef void _expire(self, int32_t call, int64_t now_us) noexcept nogil
     cdef void _await_answer(self, int32_t call, int64_t now_us) noexcept nogil
@@ -121,8 +102,3 @@ cdef class Uac:
     cdef void _send_cancel(self, int32_t call) noexcept nogil
     cdef void _send_in_dialog(self, int32_t call, bint ending) noexcept nogil
     cdef void _acknowledge_rejection(self, Message *message) noexcept nogil
-    cdef char *_put_identity(self, char *at, int32_t call) noexcept nogil
-    cdef char *_put_via(self, char *at, int32_t call, char kind) noexcept nogil
-    cdef char *_put_caller(self, char *at, int32_t call) noexcept nogil
-    cdef char *_put_request_uri(self, char *at, int32_t call) noexcept nogil
-    cdef char *_put_call_id(self, char *at, int32_t call) noexcept nogil

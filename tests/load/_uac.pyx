@@ -1,10 +1,8 @@
 """The calling endpoint: places calls from a deck at a given rate, or keeps a number of them in flight.
 
-Every identifier of a call (branch, From tag, Call-ID) holds slot and generation of the slot, so a response finds its call
-without a table, and one that comes after its call is over finds none. They are scrambled, reversibly: a proxy that hashes
-identifiers shall find them as random as anybody's. The ACK of a rejection is written from the
-response alone, so a rejection repeated by the network is acknowledged again even then (RFC 3261 section 17.1.1.3).
-Loose routers only: a Route without `lr` is treated like one with it. Nothing is sent outside the loopback network.
+A response finds its call without a table, by the identifiers that `_requests` writes; one that comes after its call is
+over finds none. A rejection repeated by the network is acknowledged again even then (RFC 3261 section 17.1.1.3).
+Nothing is sent outside the loopback network.
 """
 
 from libc.stdlib cimport calloc, free, malloc
@@ -26,19 +24,17 @@ from tests.load._datagrams cimport (
     port_receive,
     port_wait,
 )
+from tests.load._dialog cimport learn_dialog
 from tests.load._histogram cimport counts_record
-from tests.load._message cimport (
-    METHOD_BYE,
-    METHOD_CANCEL,
-    METHOD_INVITE,
-    MAX_LINES,
-    parse_hex,
-    put,
-    put_hex,
-    put_slice,
-    scan,
-    uri_address,
-    uri_in,
+from tests.load._message cimport METHOD_BYE, METHOD_CANCEL, METHOD_INVITE, scan, slice_of
+from tests.load._requests cimport (
+    NUMBER_BYTES,
+    parse_branch,
+    put_ack_of_rejection,
+    put_cancel,
+    put_in_dialog,
+    put_invite,
+    scrambled,
 )
 from tests.load._timer_wheel cimport wheel_arm, wheel_close, wheel_disarm, wheel_open, wheel_pop
 from tests.load._uas cimport Uas
@@ -54,8 +50,6 @@ cdef enum State:
     ENDING = 5        # BYE sent: Timer E repeats it
 
 cdef enum:
-    IDENTITY_LENGTH = 24
-    BRANCH_LENGTH = 7 + IDENTITY_LENGTH + 1
     ROUNDS = 8                   # batches received before timers and due calls are looked at
     MOST_AT_ONCE = 256           # calls placed before responses are looked at
     IDLE_US = 5000
@@ -63,21 +57,6 @@ cdef enum:
 
 cdef int64_t T2_US = 4000000
 cdef int64_t FOREVER_US = (<int64_t>1 << 62)
-
-cdef uint64_t SCRAMBLE = 0x9E3779B97F4A7C15
-cdef uint64_t UNSCRAMBLE = 0xF1DE83E19937733D       # SCRAMBLE * UNSCRAMBLE = 1 modulo 2**64
-
-
-cdef inline uint64_t scrambled(uint32_t slot, uint32_t generation) noexcept nogil:
-    cdef uint64_t value = <uint64_t>slot << 32 | generation
-    value = (value ^ (value >> 32)) * SCRAMBLE
-    return (value ^ (value >> 32)) * SCRAMBLE
-
-
-cdef inline uint64_t unscrambled(uint64_t value) noexcept nogil:
-    value *= UNSCRAMBLE
-    value = (value ^ (value >> 32)) * UNSCRAMBLE
-    return value ^ (value >> 32)
 
 
 @cython.final
@@ -103,7 +82,6 @@ cdef class Uac:
         self._write_constants(sock.getsockname(), target)
         self._t1_us = <int64_t>(t1_ms * 1000)
         self._ring_limit_us = <int64_t>(ring_limit_s * 1e6)
-        self._run = time.monotonic_ns() & 0xFFFFFFFF
         self._clock_offset_us = time.time_ns() // 1000 - monotonic_us()
         self.ringing_us = Histogram()
         self.final_us = Histogram()
@@ -146,10 +124,11 @@ cdef class Uac:
             "Content-Type: application/sdp\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode()
-        self._host.start, self._host.length = self._host_text, len(self._host_text)
-        self._local.start, self._local.length = self._local_text, len(self._local_text)
-        self._target_host.start, self._target_host.length = self._target_text, len(self._target_text)
-        self._invite_tail.start, self._invite_tail.length = self._invite_tail_text, len(self._invite_tail_text)
+        self._caller.run = time.monotonic_ns() & 0xFFFFFFFF
+        self._caller.host = slice_of(self._host_text)
+        self._caller.local = slice_of(self._local_text)
+        self._caller.target_host = slice_of(self._target_text)
+        self._caller.invite_tail = slice_of(self._invite_tail_text)
 
     def _allocate(self, int32_t capacity):
         cdef int32_t i
@@ -198,7 +177,7 @@ cdef class Uac:
 
     @property
     def run_id(self):
-        return f"{self._run:08x}"
+        return f"{self._caller.run:08x}"
 
     def take_records(self):
         cdef uint64_t written = self._records_written
@@ -286,7 +265,7 @@ cdef class Uac:
         call.entry = self._deck_at
         self._deck_at = (self._deck_at + self._deck_stride) % self._deck_count
         call.state = CALLING
-        call.cancel_answered = call.labelled = False
+        call.cancel_answered = call.dialog.labelled = False
         call.status = 0
         call.started_us = now_us
         call.rung_us = call.finalised_us = call.ended_us = 0
@@ -327,18 +306,12 @@ cdef class Uac:
 
     cdef int32_t _call_of(self, Message *message) noexcept nogil:
         """The call whose transaction the response answers; -1 when it is over or never was."""
-        cdef uint32_t run, high, low, slot, generation
-        cdef uint64_t identity
-        cdef const char *at = message.branch.start + 7
-        if message.branch.length != BRANCH_LENGTH:
+        cdef uint32_t slot, generation
+        if parse_branch(message.branch, self._caller.run, &slot, &generation) < 0 or slot >= <uint32_t>self._capacity:
             return -1
-        if parse_hex(at, &run) < 0 or parse_hex(at + 8, &high) < 0 or parse_hex(at + 16, &low) < 0:
+        if self._calls[slot].generation != generation or self._calls[slot].state == IDLE:
             return -1
-        identity = unscrambled(<uint64_t>high << 32 | low)
-        slot, generation = <uint32_t>(identity >> 32), <uint32_t>identity
-        if run != self._run or slot >= <uint32_t>self._capacity or self._calls[slot].generation != generation:
-            return -1
-        return <int32_t>slot if self._calls[slot].state != IDLE else -1
+        return <int32_t>slot
 
     cdef void _invite_answered(self, int32_t slot, Message *message, int64_t now_us) noexcept nogil:
         cdef Call *call = &self._calls[slot]
@@ -367,7 +340,7 @@ cdef class Uac:
     cdef void _established(self, int32_t slot, Message *message, int64_t now_us) noexcept nogil:
         cdef Call *call = &self._calls[slot]
         cdef int64_t talk_us = self._families[self._deck[call.entry].family].talk_us
-        if self._learn_dialog(call, message) < 0:
+        if learn_dialog(&call.dialog, message, &self._target) < 0:
             self._counts.unexpected += 1
             self._finish(slot, 0, now_us)
             return
@@ -377,30 +350,6 @@ cdef class Uac:
             wheel_arm(&self._wheel, slot, now_us + talk_us)
         else:
             self._hang_up(slot, now_us)
-
-    cdef int _learn_dialog(self, Call *call, Message *message) noexcept nogil:
-        """Remote target and route set of RFC 3261 section 12.1.2; -1 when they are unusable or too long."""
-        cdef Slice target = uri_in(message.contact), first
-        cdef Slice values[MAX_LINES]
-        cdef int i, count = split_routes(message, values)
-        cdef char *at = call.routes
-        if not 0 < target.length <= TARGET_BYTES or message.callee.length > CALLEE_BYTES or count < 0:
-            return -1
-        call.target_length = put_slice(call.target, target) - call.target
-        call.callee_length = put_slice(call.callee, message.callee) - call.callee
-        call.labelled = is_labelled(message.callee)
-        for i in range(count - 1, -1, -1):
-            if at + values[i].length + 11 > call.routes + ROUTES_BYTES:
-                return -1
-            at = put(at, b"Route: ", 7) if i == count - 1 else put(at, b", ", 2)
-            at = put_slice(at, values[i])
-        if count:
-            at = put(at, b"\r\n", 2)
-        call.routes_length = at - call.routes
-        first = uri_in(values[count - 1]) if count else target
-        if uri_address(first, &call.next_hop) < 0:
-            call.next_hop = self._target                # a name: the proxy that the call goes through
-        return 0 if is_loopback(&call.next_hop) else -1
 
     cdef void _hang_up(self, int32_t slot, int64_t now_us) noexcept nogil:
         cdef Call *call = &self._calls[slot]
@@ -458,7 +407,7 @@ cdef class Uac:
             self._counts.lost += 1
         elif status < 300:
             self._counts.answered += 1
-            self._labelled[family] += call.labelled
+            self._labelled[family] += call.dialog.labelled
         else:
             self._counts.rejected += 1
         if call.finalised_us == 0:
@@ -482,146 +431,30 @@ cdef class Uac:
         record.ring_us = <uint32_t>(call.finalised_us - call.started_us)
         record.talk_us = <uint32_t>(call.ended_us - call.finalised_us) if call.ended_us else 0
         record.status = <uint16_t>status
-        record.labelled = call.labelled
+        record.labelled = call.dialog.labelled
         self._records_written += 1
 
     cdef void _send_invite(self, int32_t slot) noexcept nogil:
-        cdef char *start = port_claim(self._port)
-        cdef char *at = put(start, b"INVITE ", 7)
-        at = put(self._put_request_uri(at, slot), b" SIP/2.0\r\n", 10)
-        at = self._put_via(at, slot, c"i")
-        at = self._put_caller(at, slot)
-        at = self._put_request_uri(put(at, b"To: <", 5), slot)
-        at = self._put_call_id(put(at, b">\r\n", 3), slot)
-        at = put(at, b"CSeq: 1 INVITE\r\n", 16)
-        if self._deck[self._calls[slot].entry].withheld:
-            at = put(at, b"Privacy: id\r\n", 13)
-        at = put_slice(at, self._invite_tail)
-        port_commit(self._port, at - start, &self._target)
-
-    cdef void _send_cancel(self, int32_t slot) noexcept nogil:
-        """Everything but the method equals the INVITE's (RFC 3261 section 9.1)."""
-        cdef char *start = port_claim(self._port)
-        cdef char *at = put(start, b"CANCEL ", 7)
-        at = put(self._put_request_uri(at, slot), b" SIP/2.0\r\n", 10)
-        at = self._put_via(at, slot, c"i")
-        at = self._put_caller(at, slot)
-        at = self._put_request_uri(put(at, b"To: <", 5), slot)
-        at = self._put_call_id(put(at, b">\r\n", 3), slot)
-        at = put(at, b"CSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n", 37)
-        port_commit(self._port, at - start, &self._target)
-
-    cdef void _send_in_dialog(self, int32_t slot, bint ending) noexcept nogil:
-        """ACK of a 2xx, or BYE: along the route set to the callee's Contact (RFC 3261 section 12.2.1.1)."""
         cdef Call *call = &self._calls[slot]
         cdef char *start = port_claim(self._port)
-        cdef char *at = put(start, b"BYE ", 4) if ending else put(start, b"ACK ", 4)
-        at = put(put(at, call.target, call.target_length), b" SIP/2.0\r\n", 10)
-        at = self._put_via(at, slot, c"b" if ending else c"a")
-        at = put(at, call.routes, call.routes_length)
-        at = self._put_caller(at, slot)
-        at = put(put(at, b"To: ", 4), call.callee, call.callee_length)
-        at = self._put_call_id(put(at, b"\r\n", 2), slot)
-        at = put(at, b"CSeq: 2 BYE\r\n", 13) if ending else put(at, b"CSeq: 1 ACK\r\n", 13)
-        at = put(at, b"User-Agent: callsieve load harness\r\nContent-Length: 0\r\n\r\n", 57)
-        port_commit(self._port, at - start, &call.next_hop)
+        cdef char *end = put_invite(start, &self._caller, &self._deck[call.entry], scrambled(slot, call.generation))
+        port_commit(self._port, end - start, &self._target)
+
+    cdef void _send_cancel(self, int32_t slot) noexcept nogil:
+        cdef Call *call = &self._calls[slot]
+        cdef char *start = port_claim(self._port)
+        cdef char *end = put_cancel(start, &self._caller, &self._deck[call.entry], scrambled(slot, call.generation))
+        port_commit(self._port, end - start, &self._target)
+
+    cdef void _send_in_dialog(self, int32_t slot, bint ending) noexcept nogil:
+        """ACK of a 2xx, or BYE."""
+        cdef Call *call = &self._calls[slot]
+        cdef char *start = port_claim(self._port)
+        cdef char *end = put_in_dialog(
+            start, &self._caller, &self._deck[call.entry], scrambled(slot, call.generation), &call.dialog, ending
+        )
+        port_commit(self._port, end - start, &call.dialog.next_hop)
 
     cdef void _acknowledge_rejection(self, Message *message) noexcept nogil:
-        """Request-URI, branch, From, Call-ID of the INVITE, To of the response; the INVITE's To is its Request-URI."""
         cdef char *start = port_claim(self._port)
-        cdef char *at = put_slice(put(start, b"ACK ", 4), uri_in(message.callee))
-        at = put(at, b" SIP/2.0\r\nVia: SIP/2.0/UDP ", 27)
-        at = put(put_slice(at, self._local), b";rport;branch=", 14)
-        at = put(put_slice(at, message.branch), b"\r\nMax-Forwards: 70\r\nFrom: ", 26)
-        at = put(put_slice(at, message.caller), b"\r\nTo: ", 6)
-        at = put(put_slice(at, message.callee), b"\r\nCall-ID: ", 11)
-        at = put_slice(at, message.call_id)
-        at = put(at, b"\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n", 36)
-        port_commit(self._port, at - start, &self._target)
-
-    cdef char *_put_identity(self, char *at, int32_t slot) noexcept nogil:
-        cdef uint64_t identity = scrambled(slot, self._calls[slot].generation)
-        at = put_hex(put_hex(at, self._run), <uint32_t>(identity >> 32))
-        return put_hex(at, <uint32_t>identity)
-
-    cdef char *_put_via(self, char *at, int32_t slot, char kind) noexcept nogil:
-        """Via with the branch of one transaction: `i` INVITE, `a` ACK of a 2xx, `b` BYE; and Max-Forwards."""
-        at = put_slice(put(at, b"Via: SIP/2.0/UDP ", 17), self._local)
-        at = self._put_identity(put(at, b";rport;branch=z9hG4bK", 21), slot)
-        at[0] = kind
-        return put(at + 1, b"\r\nMax-Forwards: 70\r\n", 20)
-
-    cdef char *_put_caller(self, char *at, int32_t slot) noexcept nogil:
-        """From; a withheld number as RFC 3323 section 4.1.1.3 has it."""
-        cdef const DeckEntry *entry = &self._deck[self._calls[slot].entry]
-        if entry.withheld:
-            at = put(at, b'From: "Anonymous" <sip:anonymous@anonymous.invalid>;tag=', 56)
-        else:
-            at = put(put(at, b"From: <sip:", 11), entry.caller, entry.caller_length)
-            at = put_slice(put(at, b"@", 1), self._host)
-            at = put(at, b";user=phone>;tag=", 17)
-        return put(self._put_identity(at, slot), b"\r\n", 2)
-
-    cdef char *_put_request_uri(self, char *at, int32_t slot) noexcept nogil:
-        cdef const DeckEntry *entry = &self._deck[self._calls[slot].entry]
-        at = put(put(at, b"sip:", 4), entry.callee, entry.callee_length)
-        return put_slice(put(at, b"@", 1), self._target_host)
-
-    cdef char *_put_call_id(self, char *at, int32_t slot) noexcept nogil:
-        at = self._put_identity(put(at, b"Call-ID: ", 9), slot)
-        at = put_slice(put(at, b"@", 1), self._host)
-        return put(at, b"\r\n", 2)
-
-
-cdef bint is_labelled(Slice callee) noexcept nogil:
-    """Whether the harness's own answering endpoint saw a label: its To tag says so."""
-    cdef const char *mark = b";tag=labelled."
-    cdef size_t i, length = 14
-    if callee.length < length:
-        return False
-    for i in range(callee.length - length + 1):
-        if callee.start[i] == c";":
-            return equal_bytes(callee.start + i, mark, length)
-    return False
-
-
-cdef bint equal_bytes(const char *a, const char *b, size_t length) noexcept nogil:
-    cdef size_t i
-    for i in range(length):
-        if a[i] != b[i]:
-            return False
-    return True
-
-
-cdef int split_routes(Message *message, Slice *values) noexcept nogil:
-    """The Record-Route values in their order: several may share a line. How many, or -1 when they are too many."""
-    cdef int line, count = 0
-    cdef const char *at
-    cdef const char *end
-    cdef const char *stop
-    for line in range(message.record_routes_count):
-        at = message.record_routes[line].start
-        end = at + message.record_routes[line].length
-        while at < end:
-            if count == MAX_LINES:
-                return -1
-            stop = value_end(at, end)
-            values[count].start = at
-            values[count].length = stop - at
-            count += 1
-            at = stop
-            while at < end and at[0] in (c",", c" ", c"\t"):
-                at += 1
-    return count
-
-
-cdef const char *value_end(const char *at, const char *end) noexcept nogil:
-    """The comma that ends a name-addr value, or `end`: within angle brackets or quotes a comma separates nothing."""
-    cdef bint quoted = False, bracketed = False
-    while at < end and (quoted or bracketed or at[0] != c","):
-        if at[0] == c'"':
-            quoted = not quoted
-        elif not quoted and at[0] in (c"<", c">"):
-            bracketed = at[0] == c"<"
-        at += 1
-    return at
+        port_commit(self._port, put_ack_of_rejection(start, &self._caller, message) - start, &self._target)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-ENTRY = struct.Struct("=BBBB30s30s")  # DeckEntry of _uac.pxd
+ENTRY = struct.Struct("=BBBB30s30s")  # DeckEntry of _requests.pxd
 LONGEST_NUMBER = 30
 USER_CHARACTERS = frozenset("0123456789+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.!~*'()&=$,;?/#%")
 ANONYMOUS = "anonymous"
