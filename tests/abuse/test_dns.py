@@ -9,6 +9,7 @@ import asyncio
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -59,34 +60,38 @@ class Side:
     def __init__(self, port: int) -> None:
         self.end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.end.bind((LOOPBACK, port))
-        self.others: list[bytes] = []  # what has come while something else was waited for
+        # What has come while something else was waited for, by Call-ID: calls that nobody answers are repeated, thousands.
+        self.others: defaultdict[bytes, list[bytes]] = defaultdict(list)
 
     def receive(self, start: bytes, call_id: str, timeout_s: float) -> bytes | None:
         """A message of this call whose first line begins so, if there is one in time."""
         until_s = time.monotonic() + timeout_s
-        wanted = f"Call-ID: {call_id}\r\n".encode()
         while True:
-            if found := self._found(start, wanted):
+            if found := self._found(start, call_id):
                 return found
             self.end.settimeout(max(0.001, until_s - time.monotonic()))
             try:
-                self.others.append(self.end.recv(65535))
+                self._keep(self.end.recv(65535))
             except TimeoutError:
                 return None
 
     def has(self, start: bytes, call_id: str) -> bool:
         """Whether such a message has come, of those that were read."""
-        return self._found(start, f"Call-ID: {call_id}\r\n".encode()) is not None
+        return self._found(start, call_id) is not None
 
-    def _found(self, start: bytes, wanted: bytes) -> bytes | None:
-        return next((data for data in self.others if data.startswith(start) and wanted in data), None)
+    def _found(self, start: bytes, call_id: str) -> bytes | None:
+        return next((data for data in self.others[call_id.encode()] if data.startswith(start)), None)
+
+    def _keep(self, data: bytes) -> None:
+        call_id, _, _ = data.partition(b"Call-ID: ")[2].partition(b"\r\n")
+        self.others[call_id].append(data)
 
     def take_in(self) -> None:
         """Reads what has come, before the socket overflows."""
         self.end.setblocking(False)
         with suppress(BlockingIOError):
             while True:
-                self.others.append(self.end.recv(65535))
+                self._keep(self.end.recv(65535))
 
 
 class Beside(NamedTuple):
