@@ -1,7 +1,7 @@
 """Admission: who gets in when not everybody can.
 
 In the order of RFC 7339 section 5.10.1 requests within dialogs come first, with emergency calls and what a trusted peer
-marks by Resource-Priority; new calls pay for them. What is refused gets 503 without Retry-After, statelessly, before
+marks by Resource-Priority; new calls pay for them, after registrations and the like. What is refused gets 503 without Retry-After, statelessly, before
 anything was spent on it: Retry-After would stop the peer's whole traffic (RFC 7339 section 5.10.2).
 """
 
@@ -11,6 +11,7 @@ from proxy.calls cimport Call
 from proxy.counters cimport REFUSED_OVERLOAD, REFUSED_RATE, THROTTLED
 from proxy.next_hop cimport HOP_FOUND
 from proxy.overload_parameters cimport ALGORITHM_NONE
+from proxy.overload_server cimport REQUEST_CALL, REQUEST_OTHER, REQUEST_PRIORITY, RequestKind
 from proxy.prefix_routes cimport NO_ROUTE
 from proxy.priority cimport has_priority
 from proxy.routing_table cimport PEER_TRUNK
@@ -23,16 +24,15 @@ cdef class Admission(LocalAnswers):
 
     cdef bint admits_new(self, Incoming* incoming) noexcept nogil:
         cdef Source* source = self.guard.peers.of(incoming.source)
-        cdef bint within = incoming.message.method != METHOD_INVITE or self.guard.admits_invite(
-            source, incoming.now_us
-        )
-        cdef bint priority = False
+        cdef RequestKind kind = REQUEST_CALL if incoming.message.method == METHOD_INVITE else REQUEST_OTHER
+        cdef bint within = kind == REQUEST_OTHER or self.guard.admits_invite(source, incoming.now_us)
         cdef bint admitted = within and self.is_for_all(incoming)
         if not admitted:
             self.load.note_room(self.transactions.used_part())
-            priority = has_priority(incoming.message, &self.router.routing.trunks[incoming.peer.index])
-            admitted = self.may_enter(incoming, within, priority)
-        self.load.note_request(priority, source.seen_us < self.load.since_us)
+            if has_priority(incoming.message, &self.router.routing.trunks[incoming.peer.index]):
+                kind = REQUEST_PRIORITY
+            admitted = self.may_enter(incoming, within, kind)
+        self.load.note_request(kind, source.seen_us < self.load.since_us)
         source.seen_us = incoming.now_us
         if not admitted:
             self.refuse(incoming, REFUSED_OVERLOAD if within else REFUSED_RATE)
@@ -42,19 +42,17 @@ cdef class Admission(LocalAnswers):
     cdef bint is_for_all(self, Incoming* incoming) noexcept nogil:
         return self.load.part() >= 1.0 and self.transactions.has_room(incoming.message.size + OWN_BYTES, False)
 
-    cdef bint may_enter(self, Incoming* incoming, bint within, bint priority) noexcept nogil:
-        if not self.transactions.has_room(incoming.message.size + OWN_BYTES, priority):
+    cdef bint may_enter(self, Incoming* incoming, bint within, RequestKind kind) noexcept nogil:
+        if not self.transactions.has_room(incoming.message.size + OWN_BYTES, kind == REQUEST_PRIORITY):
             return False
-        if priority:
+        if kind == REQUEST_PRIORITY:
             return True
         if not within:
             return False
         # Who takes part in overload control has left out already what we asked it to.
         if self.algorithm_for(incoming) != ALGORITHM_NONE:
             return True
-        return not self.load.refuses(
-            incoming.key, False, incoming.message.method == METHOD_INVITE and incoming.source.flow == 0
-        )
+        return not self.load.refuses(incoming.key, kind, kind == REQUEST_CALL and incoming.source.flow == 0)
 
     cdef void refuse(self, Incoming* incoming, int counter) noexcept nogil:
         cdef TrunkEntry* trunk = &self.router.routing.trunks[incoming.peer.index]

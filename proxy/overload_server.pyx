@@ -3,7 +3,8 @@
 The part of the requests that is admitted follows the occupancy of the processor (the occupancy algorithm of Cyr, Kaufman
 and Lee, as RFC 6357 section 5 describes the class): at each measurement it is multiplied by target / measured load,
 within bounds, until load meets the target. Room for transactions bounds it too. Clients are told the rest, as a
-percentage or as a rate; who takes no part in overload control has the same part refused with 503. A refusal takes a
+percentage or as a rate; who takes no part in overload control has the same part refused with 503: other requests than
+calls first, so that an avalanche of registrations does not cost calls. A refusal takes a
 good part of the time of a call, so that under several times the load that can be borne refusals alone would be too much:
 only so many calls are heard then as leave a refusal for every few that are admitted (RFC 5390 requirement 1).
 """
@@ -32,17 +33,18 @@ cdef class OverloadServer:
 
     def __cinit__(self):
         self.load_part = self.room_part = self.heard = 1.0
-        self.first_share = USUAL_SHARE
+        self.calls_share = USUAL_SHARE
         self.busy_target = USUAL_TARGET
 
     def configure(self, overload):
         """overload: `config.Overload`."""
         self.busy_target = overload.processor_target
 
-    cdef void note_request(self, bint priority, bint new_client) noexcept nogil:
+    cdef void note_request(self, RequestKind kind, bint new_client) noexcept nogil:
         self.requests += 1
         self.clients += new_client
-        self.first_share += ((0.0 if priority else 1.0) - self.first_share) * SHARE_WEIGHT
+        self.calls_share += ((kind == REQUEST_CALL) - self.calls_share) * SHARE_WEIGHT
+        self.others_share += ((kind == REQUEST_OTHER) - self.others_share) * SHARE_WEIGHT
 
     # used: 0 to 1, of the transactions or the memory that new calls may have.
     cdef void note_room(self, double used) noexcept nogil:
@@ -65,22 +67,23 @@ cdef class OverloadServer:
     cdef double part(self) noexcept nogil:
         return min(self.load_part, self.room_part)
 
+    cdef double calls_part(self) noexcept nogil:
+        return min(self.part() + self.others_share, 1.0)
+
     cdef double worth_hearing(self, int64_t now_us) noexcept nogil:
         if now_us > self.since_us + FORGOTTEN_US:
             return 1.0
-        return min(max(self.part(), LEAST_PART) * (1.0 + REFUSALS), 1.0)
+        return min(max(self.calls_part(), LEAST_PART) * (1.0 + REFUSALS), 1.0)
 
-    # The same for every repeat of a request.
-    cdef bint refuses(self, uint64_t key, bint priority, bint was_drawn) noexcept nogil:
-        cdef double withheld = 1.0 - min(self.part() / self.heard if was_drawn else self.part(), 1.0)
-        cdef double drawn
-        if withheld <= 0.0:
+    # The same for every repeat of a request. Of category 2 nothing is refused here: it has transactions in reserve, and
+    # what does not fit gets 503 there.
+    cdef bint refuses(self, uint64_t key, RequestKind kind, bint was_drawn) noexcept nogil:
+        cdef double drawn = (key >> 11) * (1.0 / 9007199254740992.0)
+        if kind == REQUEST_PRIORITY or self.part() >= 1.0:
             return False
-        drawn = (key >> 11) * (1.0 / 9007199254740992.0)
-        if withheld <= self.first_share:
-            return not priority and drawn < withheld / self.first_share
-        # Of category 2 nothing is refused here: it has transactions in reserve, and what does not fit gets 503 there.
-        return not priority
+        if kind == REQUEST_OTHER:
+            return drawn * self.others_share < 1.0 - self.part()
+        return drawn * self.calls_share < 1.0 - self.calls_part() / (self.heard if was_drawn else 1.0)
 
     cdef uint8_t choose(self, Source* client, const OverloadParameters* offered, int64_t now_us) noexcept nogil:
         cdef uint8_t preferred = offered.preferred if offered.preferred else <uint8_t>ALGORITHM_LOSS
@@ -124,7 +127,7 @@ cdef class OverloadServer:
         """Counts requests of this interval, and clients heard in it for the first time."""
         cdef int i
         for i in range(requests):
-            self.note_request(priority, i < clients)
+            self.note_request(REQUEST_PRIORITY if priority else REQUEST_CALL, i < clients)
 
     def occupy(self, double used):
         """This part of the transactions is taken."""
@@ -135,8 +138,7 @@ cdef class OverloadServer:
         self.measure(busy, queued, now_us)
 
     def refused(self, uint64_t key, bint priority=False, bint was_drawn=False):
-        return bool(self.refuses(key, priority, was_drawn))
-
+        return bool(self.refuses(key, REQUEST_PRIORITY if priority else REQUEST_CALL, was_drawn))
 
     def told(self, str algorithm):
         """(oc, oc-validity, oc-seq) of a response."""

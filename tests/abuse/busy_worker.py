@@ -9,7 +9,8 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from tests.proxy.playbook import CARRIER, Play
 
@@ -20,16 +21,26 @@ REPEATS_S = (0.5, 1.5, 3.5)  # after the first (RFC 3261 section 17.1.1.2, timer
 
 
 class BusyWorker:
-    """c0: calls a second that it carries at its target. invite: the number of a call to its INVITE."""
+    """c0: calls a second that it carries at its target. invite: the number of a call to its INVITE.
 
-    def __init__(self, play: Play, c0: int, invite: Callable[[int], bytes]) -> None:
+    beside: what else arrives in a window that ends at so many microseconds, each to be handled, for what that costs.
+    """
+
+    def __init__(
+        self,
+        play: Play,
+        c0: int,
+        invite: Callable[[int], bytes],
+        beside: Callable[[int], Iterable[Callable[[], float]]] = lambda _: (),
+    ) -> None:
         self.play = play
         self.c0 = c0
         self._invite = invite
+        self._beside = beside
         self._budget = c0 / BUSY_TARGET * WINDOW_US / 1e6
         self._room = c0 // 4  # datagrams that the receive buffer holds
         self._draws = random.Random(1)
-        self._queue: deque[int] = deque()
+        self._queue: deque[Callable[[], float]] = deque()
         self._calls = 0
         self._owed = self._debt = 0.0
         self._repeats: list[tuple[int, int, int]] = []  # (when, call, which repeat)
@@ -57,9 +68,12 @@ class BusyWorker:
             _, call, which = heapq.heappop(self._repeats)
             if call in self._waiting:
                 self._send(call, which)
+        for handled in self._beside(self.play.now_us):
+            if len(self._queue) < self._room:
+                self._queue.append(handled)
         spent = self._debt
         while self._queue and spent < self._budget:
-            spent += self._handle(self._queue.popleft())
+            spent += self._queue.popleft()()
         self._debt = max(0.0, spent - self._budget)
         load = self.play.core.load
         self.play.core.note_load(min(spent / self._budget, 1.0), len(self._queue) / self._room, self.play.now_us)
@@ -74,7 +88,7 @@ class BusyWorker:
         else:
             self._waiting.discard(call)
         if self._draws.random() < self.play.core.load.heard and len(self._queue) < self._room:
-            self._queue.append(call)
+            self._queue.append(partial(self._handle, call))
 
     def _handle(self, call: int) -> float:
         """What it has cost."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import resource
 import socket
 import ssl
 import struct
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from tests.abuse.memory import resident_bytes
 from tests.live.node import Node
 from tests.live.programs import LOOPBACK, wait_until
 
@@ -92,7 +92,7 @@ class Watched:
         (self.pid,) = node.workers()
 
     def resident_bytes(self) -> int:
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+        return resident_bytes(self.pid)
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytest
 
 from proxy.sip.message import SipMessage
 from tests.abuse.exceptional_elements import cases
+from tests.abuse.memory import resident_bytes
 from tests.abuse.size import size
 from tests.abuse.torture import TRUSTED
 from tests.live.node import TRANSIT, Node
@@ -50,7 +50,7 @@ def test_p2_options_is_answered_after_every_case_and_memory_stays() -> None:
     play = Play()
     for warm in all_cases[:50]:
         play.receive(warm)
-    before = resident_bytes(os.getpid())
+    before = resident_bytes()
     for number, data in enumerate(all_cases):
         play.receive(data)
         branch = f"z9hG4bK-options-{number}"
@@ -60,7 +60,7 @@ def test_p2_options_is_answered_after_every_case_and_memory_stays() -> None:
             play.wait(40)
             play.events()
     assert play.counters["internal_errors"] == 0
-    assert resident_bytes(os.getpid()) - before <= MEMORY_MARGIN
+    assert resident_bytes() - before <= MEMORY_MARGIN
     forgets_everything(play)
 
 
@@ -91,10 +91,6 @@ def ask_options(peer: socket.socket, port: int, number: int, within_s: float) ->
         answer = peer.recv(65_536)
         if answer.startswith(b"SIP/2.0 200 ") and f"Call-ID: {call_id}\r\n".encode() in answer:
             return
-
-
-def resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # P3: one golden file a class. A body belongs to the endpoints: what is wrong in it alone passes, byte for byte.

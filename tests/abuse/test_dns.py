@@ -60,7 +60,7 @@ class Side:
     def __init__(self, port: int) -> None:
         self.end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.end.bind((LOOPBACK, port))
-        # What has come while something else was waited for, by Call-ID: calls that nobody answers are repeated, thousands.
+        # What has come while something else was waited for, by Call-ID. What nobody answers is repeated: thousands.
         self.others: defaultdict[bytes, list[bytes]] = defaultdict(list)
 
     def receive(self, start: bytes, call_id: str, timeout_s: float) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import socket
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proxy.config import Capacity
+from tests.abuse.memory import resident_bytes
 from tests.abuse.size import FULL, size
 from tests.live.node import LISTED, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -21,11 +21,6 @@ from tests.proxy.playbook import CARRIER, SOFTSWITCH, Datagram, Play, response
 DENIED = "+862066660000"
 TRANSACTIONS = 4096
 MEMORY_MARGIN = 16_000_000  # the arrays of the tables, of which a flood touches every page
-
-
-def resident_bytes(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_servers(play: Play) -> int:
@@ -83,19 +78,19 @@ def flooded(count: int, caller: Callable[[int], str]) -> tuple[Play, list[Datagr
 
 def test_s1_rejected_invites_leave_nothing() -> None:
     flooded(1_000, lambda number: DENIED)  # what is made once in a process is there
-    before = resident_bytes(os.getpid())
+    before = resident_bytes()
     play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: DENIED)
     play.wait(35)
     assert open_servers(play) < TRANSACTIONS * 0.01
     assert all(datagram.all("Retry-After") == [] for datagram in refused)  # beyond flood.invites_per_s
     assert play.receive(bye)[0].method == "BYE"
     gc.collect()
-    assert resident_bytes(os.getpid()) - before < MEMORY_MARGIN
+    assert resident_bytes() - before < MEMORY_MARGIN
 
 
 def test_s1_ringing_invites_fill_what_new_calls_may_have_and_end_with_timer_c() -> None:
     flooded(1_000, lambda number: "")  # what is made once in a process is there
-    before = resident_bytes(os.getpid())
+    before = resident_bytes()
     play, refused, bye = flooded(size(10_000, 1_000_000), lambda number: "")
     cap = TRANSACTIONS * 7 // 8
     assert cap * 0.75 <= open_servers(play) <= cap + 1
@@ -110,7 +105,7 @@ def test_s1_ringing_invites_fill_what_new_calls_may_have_and_end_with_timer_c() 
     assert play.counters["calls_evicted"] == 0
     assert play.receive(invite(9_999_999))[0].method == "INVITE"
     gc.collect()
-    assert resident_bytes(os.getpid()) - before < MEMORY_MARGIN
+    assert resident_bytes() - before < MEMORY_MARGIN
 
 
 def test_s1_a_running_node_is_as_small_as_before(start_node: Callable[..., Node], ports: Ports) -> None:

@@ -15,6 +15,7 @@ from engine._rate_limiter import RateLimiter
 from engine._reputation import ReputationCache
 from tests import policies
 from tests.abuse.clean_caller import CALLEE as ROUTED_CALLEE
+from tests.abuse.memory import resident_bytes
 from tests.abuse.size import FULL, size
 from tests.live.node import PROTECTED_CALLEE, Node
 from tests.live.programs import LOOPBACK, Ports, wait_until
@@ -37,10 +38,6 @@ INVITE = (
     "Contact: <sip:x@{host}:{port}>\r\n"
     "Content-Length: 0\r\n\r\n"
 )
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 # S2
