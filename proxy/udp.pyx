@@ -13,8 +13,8 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from proxy.counters cimport QUARANTINED, SEND_FAILED, SENT
-from proxy.in_flight cimport ALL, NONE, SLOT_BYTES, SLOTS, InFlight, Quarantine
+from proxy.counters cimport FLOODED, QUARANTINED, SEND_FAILED, SENT, UNKNOWN_SOURCE
+from proxy.in_flight cimport SLOT_BYTES, SLOTS, InFlight, Quarantine
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
@@ -193,10 +193,17 @@ cdef class UdpEdge:
         return self.core.probe_timeout(probe)
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int tls_trunk=-1, int refusal=0):
-        """One message from a connection; what is answered to it leaves at `flush`."""
-        if self.begins(data):
-            self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
-            self.hand.current = NONE
+        """One message from a connection; what is answered to it leaves at `flush`. False: it was dropped unread."""
+        cdef uint64_t dropped = self.dropped_unread()
+        if not self.begins(data):
+            return False
+        self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
+        self.in_flight.keep()
+        return self.dropped_unread() == dropped
+
+    def examine(self, bytes data):
+        """Bytes of a connection are about to be looked at, before they are a message. False: they must not be."""
+        return not data or self.begins(data)
 
     def transport_failed(self, uint64_t token):
         """As ProxyCore has it; what comes of it leaves at `flush`."""
@@ -204,8 +211,10 @@ cdef class UdpEdge:
 
     def flush(self):
         """Sends what the core has answered since it last was sent."""
+        self.in_flight.answer()
         self.send_all()
         self.finish()
+        self.in_flight.end()
 
     def resolved(self, question, destinations, ttl_s):
         """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
@@ -231,7 +240,10 @@ cdef class UdpEdge:
     cdef int64_t now(self) noexcept nogil:
         return clock_us(CLOCK_MONOTONIC) + self.clock_offset_us
 
-    # Whether a message of a connection, or of another worker, may be worked on; it is in hand then.
+    cdef uint64_t dropped_unread(self) noexcept nogil:
+        return self.counts[<int>UNKNOWN_SOURCE] + self.counts[<int>FLOODED]
+
+    # Whether what came by a connection, or from another worker, may be worked on; it is in hand then.
     cdef bint begins(self, bytes data) noexcept:
         cdef const uint8_t* start = data
         cdef uint32_t size = <uint32_t>len(data)
@@ -267,9 +279,9 @@ cdef class UdpEdge:
             self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
         if count > 0:
             self.hand.count = <uint32_t>count
-            self.hand.current = ALL
+            self.in_flight.answer()
             self.send_all()
-            self.hand.current = NONE
+            self.in_flight.end()
         return count
 
     # Requests of which ICMP says that they are lost; those of other workers are told to them.
