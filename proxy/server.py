@@ -157,7 +157,7 @@ def main() -> None:
         functools.partial(troubled_certificates, certificates),
         sockets,
         in_flight,
-        Hearing(core.load, sockets, counters, log),
+        Hearing(core.load, [each for each in sockets if each.type == socket.SOCK_DGRAM], counters, log),
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
         tables.reopen,

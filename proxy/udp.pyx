@@ -18,6 +18,7 @@ from proxy.in_flight cimport SLOT_BYTES, SLOTS, InFlight, Quarantine
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
+from proxy.udp_buffers cimport queued_part
 from proxy.udp_errors cimport ask_for_errors, take_error
 
 from proxy.hand_over import HandOver, Kind, Passed
@@ -38,9 +39,6 @@ cdef extern from *:
     int MSG_DONTWAIT
     int CLOCK_MONOTONIC
     int CLOCK_THREAD_CPUTIME_ID
-    int SOL_SOCKET
-    int SO_MEMINFO
-    int getsockopt(int fd, int level, int option, void* value, unsigned int* size) nogil
     struct iovec:
         void* iov_base
         size_t iov_len
@@ -377,20 +375,16 @@ cdef class UdpEdge:
         if elapsed_us < MEASURE_US:
             return
         busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID)
-        self.core.measure_load((busy_us - self.busy_us) / <double>elapsed_us, self.queued_part(), now_us)
+        self.core.measure_load((busy_us - self.busy_us) / <double>elapsed_us, self.fullest_part(), now_us)
         self.busy_us = busy_us
         self.measured_us = now_us
 
     # Of the fullest receive buffer.
-    cdef double queued_part(self) noexcept nogil:
-        cdef uint32_t memory[9]              # SK_MEMINFO_*: 0 is what is queued, 1 the limit
-        cdef unsigned int size
+    cdef double fullest_part(self) noexcept nogil:
         cdef double fullest = 0.0
         cdef int i
         for i in range(self.socket_count):
-            size = sizeof(memory)
-            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 and memory[1]:
-                fullest = max(fullest, memory[0] / <double>memory[1])
+            fullest = max(fullest, queued_part(self.fds[i]))
         return fullest
 
     def carry_over(self):
