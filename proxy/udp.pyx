@@ -368,7 +368,8 @@ cdef class UdpEdge:
         if self.core.handed_over.count:
             self.carry_over()
 
-    # The processor time of this thread says how busy we are, the receive buffers how late.
+    # The processor time of this thread says how busy we are, the receive buffers how late. What goes into datagrams that are
+    # dropped unread is part of it: calls cannot have that time either.
     cdef void measure(self, int64_t now_us) noexcept nogil:
         cdef int64_t elapsed_us = now_us - self.measured_us
         cdef int64_t busy_us
