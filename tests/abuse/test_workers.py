@@ -212,11 +212,12 @@ def test_r6_what_kills_before_it_is_a_message_is_known_too(streams: Streams) -> 
     def in_other_company() -> bytes:
         return invite("Content-Length: 0", method="OPTIONS") + head + b"%020d" % time.monotonic_ns()
 
-    streams.resend(head, lambda: streams.send_bytes("tcp", in_other_company()))
     part = head[: head.index(b"CSeq")]
-    streams.resend(part, lambda: streams.send_bytes("tcp", part))
     handshake = b"GET / HTTP/1.1\r\nHost: death-before-it-is-a-message\r\nUpgrade: websocket\r\n\r\n"
+    streams.resend(head, lambda: streams.send_bytes("tcp", in_other_company()))
     streams.resend(handshake, lambda: streams.send_bytes("ws", handshake))
+    if FULL:
+        streams.resend(part, lambda: streams.send_bytes("tcp", part))
 
 
 def failed_calls(statistics: str) -> int:
