@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Sequence
 
 from proxy.counters import Counters
 from proxy.invite_filter import InviteFilter
 from proxy.logs import Log
 from proxy.overload_server import OverloadServer
+from proxy.udp_buffers import drops
 
-SO_MEMINFO = 55  # linux/sock_diag.h: 32-bit words, of which the ninth is the number of drops
-MEMINFO = struct.Struct("=9I")
-DROPS = 8
 STEP_S = 0.1
 QUIET_US = 10_000_000  # so long all calls have to be heard before it is said that they are
 
@@ -22,13 +19,13 @@ QUIET_US = 10_000_000  # so long all calls have to be heard before it is said th
 class Hearing:
     """Keeps the kernel's filter at what the load allows, counts what is dropped, and logs when that begins and ends.
 
-    sockets: a worker's; those that are not UDP are left alone.
+    sockets: a worker's, for UDP.
     """
 
     def __init__(self, load: OverloadServer, sockets: Sequence[socket.socket], counters: Counters, log: Log) -> None:
         self._load = load
         self._filter = InviteFilter(sockets)
-        self._sockets = [each for each in sockets if each.type == socket.SOCK_DGRAM]
+        self._sockets = sockets
         self._counters = counters
         self._log = log
         self._before = self._dropped()
@@ -57,8 +54,4 @@ class Hearing:
             self._filtered_us = None
 
     def _dropped(self) -> int:
-        """Datagrams that the kernel has dropped on these sockets: by the filter, or for want of room."""
-        return sum(
-            MEMINFO.unpack(each.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size))[DROPS]
-            for each in self._sockets
-        )
+        return sum(map(drops, self._sockets))

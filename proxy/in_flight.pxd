@@ -13,7 +13,7 @@ cdef enum:
 cdef struct InFlightHead:
     uint64_t beats
     uint32_t current         # the slot in hand, NONE or ALL
-    uint32_t count           # slots of the batch
+    uint32_t count           # slots of the batch, or of a connection's turn so far
     uint32_t sizes[SLOTS]
 
 cdef class InFlight:
@@ -22,6 +22,9 @@ cdef class InFlight:
     cdef InFlightHead* head
     cdef uint8_t* slots
     cdef void begin(self, const uint8_t* data, uint32_t size) noexcept nogil
+    cdef void keep(self) noexcept nogil
+    cdef void answer(self) noexcept nogil
+    cdef void end(self) noexcept nogil
 
 cdef struct QuarantineHead:
     SipKey key

@@ -1,8 +1,9 @@
 """What a worker is working on, in memory that outlives it, and the digests of messages that no worker takes.
 
 A worker receives into memory that the supervisor holds too and notes there which message is in hand: one store for each.
-When it dies, the supervisor finds the message. Digests are made only after a death, and of what comes in only while there
-is something to compare them with.
+What comes by a connection is copied there: a head before it is looked at, then the message that it belongs to, which
+stays until its answers have left. When the worker dies, the supervisor finds the message. Digests are made only after a
+death, and of what comes in only while there is something to compare them with.
 """
 
 import mmap
@@ -43,7 +44,7 @@ cdef class InFlight:
     def clear(self):
         """For a worker that begins."""
         self.head.beats = 0
-        self.head.current = NONE
+        self.end()
 
     def in_hand(self):
         """The messages of which one is to blame for what has happened to the worker; none if it had none in hand."""
@@ -56,12 +57,25 @@ cdef class InFlight:
         cdef uint32_t size = min(self.head.sizes[slot], <uint32_t>SLOT_BYTES)
         return (<const char*>self.slots + slot * <size_t>SLOT_BYTES)[:size]
 
-    # A message that was received elsewhere.
+    # What was received elsewhere, behind the messages that are kept.
     cdef void begin(self, const uint8_t* data, uint32_t size) noexcept nogil:
+        cdef uint32_t slot = min(self.head.count, <uint32_t>SLOTS - 1)
         size = min(size, <uint32_t>SLOT_BYTES)
-        memcpy(self.slots, data, size)
-        self.head.sizes[0] = size
-        self.head.current = 0
+        memcpy(self.slots + slot * <size_t>SLOT_BYTES, data, size)
+        self.head.sizes[slot] = size
+        self.head.current = slot
+
+    # What was begun last is a message that has been worked on, but not answered.
+    cdef void keep(self) noexcept nogil:
+        self.head.count = min(self.head.count + 1, <uint32_t>SLOTS)
+
+    # The answers to the messages that are kept are about to leave.
+    cdef void answer(self) noexcept nogil:
+        self.head.current = ALL
+
+    cdef void end(self) noexcept nogil:
+        self.head.current = NONE
+        self.head.count = 0
 
 
 cdef class Quarantine:

@@ -34,14 +34,15 @@ ENDS_OF_USER = b"@;% >"
 SEARCHED_FROM = UDP_HEADER + 40
 STEPS = 16  # of the search between two looks at the length: less is left out at the end than a word and its value
 SEARCHES = 32  # 2,300 instructions: what the kernel grants a socket (net.core.optmem_max) is 20 KiB on many systems
-WORDS = (b";cs=", b"ce-P", b";oc;")  # of Route rows of ours, of Resource-Priority, of a Via with overload control
+# Of Route rows of ours (own_addresses.pyx), of Resource-Priority, of a Via with overload control.
+WORDS = (b";cs=", b"ce-P", b";oc;")
 
 
 class InviteFilter:
-    """sockets: a worker's; those that are not UDP are left alone. What a worker before left there is taken off."""
+    """sockets: a worker's, for UDP. What a worker before left there is taken off."""
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
-        self._sockets = [each for each in sockets if each.type == socket.SOCK_DGRAM]
+        self._sockets = sockets
         self.part = 1.0
         self._detach()
 

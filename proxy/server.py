@@ -38,6 +38,7 @@ from proxy.event_channel import EventSender
 from proxy.hearing import Hearing
 from proxy.in_flight import InFlight, Quarantine
 from proxy.logs import Log, open_log
+from proxy.process_name import name_process
 from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
 from proxy.spare import ARGUMENT as SPARE
@@ -131,6 +132,7 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     options = parser.parse_args(awaited_arguments(sys.argv[2]) if sys.argv[1:2] == [SPARE] else None)
+    name_process(f"callsieve-w{options.worker}")
     log = open_log(f"worker-{options.worker}")
     state = StateDirectory(options.state_dir)
     stack = state.stack(options.worker).open("w")
@@ -157,7 +159,7 @@ def main() -> None:
         functools.partial(troubled_certificates, certificates),
         sockets,
         in_flight,
-        Hearing(core.load, sockets, counters, log),
+        Hearing(core.load, [each for each in sockets if each.type == socket.SOCK_DGRAM], counters, log),
         EventSender(state.events_socket, options.worker),
         functools.partial(prepare_generation, state, tables, state.node_key(), options.worker, options.workers),
         tables.reopen,

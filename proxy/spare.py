@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from proxy.logs import Log
+from proxy.process_name import name_process
 
 _NEXT_S = 1.0  # after one was taken: the worker that it has become comes first
 
@@ -66,6 +67,7 @@ class Spare:
 
 def awaited_arguments(fds: str) -> list[str]:
     """In the spare process: the arguments of the worker that it becomes. SystemExit if it is not wanted any more."""
+    name_process("callsieve-spare")
     line = sys.stdin.buffer.readline()
     if not line:
         raise SystemExit(0)

@@ -48,7 +48,8 @@ class MessageSink(Protocol):
 
     def receive_stream(
         self, data: bytes, source: tuple[str, int], listener: int, flow: int, tls_trunk: int, refusal: int
-    ) -> None: ...
+    ) -> bool: ...
+    def examine(self, data: bytes) -> bool: ...
     def transport_failed(self, token: int) -> None: ...
     def pass_on(self, worker: int, listener: int, ip: str, port: int, flow: int, data: bytes) -> None: ...
     def flush(self) -> None: ...
@@ -293,10 +294,9 @@ class StreamEdge:
     def received(self, connection: Connection) -> None:
         """One turn: some messages of a connection to the core, and what comes of them."""
         framer = connection.framer
-        unread = self._unread()
-        taken = 0
-        while taken < _MESSAGES_PER_TURN and (message := framer.next_message()) is not None:
-            self._give(connection, message)
+        taken = read = 0
+        while taken < _MESSAGES_PER_TURN and (message := self._next_message(connection)) is not None:
+            read += self._give(connection, message)
             self._note_alias(connection, message)
             taken += 1
         connection.write(framer.take_replies())
@@ -310,19 +310,23 @@ class StreamEdge:
         elif framer.ended:
             connection.close()
         elif taken == _MESSAGES_PER_TURN:
-            self._wait_for_turn(connection, _UNREAD_PAUSE_S if self._unread() - unread == taken else 0.0)
+            self._wait_for_turn(connection, 0.0 if read else _UNREAD_PAUSE_S)
         elif connection.waits:
             connection.waits = False
             connection.resume_reading()
 
-    def _give(self, connection: Connection, message: bytes, refusal: int = 0) -> None:
-        self._core.receive_stream(
+    def _next_message(self, connection: Connection) -> bytes | None:
+        """Bytes that have killed workers are not framed: behind them nobody can tell where a message begins."""
+        if self._core.examine(connection.framer.ahead):
+            return connection.framer.next_message()
+        connection.abort()
+        return None
+
+    def _give(self, connection: Connection, message: bytes, refusal: int = 0) -> bool:
+        """False: it was dropped unread."""
+        return self._core.receive_stream(
             message, connection.peer, connection.listener, connection.flow, connection.tls_trunk, refusal
         )
-
-    def _unread(self) -> int:
-        """Messages that were dropped unread so far."""
-        return int(self._counters["unknown_source"] + self._counters["flooded"])
 
     def _wait_for_turn(self, connection: Connection, pause_s: float) -> None:
         """pause_s: so that who is not listened to does not take all the time that is left: it would pass for load."""

@@ -289,8 +289,7 @@ async def _run(config: Path, demo: bool) -> int:
             raise Failure(str(why), ExitCode.SYSTEM) from None
         lifeline, kept = os.pipe()
         held.callback(os.close, kept)
-        commands = _commands(config, state, sockets, admin, lifeline, log)
-        spare = next((command.spare for command in commands if command.spare is not None), None)
+        commands, spare = _commands(config, state, sockets, admin, lifeline, log)
         if demo:
             commands.append(_answering(configuration))
         supervisor = Supervisor(state, configuration, commands, spare, log)
@@ -334,8 +333,8 @@ def _commands(
     admin: socket.socket,
     lifeline: int,
     log: Log,
-) -> list[Command]:
-    """Control first, then the workers."""
+) -> tuple[list[Command], Spare | None]:
+    """Control first, then the workers; and their spare, None without workers."""
     place = ("--state-dir", str(state.path), "--lifeline", str(lifeline))
     clock_offset_us = (time.time_ns() - time.monotonic_ns()) // 1000
     control = ("-m", "proxy.control", "--config", str(config), "--workers", str(len(sockets)))
@@ -346,7 +345,7 @@ def _commands(
     blame = Blame(Quarantine(quarantine), state.deadly, log)
     watched = [shared_memory(f"in flight {worker}", IN_FLIGHT_BYTES) for worker in range(len(sockets))]
     bound = [end.fileno() for ends in sockets for end in ends]
-    spare = Spare((*bound, lifeline, quarantine, *watched), log)
+    spare = Spare((*bound, lifeline, quarantine, *watched), log) if sockets else None
     for worker, (ends, in_flight) in enumerate(zip(sockets, watched, strict=True)):
         fds = tuple(end.fileno() for end in ends)
         guard = Guard(InFlight(in_flight), blame, state.stack(worker), log.bind(child=f"worker-{worker}"))
@@ -355,7 +354,7 @@ def _commands(
         shared = ("--in-flight", str(in_flight), "--quarantine", str(quarantine))
         inherited = (*fds, lifeline, in_flight, quarantine)
         commands.append(Command(f"worker-{worker}", (*server, *given, *shared, *place), inherited, guard, spare))
-    return commands
+    return commands, spare
 
 
 def _answering(configuration: Configuration) -> Command:

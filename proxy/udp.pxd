@@ -32,8 +32,9 @@ cdef class UdpEdge:
 
     cdef int64_t now(self) noexcept nogil
     cdef void measure(self, int64_t now_us) noexcept nogil
-    cdef double queued_part(self) noexcept nogil
+    cdef double fullest_part(self) noexcept nogil
     cdef bint begins(self, bytes data) noexcept
+    cdef uint64_t dropped_unread(self) noexcept nogil
     cdef int receive_batch(self, int index, int64_t now_us) noexcept nogil
     cdef void send_all(self) noexcept nogil
     cdef void send_stream(self, const OutMessage* message) noexcept with gil

@@ -44,8 +44,10 @@ class UdpEdge:
         """Receives what other workers hand over."""
     def receive_stream(
         self, data: bytes, source: tuple[str, int], listener: int, flow: int, tls_trunk: int = -1, refusal: int = 0
-    ) -> None:
-        """One message from a connection; what is answered to it leaves at `flush`."""
+    ) -> bool:
+        """One message from a connection; what is answered to it leaves at `flush`. False: it was dropped unread."""
+    def examine(self, data: bytes) -> bool:
+        """Bytes of a connection are about to be looked at, before they are a message. False: they must not be."""
     def transport_failed(self, token: int) -> None:
         """As ProxyCore has it; what comes of it leaves at `flush`."""
     def pass_on(self, worker: int, listener: int, ip: str, port: int, flow: int, data: bytes) -> None:

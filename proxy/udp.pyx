@@ -13,11 +13,12 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from proxy.counters cimport QUARANTINED, SEND_FAILED, SENT
-from proxy.in_flight cimport ALL, NONE, SLOT_BYTES, SLOTS, InFlight, Quarantine
+from proxy.counters cimport FLOODED, QUARANTINED, SEND_FAILED, SENT, UNKNOWN_SOURCE
+from proxy.in_flight cimport SLOT_BYTES, SLOTS, InFlight, Quarantine
 from proxy.outbox cimport OutMessage
 from proxy.sip.address cimport Address, address_from_python, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
+from proxy.udp_buffers cimport queued_part
 from proxy.udp_errors cimport ask_for_errors, take_error
 
 from proxy.hand_over import HandOver, Kind, Passed
@@ -38,9 +39,6 @@ cdef extern from *:
     int MSG_DONTWAIT
     int CLOCK_MONOTONIC
     int CLOCK_THREAD_CPUTIME_ID
-    int SOL_SOCKET
-    int SO_MEMINFO
-    int getsockopt(int fd, int level, int option, void* value, unsigned int* size) nogil
     struct iovec:
         void* iov_base
         size_t iov_len
@@ -193,10 +191,17 @@ cdef class UdpEdge:
         return self.core.probe_timeout(probe)
 
     def receive_stream(self, bytes data, tuple source, int listener, uint32_t flow, int tls_trunk=-1, int refusal=0):
-        """One message from a connection; what is answered to it leaves at `flush`."""
-        if self.begins(data):
-            self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
-            self.hand.current = NONE
+        """One message from a connection; what is answered to it leaves at `flush`. False: it was dropped unread."""
+        cdef uint64_t dropped = self.dropped_unread()
+        if not self.begins(data):
+            return False
+        self.core.receive_stream(data, source, listener, flow, self.now(), self.out, tls_trunk, refusal)
+        self.in_flight.keep()
+        return self.dropped_unread() == dropped
+
+    def examine(self, bytes data):
+        """Bytes of a connection are about to be looked at, before they are a message. False: they must not be."""
+        return not data or self.begins(data)
 
     def transport_failed(self, uint64_t token):
         """As ProxyCore has it; what comes of it leaves at `flush`."""
@@ -204,8 +209,10 @@ cdef class UdpEdge:
 
     def flush(self):
         """Sends what the core has answered since it last was sent."""
+        self.in_flight.answer()
         self.send_all()
         self.finish()
+        self.in_flight.end()
 
     def resolved(self, question, destinations, ttl_s):
         """The resolver's answer to one of the core's questions; sends the requests that waited for it."""
@@ -231,7 +238,10 @@ cdef class UdpEdge:
     cdef int64_t now(self) noexcept nogil:
         return clock_us(CLOCK_MONOTONIC) + self.clock_offset_us
 
-    # Whether a message of a connection, or of another worker, may be worked on; it is in hand then.
+    cdef uint64_t dropped_unread(self) noexcept nogil:
+        return self.counts[<int>UNKNOWN_SOURCE] + self.counts[<int>FLOODED]
+
+    # Whether what came by a connection, or from another worker, may be worked on; it is in hand then.
     cdef bint begins(self, bytes data) noexcept:
         cdef const uint8_t* start = data
         cdef uint32_t size = <uint32_t>len(data)
@@ -267,9 +277,9 @@ cdef class UdpEdge:
             self.core.handle(&self.received[i], <uint8_t>index, &self.received[i].source, now_us)
         if count > 0:
             self.hand.count = <uint32_t>count
-            self.hand.current = ALL
+            self.in_flight.answer()
             self.send_all()
-            self.hand.current = NONE
+            self.in_flight.end()
         return count
 
     # Requests of which ICMP says that they are lost; those of other workers are told to them.
@@ -358,27 +368,24 @@ cdef class UdpEdge:
         if self.core.handed_over.count:
             self.carry_over()
 
-    # The processor time of this thread says how busy we are, the receive buffers how late.
+    # The processor time of this thread says how busy we are, the receive buffers how late. What goes into datagrams that are
+    # dropped unread is part of it: calls cannot have that time either.
     cdef void measure(self, int64_t now_us) noexcept nogil:
         cdef int64_t elapsed_us = now_us - self.measured_us
         cdef int64_t busy_us
         if elapsed_us < MEASURE_US:
             return
         busy_us = clock_us(CLOCK_THREAD_CPUTIME_ID)
-        self.core.measure_load((busy_us - self.busy_us) / <double>elapsed_us, self.queued_part(), now_us)
+        self.core.measure_load((busy_us - self.busy_us) / <double>elapsed_us, self.fullest_part(), now_us)
         self.busy_us = busy_us
         self.measured_us = now_us
 
     # Of the fullest receive buffer.
-    cdef double queued_part(self) noexcept nogil:
-        cdef uint32_t memory[9]              # SK_MEMINFO_*: 0 is what is queued, 1 the limit
-        cdef unsigned int size
+    cdef double fullest_part(self) noexcept nogil:
         cdef double fullest = 0.0
         cdef int i
         for i in range(self.socket_count):
-            size = sizeof(memory)
-            if getsockopt(self.fds[i], SOL_SOCKET, SO_MEMINFO, memory, &size) == 0 and memory[1]:
-                fullest = max(fullest, memory[0] / <double>memory[1])
+            fullest = max(fullest, queued_part(self.fds[i]))
         return fullest
 
     def carry_over(self):

@@ -37,7 +37,8 @@ class WebSocketFramer:
         )
         self._messages: deque[bytes] = deque()
         self._partial: bytearray | None = None  # a message whose last frame has not come
-        self._fed = 0
+        self._held = bytearray()  # since the last whole frame, or the beginning
+        self._read = 0  # of it
 
     @property
     def ended(self) -> bool:
@@ -51,24 +52,22 @@ class WebSocketFramer:
     @property
     def under_way(self) -> bool:
         """Whether the handshake or a message has begun and is not complete."""
-        return self._protocol.state is State.CONNECTING or self._partial is not None or self._fed > 0
+        return self._protocol.state is State.CONNECTING or self._partial is not None or bool(self._held)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Takes what was received."""
-        if self.ended:
-            return
-        self._fed += len(data)
-        self._protocol.receive_data(bytes(data))
-        for event in self._protocol.events_received():
-            self._fed = 0
-            if isinstance(event, Request):
-                self._accept(event)
-            else:
-                assert isinstance(event, Frame)
-                self._take(event)
+        """Takes what was received; `next_message` looks at it."""
+        if not self.ended:
+            self._held += data
+
+    @property
+    def ahead(self) -> bytes:
+        """What `next_message` is going to look at, from the last whole frame on; b"" if nothing."""
+        return bytes(self._held) if self._read < len(self._held) else b""
 
     def next_message(self) -> bytes | None:
         """The next whole message; None if it has not come yet."""
+        if self._read < len(self._held):
+            self._read_on()
         return self._messages.popleft() if self._messages else None
 
     def take_replies(self) -> bytes:
@@ -93,6 +92,18 @@ class WebSocketFramer:
             return b""
         self._protocol.send_ping(b"")
         return self.take_replies()
+
+    def _read_on(self) -> None:
+        data, self._read = bytes(self._held[self._read :]), len(self._held)
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            self._held.clear()
+            self._read = 0
+            if isinstance(event, Request):
+                self._accept(event)
+            else:
+                assert isinstance(event, Frame)
+                self._take(event)
 
     def _accept(self, request: Request) -> None:
         if self._protocol.close_expected():

@@ -16,6 +16,9 @@ class StreamFramer:
         """Takes what was received; nothing is kept once the framing is lost. MemoryError if there is no room."""
     def next_message(self) -> bytes | None:
         """The next whole message; None if it has not come yet, or `status` says that none will."""
+    @property
+    def ahead(self) -> bytes:
+        """What `next_message` is going to look at: a head, or what there is of one; b"" if nothing."""
     def take_replies(self) -> bytes:
         """What the transport itself answers to the bytes it was fed: one CRLF a ping (RFC 5626 section 5.4)."""
     def encode(self, message: bytes) -> bytes:

@@ -124,6 +124,22 @@ cdef Framed find_head(Framer* framer) noexcept nogil:
     return FRAMED_NOTHING
 
 
+# Behind the head that begins at `start`, or the end of what there is of it.
+cdef uint32_t end_of_head(const Framer* framer, uint32_t start) noexcept nogil:
+    cdef const uint8_t* data = framer.data
+    cdef const uint8_t* found
+    cdef uint32_t at = start
+    cdef uint32_t end = start + min(framer.used - start, framer.max_head)
+    while at < end:
+        found = <const uint8_t*>memchr(data + at, CR, end - at)
+        if found == NULL:
+            break
+        at = <uint32_t>(found - data) + 1
+        if end - at >= 3 and data[at] == LF and data[at + 1] == CR and data[at + 2] == LF:
+            return at + 3
+    return end
+
+
 cdef Framed read_head(Framer* framer) noexcept nogil:
     cdef Message message
     cdef const char* reason
@@ -185,6 +201,18 @@ cdef class StreamFramer:
         self.refused = found
         free_framer(&self.framer)
         return None
+
+    @property
+    def ahead(self):
+        """What `next_message` is going to look at: a head, or what there is of one; b"" if nothing."""
+        cdef uint32_t start = self.framer.start
+        cdef uint32_t end
+        if self.framer.status or self.framer.size:
+            return b""
+        while start < self.framer.used and (self.framer.data[start] == CR or self.framer.data[start] == LF):
+            start += 1
+        end = end_of_head(&self.framer, start)
+        return (<const char*>self.framer.data + start)[: end - start]
 
     def take_replies(self):
         """What the transport itself answers to the bytes it was fed: one CRLF a ping (RFC 5626 section 5.4)."""

@@ -37,6 +37,8 @@ class StreamPlay:
         self.received: list[Received] = []
         self.failed: list[int] = []
         self.passed_on: list[tuple[int, int]] = []
+        self.reads = True  # what it is given
+        self.deadly: set[bytes] = set()  # what must not be framed
         self.answer: Callable[[Received], bytes] = lambda received: b""
         self.counters = Counters.in_memory()
         transports = [Transport.TCP, Transport.WS, *([Transport.TLS] if tls else [])]
@@ -65,11 +67,15 @@ class StreamPlay:
 
     def receive_stream(
         self, data: bytes, source: tuple[str, int], listener: int, flow: int, tls_trunk: int, refusal: int
-    ) -> None:
+    ) -> bool:
         received = Received(data, source, listener, flow, tls_trunk, refusal)
         self.received.append(received)
         if answer := self.answer(received):
             self._answers.append((received, answer))
+        return self.reads
+
+    def examine(self, data: bytes) -> bool:
+        return data not in self.deadly
 
     def transport_failed(self, token: int) -> None:
         self.failed.append(token)

@@ -9,6 +9,8 @@ import pytest
 
 from proxy.invite_filter import InviteFilter
 from tests.proxy.messages import request
+from tests.proxy.playbook import Play
+from tests.proxy.test_core_overload import CONTROLLED
 
 COUNT = 400
 
@@ -65,6 +67,16 @@ def test_what_may_be_more_than_a_new_call_passes(pair: tuple[socket.socket, sock
     assert passed(pair, datagram) == COUNT
 
 
+def test_what_this_proxy_writes_into_requests_is_known(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Its Record-Route, as a request within the dialog carries it back, and a Via that asks for overload control."""
+    (forwarded,) = Play(CONTROLLED).receive(request())
+    route = request(to_tag="b", headers=[f"Route: {forwarded.one('Record-Route')}"])
+    via = request().replace(b"Via: ", b"Via: " + forwarded.all("Via")[0].encode() + b"\r\nVia: ", 1)
+    InviteFilter([pair[0]]).let_in(1e-6)
+    assert (passed(pair, route), passed(pair, via)) == (COUNT, COUNT)
+    assert passed(pair, request()) < COUNT / 2
+
+
 @pytest.mark.parametrize(
     "datagram",
     [request(), request(uri="sips:+862088886666@a.b"), request(uri="tel:+862088886666"), request(body=b"x" * 900)],
@@ -91,6 +103,5 @@ def test_what_a_worker_before_has_left_is_taken_off(pair: tuple[socket.socket, s
     assert passed(pair, request()) == COUNT
 
 
-def test_streams_are_left_alone() -> None:
-    with socket.socket() as stream:
-        assert InviteFilter([stream]).let_in(0.1) == 1.0
+def test_without_sockets_all_are_heard() -> None:
+    assert InviteFilter([]).let_in(0.1) == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 import pytest
 from websockets.asyncio.client import connect
@@ -53,6 +54,36 @@ def test_lost_framing_is_answered_and_then_the_connection_ends() -> None:
         await until(lambda: play.edge.open_connections == 0)
         assert [(received.data, received.refusal) for received in play.received] == [(bad, 400)]
         assert play.counters["framing_errors"] == 1
+
+    run(script, StreamPlay())
+
+
+def test_bytes_that_have_killed_workers_end_the_connection() -> None:
+    async def script(play: StreamPlay) -> None:
+        play.answer = lambda received: OK
+        play.deadly = {numbered(2)}
+        reader, writer = await play.connect()
+        writer.write(numbered(1) + numbered(2) + numbered(3))
+        with suppress(ConnectionError):  # a reset, since more was sent than was looked at
+            await reader.read()
+        await until(lambda: play.edge.open_connections == 0)
+        assert [received.data for received in play.received] == [numbered(1)]
+
+    run(script, StreamPlay())
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_only_who_is_not_read_pauses_between_turns(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    monkeypatch.setattr("proxy.stream._UNREAD_PAUSE_S", 3600.0)
+
+    async def script(play: StreamPlay) -> None:
+        play.reads = reads
+        (_, busy), (_, other) = [await play.connect() for _ in range(2)]
+        busy.write(numbered(1) * 640)
+        await until(lambda: len(play.received) == (640 if reads else 64))
+        other.write(numbered(2))
+        await until(lambda: play.received[-1].data == numbered(2))
+        assert len(play.received) == (641 if reads else 65)
 
     run(script, StreamPlay())
 

@@ -258,6 +258,11 @@ class Node:
         return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
+def name_of(pid: int) -> str:
+    """As `top` shows it."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 RUN = "import sys; from pathlib import Path; from proxy.supervisor import run; sys.exit(run(Path(sys.argv[1])))"
 
 
@@ -315,8 +320,11 @@ def test_worker_that_dies_is_replaced(node: Node) -> None:
 def test_the_spare_process_becomes_the_next_worker_and_another_is_prepared(node: Node) -> None:
     spare = node.spare()
     (before,) = node.status()["workers"]
+    assert name_of(before["pid"]) == "callsieve-w0"
+    wait_until(lambda: name_of(spare) == "callsieve-spare")
     os.kill(before["pid"], signal.SIGKILL)
     wait_until(lambda: [worker["pid"] for worker in node.status()["workers"]] == [spare])
+    assert name_of(spare) == "callsieve-w0"
     assert node.call("+862066660000").startswith("403 ")
     assert node.spare() != spare
     assert node.stop() == 0

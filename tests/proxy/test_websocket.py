@@ -22,6 +22,7 @@ class Client:
         self, subprotocols: tuple[str, ...] = ("sip",), origin: str | None = None, origins: tuple[str, ...] = ()
     ) -> None:
         self.framer = WebSocketFramer(origins, 2000)
+        self._found: list[bytes] = []
         self.protocol = ClientProtocol(
             parse_uri("ws://proxy.example.net/"),
             origin=Origin(origin) if origin else None,
@@ -35,7 +36,7 @@ class Client:
         data = b"".join(self.protocol.data_to_send())
         step = step or max(1, len(data))
         for at in range(0, len(data), step):
-            self.framer.feed(memoryview(data)[at : at + step])
+            self._found += fed(self.framer, data[at : at + step])
         return self.receive(self.framer.take_replies())
 
     def receive(self, data: bytes) -> list[object]:
@@ -44,7 +45,15 @@ class Client:
         return list(self.protocol.events_received())
 
     def messages(self) -> list[bytes]:
-        return list(iter(self.framer.next_message, None))
+        """That have come since the last time."""
+        found, self._found = self._found, []
+        return found
+
+
+def fed(framer: WebSocketFramer, data: bytes) -> list[bytes]:
+    """The messages that are there once it was given a piece."""
+    framer.feed(memoryview(data))
+    return list(iter(framer.next_message, None))
 
 
 def test_handshake_agrees_on_sip() -> None:
@@ -59,8 +68,9 @@ def test_handshake_agrees_on_sip() -> None:
 def test_noise_behind_the_request_ends_the_connection(upgrade: bytes) -> None:
     """In one piece with it: the library reads on before it is asked what it thinks of the request."""
     framer = WebSocketFramer((), 2000)
-    framer.feed(b"GET / HTTP/1.1\r\nHost: proxy.example.net\r\nUpgrade: " + upgrade + b"\r\n\r\n\xee\x03\xf7")
-    assert (framer.ended, framer.take_replies(), framer.next_message()) == (True, b"", None)
+    request = b"GET / HTTP/1.1\r\nHost: proxy.example.net\r\nUpgrade: " + upgrade + b"\r\n\r\n"
+    assert fed(framer, request + b"\xee\x03\xf7") == []
+    assert (framer.ended, framer.take_replies()) == (True, b"")
 
 
 @pytest.mark.parametrize("offered", [(), ("chat",)])
@@ -89,8 +99,8 @@ def test_origin(origin: str | None, allowed: tuple[str, ...], status: int) -> No
 @pytest.mark.parametrize("garbage", [message("Content-Length: 0"), b"\x16\x03\x01\x02\x00\r\n\r\n"])
 def test_something_else_than_http_ends_it(garbage: bytes) -> None:
     framer = WebSocketFramer((), 2000)
-    framer.feed(memoryview(garbage))
-    assert framer.ended and framer.next_message() is None
+    assert fed(framer, garbage) == []
+    assert framer.ended
 
 
 @pytest.mark.parametrize("step", [0, 1, 7])
@@ -138,8 +148,24 @@ def test_too_large_a_message_ends_it(fragments: int) -> None:
 
 def test_unmasked_frames_end_it() -> None:
     client = Client()
-    client.framer.feed(memoryview(b"\x81\x02hi"))
-    assert client.framer.ended and client.messages() == []
+    assert fed(client.framer, b"\x81\x02hi") == []
+    assert client.framer.ended
+
+
+def test_what_is_going_to_be_looked_at_begins_behind_the_last_whole_frame() -> None:
+    client = Client()
+    assert client.framer.ahead == b""
+    client.protocol.send_text(INVITE)
+    client.protocol.send_text(INVITE)
+    first, second = client.protocol.data_to_send()
+    client.framer.feed(first[:10])
+    assert client.framer.ahead == first[:10]
+    assert client.framer.next_message() is None and client.framer.ahead == b""
+    client.framer.feed(first[10:])
+    assert client.framer.ahead == first
+    assert client.framer.next_message() == INVITE and client.framer.ahead == b""
+    client.framer.feed(second[:1])
+    assert client.framer.ahead == second[:1]
 
 
 @pytest.mark.parametrize(("body", "opcode"), [(b"v=0", Opcode.TEXT), (b"\xff\x00", Opcode.BINARY)])

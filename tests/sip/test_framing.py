@@ -75,6 +75,31 @@ def test_bytes_behind_a_message_are_the_next(step: int | None) -> None:
     assert fed(framer, HIDDEN[-1:]) == [HIDDEN]
 
 
+@pytest.mark.parametrize("blanks", [b"", b"\r\n\r\n"])
+def test_what_is_going_to_be_looked_at_is_a_head_or_a_part_of_one(blanks: bytes) -> None:
+    framer, body = StreamFramer(), b"\r\n\r\nv=0"
+    head = framed(body)[: -len(body)]
+    assert framer.ahead == b""
+    framer.feed(blanks + head[:50])
+    assert framer.ahead == head[:50]
+    assert framer.next_message() is None
+    framer.feed(head[50:] + body[:1])
+    assert framer.ahead == head
+    assert framer.next_message() is None and framer.ahead == b"", "the body is not looked at"
+    framer.feed(body[1:] + blanks + HIDDEN)
+    assert framer.ahead == b""
+    assert framer.next_message() == framed(body)
+    assert framer.ahead == HIDDEN
+    assert framer.next_message() == HIDDEN and framer.ahead == b""
+
+
+def test_of_a_head_without_end_no_more_is_looked_at_than_a_head_may_have() -> None:
+    framer = StreamFramer(max_head=100)
+    framer.feed(b"\r" * 3 + b"x" * 200)
+    assert framer.ahead == b"x" * 100
+    assert fed(framer, b"") == [] and framer.status == 513 and framer.ahead == b""
+
+
 # P4: Content-Length
 
 BAD = {
