@@ -27,7 +27,7 @@ from proxy.control.complaints import Counted
 from proxy.control.decisions import Decision, Kind
 from proxy.control.durable import Durable
 from proxy.control.evidence_slots import Slot
-from proxy.control.fleet_effects import Change, FleetEffects
+from proxy.control.fleet_effects import FleetEffects
 from proxy.control.fleet_events import observe_calls
 from proxy.control.fleet_routes import FleetRoutes
 from proxy.control.hybrid_clock import HybridClock
@@ -81,7 +81,7 @@ class FleetAtWork:
         self._log = log
         self._arrived = asyncio.Event()
         self._judged = asyncio.Event()
-        self._was_holding = False
+        self._told_holds: set[str] = set()
         self._judges_disagreed = False
 
     @staticmethod
@@ -127,13 +127,18 @@ class FleetAtWork:
         self.node.inbound.take_bundle(raw)
         self.session.hurry()
 
+    def release(self) -> int:
+        """All that the circuit breaker holds; how much."""
+        count = self.effects.release(self.now_ms())
+        self._judged.set()
+        self._arrived.set()
+        return count
+
     def _on_tick(self, now_ms: int) -> None:
         self.shares.apply(self.node.limits.borrower, now_ms)
-        changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
         if self.node.replica.changed_verdicts or self.node.replica.keys_to_judge:
             self._judged.set()
-        if changes:
-            self.effects.take(changes, now_ms)
+        self.effects.take_decisions(self.node.take_decisions(), now_ms)
         if self.effects.waiting:
             self._arrived.set()
         self._tell_of_hold()
@@ -147,11 +152,11 @@ class FleetAtWork:
                 self._log.error("judges disagree, the milder word counts: one of them lies or is behind", keys=disagree)
 
     def _tell_of_hold(self) -> None:
-        breaker = self.effects.breaker
-        if breaker.holds != self._was_holding:
-            self._was_holding = breaker.holds
-            if breaker.holds:
-                self._log.error("what the fleet would block is held: callsieve fleet release", held=breaker.held)
+        holds = self.effects.breaker.holds
+        for source in holds.keys() - self._told_holds:
+            what = "held by the circuit breaker, see callsieve fleet status; to let it pass: callsieve fleet release"
+            self._log.error(what, source=source, why=holds[source].why)
+        self._told_holds = set(holds)
 
     async def _judge_for_ever(self) -> None:
         """And puts into force: in small steps, between which others have the event loop."""
@@ -163,6 +168,8 @@ class FleetAtWork:
                 more = self.node.judge(self.now_ms())
                 self.effects.take_bands(*self.node.take_bands(VERDICTS_AT_ONCE), self.now_ms())
                 self._tell_of_hold()
+                await asyncio.sleep(0)
+            while self.effects.put_released(VERDICTS_AT_ONCE, self.now_ms()):
                 await asyncio.sleep(0)
 
     def _on_link(self, up: bool, why: str) -> None:
@@ -307,9 +314,8 @@ class Fleet(Collector):
         await self._take_back(node)
         shares = LimitShares(self._shares, self._state.configuration)
         shares.learn(self._state.current() or 0)
-        at_work = FleetAtWork(
-            node, settings, FleetEffects(orders, reputation), orders, shares, thread, clock, self._log
-        )
+        effects = FleetEffects(orders, reputation, node.replica.verdicts, lambda origin: node.trust.name_of(origin))
+        at_work = FleetAtWork(node, settings, effects, orders, shares, thread, clock, self._log)
         orders.on_local(at_work.on_local)
         self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
@@ -358,7 +364,7 @@ class Fleet(Collector):
             "stale": ("Whether no peer's digest came for a minute", node.is_stale(now_ms)),
             "trust_version": ("Version of the trust bundle in force", node.trust.version),
             "backlog": ("Keys and messages that are still to be told", node.outbound.backlog()),
-            "held": ("Changes that the circuit breaker holds", fleet.effects.breaker.held),
+            "held": ("Changes that the circuit breaker holds", sum(fleet.effects.held.values())),
             "peers_that_differ": ("Members whose digests differ twice in a row", node.repair.differs()),
             "judges_disagree": ("Keys on which judges disagree for a minute", _disagreements(node, now_ms)),
             "lending": ("Whether a lender of the fleet's limits is at work", node.limits.borrower.is_lent_to(now_ms)),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from engine._numbers import block_of
 from engine.decision import Action
-from proxy.control.sync.breaker import RecentCallers
 from proxy.control.sync.keys import KIND_SHIFT, KeyKind
 from proxy.control.sync.metrics import Metric
+from proxy.control.sync.recent_callers import RecentCallers
 from proxy.events import EventBatch, EventRecord
 
 SCREENED, ENDED = 1, 2  # EventType of proxy/events.pxd

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.control.sync.breaker import Breaker, RecentCallers
 from proxy.control.sync.decay import UNIT
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.keys import SHARDS
@@ -292,21 +291,6 @@ def test_m10_contrary_orders_of_two_halves() -> None:
     fleet.run(2)
     standing = {node.replica.decisions.get(regulator.identity).prio for node in fleet.nodes.values()}  # type: ignore[union-attr]
     assert standing == {3}
-
-
-def test_m11_a_feed_that_hits_callers_is_held() -> None:
-    callers = RecentCallers()
-    breaker: Breaker[int] = Breaker(callers, lambda changes, clean: clean.intersection(changes))
-    now = 1_795_000_000_000
-    for caller in range(1000):
-        callers.add(caller, False, now)
-    assert breaker.admit([5, 6, 7], now, lambda change: True) == [5, 6, 7]
-    feed = list(range(100, 120))
-    assert breaker.admit(feed, now, lambda change: True) == []
-    assert breaker.held == 20
-    assert breaker.admit([8], now, lambda change: True) == []  # nothing overtakes what is held
-    assert breaker.release() == [*feed, 8]
-    assert breaker.admit(feed, now + 700_000, lambda change: True) == feed  # the callers are forgotten
 
 
 @pytest.mark.parametrize("days", [6, 8])

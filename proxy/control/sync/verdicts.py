@@ -51,6 +51,10 @@ class VerdictTable(VerdictEntries):
         packed = self.entry(key)
         return None if packed is None else _unpacked(packed)
 
+    def why(self, key: int) -> int:
+        """What the verdict was given for, as `Why`; 0 if there is none."""
+        return (self.entry(key) or 0) >> 35 & 0xFFFF
+
     def take_new(
         self, records: bytes, now_s: int, trust: int, hlc: int, reducer: int, changed: KeySet
     ) -> list[int]:
