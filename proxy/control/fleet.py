@@ -97,8 +97,8 @@ class FleetAtWork:
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
-        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called)
         self.shares.take(batch, self.node.limits.borrower)
+        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called, self.shares.trunk_of)
 
     async def second(self, subject: tuple[Kind, int], namespace: str) -> list[Decision]:
         """Signs what another authority has ordered of a protected subject; what is in force by it."""

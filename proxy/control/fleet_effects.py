@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress
 
 from engine._reputation import ReputationCache
+from engine.policy_rows import name_hash
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.orders import Orders
 from proxy.control.store_thread import StoreUnavailable
@@ -106,7 +107,7 @@ class FleetEffects:
     def _hit_by_orders(self, decisions: list[Decision], now_ms: int) -> set[int]:
         of_kind = {kind: [one.key for one in decisions if one.kind is kind] for kind in Kind}
         names = [self._orders.trunks.name_of(key) for key in of_kind[Kind.TRUNK]]
-        trunks = {name for name in names if name is not None}
+        trunks = {name_hash(name) for name in names if name is not None}
         return self.callers.clean(now_ms, of_kind[Kind.EXACT], of_kind[Kind.PREFIX], trunks)
 
     # --- What is held -------------------------------------------------------------------------------------------------

@@ -22,14 +22,19 @@ Called = Callable[[int, int, int], None]  # (caller, callee, now_ms)
 
 
 def observe_calls(
-    batch: EventBatch, observe: Observe, callers: RecentCallers, called: Called = lambda caller, callee, now_ms: None
+    batch: EventBatch,
+    observe: Observe,
+    callers: RecentCallers,
+    called: Called = lambda caller, callee, now_ms: None,
+    trunk_of: Callable[[EventRecord], int] = lambda record: 0,
 ) -> None:
+    """trunk_of: the hash of the name of the trunk by which a call came."""
     for record in batch:
         if record.caller >> KIND_SHIFT not in _CALLERS:
             continue
         now_ms = record.time_us // 1000
         if record.type == SCREENED:
-            callers.add(record.caller, record.action >= Action.REJECT, now_ms)
+            callers.add(record.caller, record.action >= Action.REJECT, now_ms, trunk_of(record))
         metric = metric_of(record)
         if metric is None:
             continue

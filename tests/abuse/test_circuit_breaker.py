@@ -12,6 +12,7 @@ import pytest
 
 from engine._numbers import block_of
 from engine._reputation import ReputationCache
+from engine.policy_rows import name_hash
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.fleet_effects import BEHAVIOUR, COMPLAINTS, FleetEffects
 from proxy.control.sync.breaker import OF_MACHINES, OF_PEOPLE
@@ -214,7 +215,7 @@ def test_m11_one_prefix_of_many_callers_is_held(screen: Screen, prefix: int) -> 
 
 def test_m11_a_trunk_with_most_live_calls_is_held_and_a_quiet_one_is_not(screen: Screen) -> None:
     for caller in CALLERS[:400]:
-        screen.effects.callers.add(caller, False, NOW_MS, "carrier")
+        screen.effects.callers.add(caller, False, NOW_MS, name_hash("carrier"))
     screen.order(4 << 60 | 2, kind=Kind.TRUNK)
     screen.order(4 << 60 | 3, kind=Kind.TRUNK)  # of another node
     assert screen.ordered == [4 << 60 | 2, 4 << 60 | 3]

@@ -12,7 +12,7 @@ _SLICE_MS = 60_000
 MAX_CALLERS = 50_000  # remembered of each minute; those beyond are like those before them
 _FIRST_PREFIX = KeyKind.PREFIX << KIND_SHIFT
 
-_Seen = tuple[int, str]  # the minute in which a caller was last let through (ms), and its trunk
+_Seen = tuple[int, int]  # the minute in which a caller was last let through (ms), and its trunk
 
 
 class RecentCallers:
@@ -26,11 +26,11 @@ class RecentCallers:
         self._blocked: dict[int, int] = {}
         self._begins: dict[tuple[int, int], set[str]] = {}  # (kind, digits): how the callers of a kind begin
         self._minute_ms = self._oldest_ms = 0
-        self._seen: dict[str, _Seen] = {}  # those of this minute, by trunk
+        self._seen: dict[int, _Seen] = {}  # those of this minute, by trunk
         self._room = {False: MAX_CALLERS, True: MAX_CALLERS}
 
-    def add(self, caller: int, was_blocked: bool, now_ms: int, trunk: str = "") -> None:
-        """trunk: the name of that by which the call came."""
+    def add(self, caller: int, was_blocked: bool, now_ms: int, trunk: int = 0) -> None:
+        """trunk: the hash of the name of that by which the call came, 0 = it is not known."""
         minute_ms = now_ms - now_ms % _SLICE_MS
         if minute_ms > self._minute_ms:
             self._minute_ms = minute_ms
@@ -74,7 +74,7 @@ class RecentCallers:
         prefixes = [key for key in filter(_FIRST_PREFIX.__le__, wanted) if key >> KIND_SHIFT == KeyKind.PREFIX]
         return [*(self._let_through.keys() & wanted), *filter(self._has, prefixes)]
 
-    def clean(self, now_ms: int, keys: Iterable[int], prefixes: Iterable[int], trunks: Collection[str]) -> set[int]:
+    def clean(self, now_ms: int, keys: Iterable[int], prefixes: Iterable[int], trunks: Collection[int]) -> set[int]:
         """The clean callers that are one of the keys, or below one of the prefixes, or came by one of the trunks."""
         self._drop(now_ms)
         found = self._let_through.keys() & set(keys)
