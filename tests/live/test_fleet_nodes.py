@@ -66,6 +66,23 @@ def test_m13_an_order_and_a_complaint_reach_every_node(company: Company, capsys:
         wait_until(partial(company.accepts, name, "+8613012300000"), f"the withdrawal at {name}")
 
 
+def test_m11_an_order_that_blocks_many_callers_is_held_where_they_call(company: Company) -> None:
+    alpha, callers = company.nodes["alpha"], [f"+86159777{at:05}" for at in range(0, 1200, 100)]
+    counted = alpha.metric("callsieve_calls_total")
+    assert not any(company.rejects_on_the_wire("alpha", caller) for caller in callers)
+    wait_until(lambda: alpha.metric("callsieve_calls_total") >= counted + len(callers), "the calls to be counted")
+    assert block(company.control("beta"), "+86159777*")
+    wait_until(partial(company.rejects_on_the_wire, "gamma", callers[0]), "the prefix in force at gamma", PATIENCE_S)
+    wait_until(lambda: alpha.metric("callsieve_fleet_held") == 1, "the prefix to be held at alpha", PATIENCE_S)
+    assert block(company.control("gamma"), "+8615866600000")
+    wait_until(partial(company.rejects_on_the_wire, "alpha", "+8615866600000"), "the other order at alpha", PATIENCE_S)
+    assert not company.rejects_on_the_wire("alpha", callers[0])
+    status = alpha.command("fleet", "status")
+    assert status.returncode == 1 and "orders of beta" in status.stdout and "fleet release" in status.stdout
+    assert alpha.command("fleet", "release").returncode == 0
+    wait_until(partial(company.rejects_on_the_wire, "alpha", callers[0]), "the prefix in force at alpha", PATIENCE_S)
+
+
 def test_r2_whoever_is_killed_no_acknowledged_order_is_lost(company: Company) -> None:
     given: set[str] = set()
 
