@@ -286,8 +286,14 @@ class Node:
     def on_tick(self, now_ms: int) -> list[Outgoing]:
         """What is to be published now, no faster than the broker takes it. To be called without a connection too."""
         self._now_ms = now_ms
-        if now_ms // TICK_MS != self._grid:
+        is_on_grid = now_ms // TICK_MS != self._grid
+        if is_on_grid:
             self._grid = now_ms // TICK_MS
+            self.replica.begin_sweep(self._grid)
+        for key in self.replica.sweep():
+            self._own.forget(key)
+            self._gone.append(key)
+        if is_on_grid:
             self._on_grid(now_ms)
         self._merge_own(self._own.take_due(now_ms))
         self.judge(now_ms)
@@ -378,9 +384,6 @@ class Node:
         return self.member.has(Role.PROXY) + sum(member is not None and member.has(Role.PROXY) for member in others)
 
     def _on_grid(self, now_ms: int) -> None:
-        for key in self.replica.sweep(self._grid, now_ms):
-            self._own.forget(key)
-            self._gone.append(key)
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
         self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:

@@ -73,9 +73,12 @@ class VerdictTable(VerdictEntries):
             if packed is not None:
                 yield key, _unpacked(packed)
 
-    def expire(self, shard: int, now_s: int, changed: KeySet) -> None:
-        """Forgets those of a shard that are worth nothing any more; `changed` gets all that are worth less now."""
-        self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed)
+    def expire(self, shard: int, now_s: int, changed: KeySet, start: int, places: int) -> tuple[list[int], int]:
+        """Forgets those that are worth nothing any more; `changed` gets all that are worth less now.
+
+        Of a piece of a shard: (all keys of the piece, where the next one starts), as `EvidenceTable.sweep`.
+        """
+        return self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed, start, places)
 
     def take_changed(self, changed: KeySet, limit: int, now_s: int) -> tuple[array[int], bytearray]:
         """Up to so many keys out of `changed`, with the band that each is in now."""
