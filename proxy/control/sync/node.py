@@ -290,12 +290,13 @@ class Node:
         if is_on_grid:
             self._grid = now_ms // TICK_MS
             self.replica.begin_sweep(self._grid)
+            self._own.begin_round()
         for key in self.replica.sweep():
             self._own.forget(key)
             self._gone.append(key)
         if is_on_grid:
             self._on_grid(now_ms)
-        self._merge_own(self._own.take_due(now_ms))
+        self._merge_own(self._own.take_waiting(now_ms) + self._own.take_due(now_ms))
         self.judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
@@ -385,7 +386,6 @@ class Node:
 
     def _on_grid(self, now_ms: int) -> None:
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
-        self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:
             self._say_heads(now_ms)
             if self._grid % max(len(self.trust_raw) // TRUST_BYTES_A_TICK, 1) == 0:
