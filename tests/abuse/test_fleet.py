@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -18,6 +19,7 @@ from proxy.control.sync.metrics import HALF_LIFE_MS, Metric, slot_of, steps_now
 from proxy.control.sync.node import Node
 from proxy.control.sync.records import RecordType, write_decisions, write_evidence
 from proxy.control.sync.score import Band
+from proxy.control.sync.topics import Outgoing
 from proxy.control.sync.trust import Parameters, Role
 from tests.abuse.size import size
 from tests.proxy.sync.fleet import (
@@ -253,6 +255,33 @@ def test_m8_a_replay_is_dropped_and_counted() -> None:
         node.on_frame(f"callsieve/1/{FLEET}/up/one/node-2/0", frame, fleet.now_ms)
     assert node.counts["refused: replay"] == 2
     assert node.counts["taken: evidence"] == 1
+
+
+def test_m13_a_judge_tells_verdicts_once_a_second() -> None:
+    """One message for each of the eight groups; the first one at once, so that nobody waits in quiet times."""
+    members = [member(1, "top"), *(member(at, f"node-{at}", Role.PROXY) for at in (2, 3))]
+    fleet = Fleet(members, mesh=False)
+    fleet.run(2)
+    told_ms: list[tuple[int, str]] = []
+    publish = fleet.publish
+
+    def listen(sender: str, message: Outgoing) -> None:
+        if "/dn/" in message.topic:
+            told_ms.append((fleet.now_ms, message.topic))
+        publish(sender, message)
+
+    fleet.publish = listen  # type: ignore[method-assign]
+    begun_ms = fleet.now_ms
+    for at in range(40):
+        for person in range(10):
+            fleet.nodes["node-2"].complain(number(1000 + at * 10 + person), f"person {at}", fleet.now_ms)
+        fleet.step()
+    fleet.run(3)
+    assert told_ms[0][0] - begun_ms <= 1000
+    times = sorted({at_ms for at_ms, _ in told_ms})
+    assert len(told_ms) == len(set(told_ms)) <= 8 * len(times)
+    assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
+    assert sum(band == Band.BLOCK for band in fleet.bands["node-3"].values()) == 400
 
 
 def test_m7_only_an_authority_decides_and_only_a_top_reducer_judges() -> None:

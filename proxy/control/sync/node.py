@@ -319,7 +319,7 @@ class Node:
         sealer, trust = self.outbound.sealer, self.trust.version
         self.outbound.say(sealer.regions(regions, hlc, trust))
         if not self.identity.mesh:
-            self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
+            self.outbound.judged(verdicts, now_ms, hlc)
         return 0 < self.replica.keys_to_judge < waiting and self.outbound.backlog() < MAX_UNSAID
 
     # --- What is to be put into force ---------------------------------------------------------------------------------
