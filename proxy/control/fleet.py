@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from proxy.control.evidence_slots import Slot
 from proxy.control.fleet_effects import FleetEffects
 from proxy.control.fleet_events import observe_calls
 from proxy.control.fleet_routes import FleetRoutes
+from proxy.control.held_sources import read_held, write_held
 from proxy.control.hybrid_clock import HybridClock
 from proxy.control.limit_shares import LimitShares
 from proxy.control.orders import Orders
@@ -81,6 +83,7 @@ class FleetAtWork:
         self._log = log
         self._arrived = asyncio.Event()
         self._judged = asyncio.Event()
+        self._holds_changed = asyncio.Event()
         self._told_holds: set[str] = set()
         self._judges_disagreed = False
 
@@ -152,11 +155,14 @@ class FleetAtWork:
                 self._log.error("judges disagree, the milder word counts: one of them lies or is behind", keys=disagree)
 
     def _tell_of_hold(self) -> None:
-        holds = self.effects.breaker.holds
-        for source in holds.keys() - self._told_holds:
+        breaker = self.effects.breaker
+        if breaker.sources == self._told_holds:
+            return
+        for source in breaker.holds.keys() - self._told_holds:
             what = "held by the circuit breaker, see callsieve fleet status; to let it pass: callsieve fleet release"
-            self._log.error(what, source=source, why=holds[source].why)
-        self._told_holds = set(holds)
+            self._log.error(what, source=source, why=breaker.holds[source].why)
+        self._told_holds = breaker.sources
+        self._holds_changed.set()
 
     async def _judge_for_ever(self) -> None:
         """And puts into force: in small steps, between which others have the event loop."""
@@ -192,15 +198,19 @@ class FleetAtWork:
     async def _flush_for_ever(self) -> None:
         """What a restart is to know again. What is lost of it the fleet tells, or it is seen anew."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._holds_changed.wait()
+            self._holds_changed.clear()
             await self.flush()
 
     async def flush(self) -> None:
         gone, slots, trust = self.node.take_gone(), self.node.take_unsaved(), self.node.take_trust()
         generations = self.node.replica.evidence.generations()
         seen_ms = self.now_ms() if self.session.connected else 0
+        held = self.effects.breaker.sources
         try:
-            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms))
+            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms, held))
         except StoreUnavailable:
             self.node.keep_unsaved(slots)
 
@@ -212,12 +222,14 @@ class FleetAtWork:
         trust: bytes | None,
         generations: list[tuple[int, int]],
         seen_ms: int,
+        held: set[str],
     ) -> None:
         store.evidence.forget(gone)
         store.evidence.save(slots)
         for key, gen in generations:
             store.evidence.set_generation(key, gen)
         store.node.set_cursor(_CLOCK, self._clock.mark)
+        write_held(store, held)
         if trust is not None:
             store.node.save_trust(self.node.trust.version, trust)
         if seen_ms:
@@ -298,11 +310,12 @@ class Fleet(Collector):
         )
         reputation = ReputationCache.attach(self._state.tables / "reputation.tbl")
         await orders.load()
-        epoch, mark, seen_ms = await thread.do(
+        epoch, mark, seen_ms, held = await thread.do(
             lambda store: (
                 store.node.next_epoch(0, time.time()),
                 store.node.cursor(_CLOCK),
                 store.node.cursor(_SEEN),
+                read_held(store),
             )
         )
         clock = HybridClock(mark)
@@ -315,6 +328,7 @@ class Fleet(Collector):
         shares = LimitShares(self._shares, self._state.configuration)
         shares.learn(self._state.current() or 0)
         effects = FleetEffects(orders, reputation, node.replica.verdicts, lambda origin: node.trust.name_of(origin))
+        effects.breaker.hold_again(held, wall_ms())
         at_work = FleetAtWork(node, settings, effects, orders, shares, thread, clock, self._log)
         orders.on_local(at_work.on_local)
         self._durable.complaints.on_counted(at_work.on_counted)

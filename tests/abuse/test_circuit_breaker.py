@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,9 @@ from engine._reputation import ReputationCache
 from engine.policy_rows import name_hash
 from proxy.control.decisions import Act, Decision, Kind
 from proxy.control.fleet_effects import BEHAVIOUR, COMPLAINTS, FleetEffects
-from proxy.control.sync.breaker import OF_MACHINES, OF_PEOPLE
+from proxy.control.held_sources import read_held, write_held
+from proxy.control.store import Store
+from proxy.control.sync.breaker import EVERYTHING, OF_MACHINES, OF_PEOPLE
 from proxy.control.sync.metrics import Metric
 from proxy.control.sync.score import Band, Judgement, Why
 from proxy.control.sync.trust import Parameters
@@ -242,6 +245,23 @@ def test_m11_hold_by_hand_is_of_everything_that_blocks(screen: Screen) -> None:
     assert screen.reputation.read(number(1), NOW_MS * 1000) is not None  # a label blocks nobody
     assert screen.release() == 3
     assert screen.ordered == [CALLERS[2], CALLERS[1]] and screen.blocked([CALLERS[0], OTHER]) == 2
+
+
+def test_m11_what_is_held_is_held_after_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    before, after = Screen(tmp_path), Screen(tmp_path / "again", ())
+    before.judge(CALLERS[:20], Why.UNANSWERED)
+    with closing(Store(tmp_path / "store.db")) as store:
+        write_held(store, before.effects.breaker.sources)
+        after.effects.breaker.hold_again(read_held(store), NOW_MS)
+        after.judge([*CALLERS[:20], OTHER], Why.UNANSWERED)
+        after.judge([number(7)], Why.COMPLAINTS)
+        assert after.blocked([*CALLERS, OTHER]) == 0 and after.effects.held == {BEHAVIOUR: 21}
+        assert after.blocked([number(7)]) == 1
+        assert after.release() == 21 and after.blocked([*CALLERS, OTHER]) == 21
+        after.effects.breaker.hold()
+        write_held(store, after.effects.breaker.sources)
+        assert read_held(store) == {EVERYTHING}
 
 
 def test_m11_callers_of_long_ago_do_not_count(screen: Screen) -> None:

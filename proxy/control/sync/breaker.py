@@ -11,14 +11,16 @@ than ten at once and a hundred in ten minutes; of complaints, each of which is o
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from proxy.control.sync.recent_callers import WINDOW_MS, RecentCallers
 
 CLEAN_SHARE = 100  # one in so many
 RATE_FACTOR = 3
+EVERYTHING = "everything"  # in place of a source: an operator's own hold
 BY_HAND = "everything is held: callsieve fleet hold"
+OF_BEFORE = "was held when this node was stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,18 @@ class Breaker:
 
     def holding_of(self, source: str) -> bool:
         return self._by_hand or source in self._holds
+
+    @property
+    def sources(self) -> set[str]:
+        """Those that are held; `hold_again` takes them after a restart."""
+        return self._holds.keys() | ({EVERYTHING} if self._by_hand else set())
+
+    def hold_again(self, sources: Iterable[str], now_ms: int) -> None:
+        for source in sources:
+            if source == EVERYTHING:
+                self._by_hand = True
+            else:
+                self._holds[source] = Hold(OF_BEFORE, now_ms)
 
     def hold(self) -> None:
         """From now on everything that blocks, until `release`."""
