@@ -18,6 +18,7 @@ from proxy.control.sync.keys import SHARDS, place_of
 from proxy.control.sync.opinions import Opinions
 from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region, read_keyed
 from proxy.control.sync.records import Verdict as VerdictRecord
+from proxy.control.sync.region_bounds import RegionBounds
 from proxy.control.sync.regions import RegionTable
 from proxy.control.sync.score import CLEAN, Band, Judgement, Why
 from proxy.control.sync.sketches import Sketches
@@ -53,6 +54,7 @@ class Replica:
         self.judges = judges
         self.reduces = reduces
         self._judge = Judge(own, self.evidence, self.verdicts, trust)
+        self._bounds = RegionBounds(trust)
         self._touched = KeySet()
         self._sweeping = Sweeping(self.evidence, self.verdicts, self.changed_verdicts)
         self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
@@ -82,7 +84,9 @@ class Replica:
             if record.gen == self.evidence.generation(record.key):
                 self.sketches.merge_callees(record.key, record.gen, record.hour, record.registers)
 
-    def merge_regions(self, region: str, trust: int, records: Iterable[Region]) -> None:
+    def merge_regions(self, region: str, trust: int, records: list[Region], now_ms: int) -> None:
+        """Refused if a region cannot have said one of them; then nothing has changed."""
+        self._bounds.check(region, records, now_ms)
         for record in records:
             if record.gen == self.evidence.generation(record.key) and self.regions.merge(
                 region, trust, record, self.trust.parameters.f
@@ -174,6 +178,7 @@ class Replica:
         gone = {m.origin for m in self.trust.members} - {m.origin for m in trust.members}
         self.trust = trust
         self._judge.use(trust)
+        self._bounds = RegionBounds(trust)
         for origin in gone | set(trust.bundle.revoked):
             touched = self.evidence.drop_origin(origin)
             self._touched.update(touched)
