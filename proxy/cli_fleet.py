@@ -113,13 +113,17 @@ def revoke(options: Namespace, output: Output) -> int:
 def status(options: Namespace, output: Output) -> int:
     answer = _ask(options, "GET", "/v1/fleet")
     output.document(answer)
-    members = answer.pop("members")
+    members, holds = answer.pop("members"), answer.pop("holds")
     output.facts({name.replace("_", " "): value for name, value in answer.items() if not isinstance(value, dict)})
     output.table(
         ("node", "region", "roles", "up", "epoch", "backlog"),
         [[one[name] for name in ("name", "region", "roles", "up", "epoch", "backlog")] for one in members],
     )
-    return ExitCode.OK if answer["connected"] and not answer["stale"] else ExitCode.NO
+    if holds:
+        columns = ("source", "since", "held", "callers", "why")
+        output.table(columns, [[hold[name] for name in columns] for hold in holds])
+        output.line("nothing of these sources blocks anew; once they are seen to be right: callsieve fleet release")
+    return ExitCode.OK if answer["connected"] and not answer["stale"] and not answer["holding"] else ExitCode.NO
 
 
 def digest(options: Namespace, output: Output) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -27,9 +28,10 @@ from proxy.control.complaints import Counted
 from proxy.control.decisions import Decision, Kind
 from proxy.control.durable import Durable
 from proxy.control.evidence_slots import Slot
-from proxy.control.fleet_effects import Change, FleetEffects
+from proxy.control.fleet_effects import FleetEffects
 from proxy.control.fleet_events import observe_calls
 from proxy.control.fleet_routes import FleetRoutes
+from proxy.control.held_sources import read_held, write_held
 from proxy.control.hybrid_clock import HybridClock
 from proxy.control.limit_shares import LimitShares
 from proxy.control.orders import Orders
@@ -81,7 +83,8 @@ class FleetAtWork:
         self._log = log
         self._arrived = asyncio.Event()
         self._judged = asyncio.Event()
-        self._was_holding = False
+        self._holds_changed = asyncio.Event()
+        self._told_holds: set[str] = set()
         self._judges_disagreed = False
 
     @staticmethod
@@ -97,8 +100,8 @@ class FleetAtWork:
             tasks.create_task(self._flush_for_ever())
 
     def take(self, batch: EventBatch) -> None:
-        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called)
         self.shares.take(batch, self.node.limits.borrower)
+        observe_calls(batch, self.node.observe, self.effects.callers, self.node.called, self.shares.trunk_of)
 
     async def second(self, subject: tuple[Kind, int], namespace: str) -> list[Decision]:
         """Signs what another authority has ordered of a protected subject; what is in force by it."""
@@ -127,13 +130,18 @@ class FleetAtWork:
         self.node.inbound.take_bundle(raw)
         self.session.hurry()
 
+    def release(self) -> int:
+        """All that the circuit breaker holds; how much."""
+        count = self.effects.release(self.now_ms())
+        self._judged.set()
+        self._arrived.set()
+        return count
+
     def _on_tick(self, now_ms: int) -> None:
         self.shares.apply(self.node.limits.borrower, now_ms)
-        changes = [Change(decision.key, decision) for decision in self.node.take_decisions()]
         if self.node.replica.changed_verdicts or self.node.replica.keys_to_judge:
             self._judged.set()
-        if changes:
-            self.effects.take(changes, now_ms)
+        self.effects.take_decisions(self.node.take_decisions(), now_ms)
         if self.effects.waiting:
             self._arrived.set()
         self._tell_of_hold()
@@ -148,10 +156,13 @@ class FleetAtWork:
 
     def _tell_of_hold(self) -> None:
         breaker = self.effects.breaker
-        if breaker.holds != self._was_holding:
-            self._was_holding = breaker.holds
-            if breaker.holds:
-                self._log.error("what the fleet would block is held: callsieve fleet release", held=breaker.held)
+        if breaker.sources == self._told_holds:
+            return
+        for source in breaker.holds.keys() - self._told_holds:
+            what = "held by the circuit breaker, see callsieve fleet status; to let it pass: callsieve fleet release"
+            self._log.error(what, source=source, why=breaker.holds[source].why)
+        self._told_holds = breaker.sources
+        self._holds_changed.set()
 
     async def _judge_for_ever(self) -> None:
         """And puts into force: in small steps, between which others have the event loop."""
@@ -163,6 +174,8 @@ class FleetAtWork:
                 more = self.node.judge(self.now_ms())
                 self.effects.take_bands(*self.node.take_bands(VERDICTS_AT_ONCE), self.now_ms())
                 self._tell_of_hold()
+                await asyncio.sleep(0)
+            while self.effects.put_released(VERDICTS_AT_ONCE, self.now_ms()):
                 await asyncio.sleep(0)
 
     def _on_link(self, up: bool, why: str) -> None:
@@ -185,15 +198,19 @@ class FleetAtWork:
     async def _flush_for_ever(self) -> None:
         """What a restart is to know again. What is lost of it the fleet tells, or it is seen anew."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._holds_changed.wait()
+            self._holds_changed.clear()
             await self.flush()
 
     async def flush(self) -> None:
         gone, slots, trust = self.node.take_gone(), self.node.take_unsaved(), self.node.take_trust()
         generations = self.node.replica.evidence.generations()
         seen_ms = self.now_ms() if self.session.connected else 0
+        held = self.effects.breaker.sources
         try:
-            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms))
+            await self._thread.do(lambda store: self._flush(store, gone, slots, trust, generations, seen_ms, held))
         except StoreUnavailable:
             self.node.keep_unsaved(slots)
 
@@ -205,12 +222,14 @@ class FleetAtWork:
         trust: bytes | None,
         generations: list[tuple[int, int]],
         seen_ms: int,
+        held: set[str],
     ) -> None:
         store.evidence.forget(gone)
         store.evidence.save(slots)
         for key, gen in generations:
             store.evidence.set_generation(key, gen)
         store.node.set_cursor(_CLOCK, self._clock.mark)
+        write_held(store, held)
         if trust is not None:
             store.node.save_trust(self.node.trust.version, trust)
         if seen_ms:
@@ -291,11 +310,12 @@ class Fleet(Collector):
         )
         reputation = ReputationCache.attach(self._state.tables / "reputation.tbl")
         await orders.load()
-        epoch, mark, seen_ms = await thread.do(
+        epoch, mark, seen_ms, held = await thread.do(
             lambda store: (
                 store.node.next_epoch(0, time.time()),
                 store.node.cursor(_CLOCK),
                 store.node.cursor(_SEEN),
+                read_held(store),
             )
         )
         clock = HybridClock(mark)
@@ -307,9 +327,9 @@ class Fleet(Collector):
         await self._take_back(node)
         shares = LimitShares(self._shares, self._state.configuration)
         shares.learn(self._state.current() or 0)
-        at_work = FleetAtWork(
-            node, settings, FleetEffects(orders, reputation), orders, shares, thread, clock, self._log
-        )
+        effects = FleetEffects(orders, reputation, node.replica.verdicts, lambda origin: node.trust.name_of(origin))
+        effects.breaker.hold_again(held, wall_ms())
+        at_work = FleetAtWork(node, settings, effects, orders, shares, thread, clock, self._log)
         orders.on_local(at_work.on_local)
         self._durable.complaints.on_counted(at_work.on_counted)
         return at_work
@@ -358,7 +378,7 @@ class Fleet(Collector):
             "stale": ("Whether no peer's digest came for a minute", node.is_stale(now_ms)),
             "trust_version": ("Version of the trust bundle in force", node.trust.version),
             "backlog": ("Keys and messages that are still to be told", node.outbound.backlog()),
-            "held": ("Changes that the circuit breaker holds", fleet.effects.breaker.held),
+            "held": ("Changes that the circuit breaker holds", sum(fleet.effects.held.values())),
             "peers_that_differ": ("Members whose digests differ twice in a row", node.repair.differs()),
             "judges_disagree": ("Keys on which judges disagree for a minute", _disagreements(node, now_ms)),
             "lending": ("Whether a lender of the fleet's limits is at work", node.limits.borrower.is_lent_to(now_ms)),

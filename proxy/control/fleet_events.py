@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from engine._numbers import block_of
 from engine.decision import Action
-from proxy.control.sync.breaker import RecentCallers
 from proxy.control.sync.keys import KIND_SHIFT, KeyKind
 from proxy.control.sync.metrics import Metric
+from proxy.control.sync.recent_callers import RecentCallers
 from proxy.events import EventBatch, EventRecord
 
 SCREENED, ENDED = 1, 2  # EventType of proxy/events.pxd
@@ -22,14 +22,19 @@ Called = Callable[[int, int, int], None]  # (caller, callee, now_ms)
 
 
 def observe_calls(
-    batch: EventBatch, observe: Observe, callers: RecentCallers, called: Called = lambda caller, callee, now_ms: None
+    batch: EventBatch,
+    observe: Observe,
+    callers: RecentCallers,
+    called: Called = lambda caller, callee, now_ms: None,
+    trunk_of: Callable[[EventRecord], int] = lambda record: 0,
 ) -> None:
+    """trunk_of: the hash of the name of the trunk by which a call came."""
     for record in batch:
         if record.caller >> KIND_SHIFT not in _CALLERS:
             continue
         now_ms = record.time_us // 1000
         if record.type == SCREENED:
-            callers.add(record.caller, record.action >= Action.REJECT, now_ms)
+            callers.add(record.caller, record.action >= Action.REJECT, now_ms, trunk_of(record))
         metric = metric_of(record)
         if metric is None:
             continue

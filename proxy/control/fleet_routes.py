@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -93,10 +94,10 @@ class FleetRoutes:
 def _waiting(fleet: FleetAtWork) -> dict[str, Any]:
     """Orders that count once a second authority has signed them."""
     node = fleet.node
-    waiting = node.replica.decisions.waiting()
-    signers = {one.signer: node.trust.by_origin(one.signer) for one in waiting}
-    names = {origin: "?" if member is None else member.name for origin, member in signers.items()}
-    words = [fleet.orders.shown(one) | {"in_force": False, "signed_by": names[one.signer]} for one in waiting]
+    words = [
+        fleet.orders.shown(one) | {"in_force": False, "signed_by": node.trust.name_of(one.signer)}
+        for one in node.replica.decisions.waiting()
+    ]
     return {"decisions": words}
 
 
@@ -119,11 +120,27 @@ def _status(fleet: FleetAtWork) -> dict[str, Any]:
         "judges_disagree": node.replica.opinions.lasting(now_ms),
         "lender": _lender(fleet, now_ms),
         "backlog": node.outbound.backlog(),
-        "holding": fleet.effects.breaker.holds,
-        "held": fleet.effects.breaker.held,
+        "holding": fleet.effects.breaker.holding,
+        "held": sum(fleet.effects.held.values()),
         "counts": dict(sorted(node.counts.items())),
+        "holds": _holds(fleet),
         "members": [_member(fleet, member.origin) for member in node.trust.members],
     }
+
+
+def _holds(fleet: FleetAtWork) -> list[dict[str, Any]]:
+    """What the circuit breaker holds, by source, and why."""
+    held = fleet.effects.held
+    return [
+        {
+            "source": source,
+            "since": f"{datetime.fromtimestamp(hold.since_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "held": held.get(source, 0),
+            "callers": len(hold.callers),
+            "why": hold.why,
+        }
+        for source, hold in fleet.effects.breaker.holds.items()
+    ]
 
 
 def _lender(fleet: FleetAtWork, now_ms: int) -> str | None:
@@ -162,8 +179,8 @@ def _digest(fleet: FleetAtWork) -> dict[str, Any]:
 
 def _hold(fleet: FleetAtWork) -> dict[str, Any]:
     fleet.effects.breaker.hold()
-    return {"holding": True, "held": fleet.effects.breaker.held}
+    return {"holding": True, "held": sum(fleet.effects.held.values())}
 
 
 def _release(fleet: FleetAtWork) -> dict[str, Any]:
-    return {"holding": False, "released": fleet.effects.release(fleet.now_ms())}
+    return {"holding": False, "released": fleet.release()}

@@ -70,6 +70,11 @@ class LimitShares:
         if generation not in self._generations:
             self._learn(generation)
 
+    def trunk_of(self, record: EventRecord) -> int:
+        """The hash of the name of the trunk by which a call of a batch that was taken came; 0 if it is not known."""
+        trunks = self._generations.get(record.generation, ())
+        return trunks[record.trunk][0] if record.trunk < len(trunks) else 0
+
     def _learn(self, generation: int) -> None:
         try:
             self._generations[generation] = tuple(limits_by_trunk(self._configuration_of(generation)))

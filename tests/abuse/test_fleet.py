@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
-from proxy.control.sync.breaker import Breaker, RecentCallers
 from proxy.control.sync.decay import UNIT
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.keys import SHARDS
@@ -19,6 +19,7 @@ from proxy.control.sync.metrics import HALF_LIFE_MS, Metric, slot_of, steps_now
 from proxy.control.sync.node import Node
 from proxy.control.sync.records import RecordType, write_decisions, write_evidence
 from proxy.control.sync.score import Band
+from proxy.control.sync.topics import Outgoing
 from proxy.control.sync.trust import Parameters, Role
 from tests.abuse.size import size
 from tests.proxy.sync.fleet import (
@@ -256,6 +257,33 @@ def test_m8_a_replay_is_dropped_and_counted() -> None:
     assert node.counts["taken: evidence"] == 1
 
 
+def test_m13_a_judge_tells_verdicts_once_a_second() -> None:
+    """One message for each of the eight groups; the first one at once, so that nobody waits in quiet times."""
+    members = [member(1, "top"), *(member(at, f"node-{at}", Role.PROXY) for at in (2, 3))]
+    fleet = Fleet(members, mesh=False)
+    fleet.run(2)
+    told_ms: list[tuple[int, str]] = []
+    publish = fleet.publish
+
+    def listen(sender: str, message: Outgoing) -> None:
+        if "/dn/" in message.topic:
+            told_ms.append((fleet.now_ms, message.topic))
+        publish(sender, message)
+
+    fleet.publish = listen  # type: ignore[method-assign]
+    begun_ms = fleet.now_ms
+    for at in range(40):
+        for person in range(10):
+            fleet.nodes["node-2"].complain(number(1000 + at * 10 + person), f"person {at}", fleet.now_ms)
+        fleet.step()
+    fleet.run(3)
+    assert told_ms[0][0] - begun_ms <= 1000
+    times = sorted({at_ms for at_ms, _ in told_ms})
+    assert len(told_ms) == len(set(told_ms)) <= 8 * len(times)
+    assert all(later - earlier >= 1000 for earlier, later in pairwise(times))
+    assert sum(band == Band.BLOCK for band in fleet.bands["node-3"].values()) == 400
+
+
 def test_m7_only_an_authority_decides_and_only_a_top_reducer_judges() -> None:
     members = [member(1, "node-1"), member(2, "node-2", Role.PROXY)]
     fleet = Fleet(members, mesh=False)
@@ -292,21 +320,6 @@ def test_m10_contrary_orders_of_two_halves() -> None:
     fleet.run(2)
     standing = {node.replica.decisions.get(regulator.identity).prio for node in fleet.nodes.values()}  # type: ignore[union-attr]
     assert standing == {3}
-
-
-def test_m11_a_feed_that_hits_callers_is_held() -> None:
-    callers = RecentCallers()
-    breaker: Breaker[int] = Breaker(callers, lambda changes, clean: clean.intersection(changes))
-    now = 1_795_000_000_000
-    for caller in range(1000):
-        callers.add(caller, False, now)
-    assert breaker.admit([5, 6, 7], now, lambda change: True) == [5, 6, 7]
-    feed = list(range(100, 120))
-    assert breaker.admit(feed, now, lambda change: True) == []
-    assert breaker.held == 20
-    assert breaker.admit([8], now, lambda change: True) == []  # nothing overtakes what is held
-    assert breaker.release() == [*feed, 8]
-    assert breaker.admit(feed, now + 700_000, lambda change: True) == feed  # the callers are forgotten
 
 
 @pytest.mark.parametrize("days", [6, 8])

@@ -149,8 +149,8 @@ def snapshot(rng: random.Random) -> None:
     size = sum(map(len, frames)) / KEYS
     print(f"{'snapshot: pack and sign':44} {rate:9.0f} records/s  {size:4.1f} B a record, deflated (16)")
     with TemporaryDirectory() as directory:
-        effects = FleetEffects(NoOrders(), ReputationCache(Path(directory) / "reputation.tbl", 2 * KEYS))
         table, changed, spent = VerdictTable(), KeySet(), []
+        effects = FleetEffects(NoOrders(), ReputationCache(Path(directory) / "reputation.tbl", 2 * KEYS), table)
         for raw in frames:
             before = time.thread_time()
             frame, _ = open_frame(raw, lambda kid: member, NOW_MS)

@@ -1,4 +1,4 @@
-"""What the fleet says, put into force: points of reputation, orders, and the circuit breaker before both."""
+"""What the fleet says, put into force: points of reputation and orders."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import random
 from array import array
 from pathlib import Path
 
-import pytest
-
 from engine._reputation import ReputationCache
 from proxy.control.decisions import Act, Decision, Kind
-from proxy.control.fleet_effects import Change, FleetEffects, would_hit
+from proxy.control.fleet_effects import FleetEffects
 from proxy.control.fleet_events import metric_of, observe_calls
 from proxy.control.store_thread import StoreUnavailable
-from proxy.control.sync.breaker import RecentCallers
 from proxy.control.sync.metrics import Metric
-from proxy.control.sync.score import CLEAN, Band, Judgement, Why
+from proxy.control.sync.recent_callers import RecentCallers
+from proxy.control.sync.score import Band
+from proxy.control.sync.verdicts import VerdictTable
 from proxy.events import EventBatch, EventRecord
 
 NOW_MS = 1_795_000_000_000
 NUMBER = 1 << 60 | 18613912345678
-BLOCKED = Judgement(900, Band.BLOCK, Why.COMPLAINTS)
 
 
 class FullDisk:
@@ -40,7 +38,7 @@ class FullDisk:
 
 def effects(directory: Path, orders: FullDisk | None = None) -> tuple[FleetEffects, ReputationCache]:
     reputation = ReputationCache(directory / "reputation.tbl", 10_000)
-    return FleetEffects(orders or FullDisk(), reputation), reputation  # type: ignore[arg-type]
+    return FleetEffects(orders or FullDisk(), reputation, VerdictTable()), reputation  # type: ignore[arg-type]
 
 
 def points(reputation: ReputationCache) -> int:
@@ -51,27 +49,14 @@ def points(reputation: ReputationCache) -> int:
 def test_a_verdict_gives_points_and_takes_them_back(tmp_path: Path) -> None:
     fleet, reputation = effects(tmp_path)
     reputation.add(NUMBER, NOW_MS * 1000, 150)
-    fleet.take([Change(NUMBER, BLOCKED)], NOW_MS)
-    assert 990 <= points(reputation) <= 1010
-    fleet.take([Change(NUMBER, BLOCKED)], NOW_MS)
-    assert 990 <= points(reputation) <= 1010
-    fleet.take([Change(NUMBER, CLEAN)], NOW_MS)
+    for _ in range(2):
+        fleet.take_bands(array("Q", [NUMBER]), bytearray([Band.BLOCK]), NOW_MS)
+        assert 990 <= points(reputation) <= 1010
+    fleet.take_bands(array("Q", [NUMBER]), bytearray([Band.NONE]), NOW_MS)
     assert 145 <= points(reputation) <= 155  # what the node has learned by itself stays
 
 
-def test_m11_blocks_that_would_hit_callers_wait_for_release(tmp_path: Path) -> None:
-    fleet, reputation = effects(tmp_path)
-    callers = [NUMBER + at for at in range(500)]
-    for caller in callers:
-        fleet.callers.add(caller, False, NOW_MS)
-    fleet.take([Change(caller, BLOCKED) for caller in callers[:20]], NOW_MS)
-    assert fleet.breaker.held == 20
-    assert points(reputation) == 0
-    assert fleet.release(NOW_MS) == 20
-    assert points(reputation) > 900
-
-
-def test_verdicts_in_bulk_are_what_changes_are(tmp_path: Path) -> None:
+def test_verdicts_in_bulk_are_what_each_is_alone(tmp_path: Path) -> None:
     (tmp_path / "bulk").mkdir()
     one, changed = effects(tmp_path)
     other, in_bulk = effects(tmp_path / "bulk")
@@ -85,62 +70,19 @@ def test_verdicts_in_bulk_are_what_changes_are(tmp_path: Path) -> None:
             for reputation in (changed, in_bulk):
                 reputation.add(key, now_ms * 1000, at, category=at % 3)
         bands = [Band(rng.randrange(4)) for _ in some]
-        one.take([Change(key, Judgement(0, band, Why(0))) for key, band in zip(some, bands, strict=True)], now_ms)
+        for key, band in zip(some, bands, strict=True):
+            one.take_bands(array("Q", [key]), bytearray([band]), now_ms)
         other.take_bands(array("Q", some), bytearray(bands), now_ms)
         for key in keys:
             assert changed.read(key, now_ms * 1000) == in_bulk.read(key, now_ms * 1000)
     assert in_bulk.read(4 << 60 | 77, NOW_MS * 1000) is None
 
 
-def test_m11_verdicts_in_bulk_pass_the_breaker_too(tmp_path: Path) -> None:
-    fleet, reputation = effects(tmp_path)
-    callers = [NUMBER + at for at in range(500)]
-    for caller in callers:
-        fleet.callers.add(caller, False, NOW_MS)
-    others = [1 << 60 | 144123 + at for at in range(1000)]
-    few = [*others, *callers[490:498]]
-    fleet.take_bands(array("Q", few), bytearray([Band.BLOCK] * len(few)), NOW_MS)
-    assert not fleet.breaker.holds  # eight callers are no mistake of a feed
-    fleet.take_bands(array("Q", [*callers[:20], 1 << 60 | 15]), bytearray([Band.BLOCK] * 20 + [Band.TAG]), NOW_MS)
-    assert fleet.breaker.held == 20 and points(reputation) == 0
-    assert reputation.read(1 << 60 | 15, NOW_MS * 1000) is not None  # a label blocks nobody
-    fleet.take_bands(array("Q", [1 << 60 | 16]), bytearray([Band.BLOCK]), NOW_MS)
-    assert fleet.breaker.held == 21
-    assert fleet.release(NOW_MS) == 21
-    assert points(reputation) > 900
-
-
-@pytest.mark.parametrize("prefix", [2 << 60 | 186139, 2 << 60 | 18613912345678])
-def test_m11_a_verdict_on_a_block_of_callers_is_held(tmp_path: Path, prefix: int) -> None:
-    fleet, _ = effects(tmp_path)
-    callers = [NUMBER + at for at in range(15)] + [1 << 60 | int(f"18613912345678{at}") for at in range(20)]
-    assert fleet.callers.among([prefix], NOW_MS) == []
-    for caller in callers:
-        fleet.callers.add(caller, False, NOW_MS)
-    assert fleet.callers.among([prefix, 2 << 60 | 1 << 59 | 186139, 2 << 60 | 144], NOW_MS) == [prefix]
-    fleet.take_bands(array("Q", [prefix]), bytearray([Band.BLOCK]), NOW_MS)
-    assert fleet.breaker.held == 1
-    later_ms = NOW_MS + 11 * 60_000
-    assert fleet.callers.among([prefix], later_ms) == []
-    assert fleet.callers.clean(later_ms) == set()
-
-
-def test_prefixes_hit_the_callers_below_them() -> None:
-    prefix = Decision("operator", Kind.PREFIX, 2 << 60 | 186139, Act.BLOCK, 2, 1)
-    short = Decision("operator", Kind.PREFIX, 2 << 60 | 1 << 59 | 18695, Act.BLOCK, 2, 1)
-    short_code = 3 << 60 | 18695588
-    other = 1 << 60 | 144123
-    callers = {NUMBER, short_code, other}
-    assert would_hit([Change(prefix.key, prefix)], callers) == {NUMBER}
-    assert would_hit([Change(short.key, short)], callers) == {short_code}
-    assert would_hit([Change(other, BLOCKED)], callers) == {other}
-
-
 def test_d3_decisions_wait_for_the_disk(tmp_path: Path) -> None:
     orders = FullDisk()
     fleet, _ = effects(tmp_path, orders)
     order = Decision("operator", Kind.EXACT, NUMBER, Act.BLOCK, 2, 1)
-    fleet.take([Change(NUMBER, order)], NOW_MS)
+    fleet.take_decisions([order], NOW_MS)
 
     async def twice() -> None:
         try:
@@ -172,4 +114,4 @@ def test_calls_are_evidence_of_their_callers() -> None:
     batch = EventBatch(EventRecord(screened, NOW_MS * 1000, 1, caller=NUMBER).pack())
     observe_calls(batch, lambda key, metric, now_ms: seen.append((key, metric)), callers)
     assert seen == [(NUMBER, Metric.CALLS), (2 << 60 | 186139123456, Metric.CALLS)]
-    assert callers.clean(NOW_MS) == {NUMBER}
+    assert callers.clean(NOW_MS, [NUMBER], (), ()) == {NUMBER}

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from engine import Action, Attempt, Screener, Tables, compile_policy, rules
-from engine._shares import WHOLE
+from engine._shares import WHOLE, ShareTable
 from engine.lint import check_rules
 from engine.number_words import number
+from engine.policy_rows import name_hash
 from proxy.config import Configuration, Trunk
 from proxy.control.limit_shares import LimitShares, limits_by_trunk
 from proxy.control.sync.borrowing import Borrower
@@ -89,3 +90,12 @@ def test_words_of_one_node_cannot_be_divided() -> None:
         trunks=(trunk,), policies=(rules.Policy(name="default"),), limits=(limit(rules.LimitKey.SOURCE),)
     )
     assert any(finding.key == "limit[caller-minute].fleet" for finding in check_rules(wrong, None))
+
+
+def test_the_trunk_of_a_call_is_known_once_its_batch_was_taken(tmp_path: Path) -> None:
+    shares = LimitShares(ShareTable(tmp_path / "shares.tbl", 64), lambda generation: configuration())
+    record = EventRecord(1, NOW_US, 1, generation=3)
+    assert shares.trunk_of(record) == 0
+    shares.take(EventBatch(record.pack()), Counted())
+    assert shares.trunk_of(record) == name_hash("carrier")
+    assert shares.trunk_of(record._replace(trunk=7)) == 0

@@ -1,137 +1,126 @@
-"""The circuit breaker: what would the fleet's word have done to the callers of the last ten minutes?
+"""The circuit breaker: would what the fleet says newly block too many of the callers of the last ten minutes?
 
-If it would newly block more than one in a hundred of the clean ones, or three times as many calls as were blocked, it
-is held until an operator releases it. Fewer than ten callers are no mistake of a feed.
+It asks of each source by itself: of complaints, of behaviour, and of each authority that gives orders. If one would
+newly block more than one in a hundred clean callers, or raise those blocked to three times as many, what blocks of that
+source alone is held until an operator releases it. What came within ten minutes counts together, so that a flood of
+words does not pass in small portions; a caller that is blocked already counts no more.
+
+A share says little of few callers. So few are let pass: of orders and of behaviour, where one mistake hits many, fewer
+than ten at once and a hundred in ten minutes; of complaints, each of which is one person's, fewer than a hundred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
 
-from proxy.control.sync.keys import KIND_SHIFT, KeyKind, digits_of, prefix_of
+from proxy.control.sync.recent_callers import WINDOW_MS, RecentCallers
 
-WINDOW_MS = 600_000
-_SLICE_MS = 60_000
-MAX_CALLERS = 50_000  # remembered of each minute; those beyond are like those before them
 CLEAN_SHARE = 100  # one in so many
 RATE_FACTOR = 3
-FEW_CALLERS = 10
-MAX_HELD = 100_000
-_FIRST_PREFIX = KeyKind.PREFIX << KIND_SHIFT
-
-Change = TypeVar("Change")
+EVERYTHING = "everything"  # in place of a source: an operator's own hold
+BY_HAND = "everything is held: callsieve fleet hold"
+OF_BEFORE = "was held when this node was stopped"
 
 
-class RecentCallers:
-    """Each caller with the minute in which it was last seen; so many new ones a minute."""
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Fewer callers that are newly blocked are no mistake: by what comes at once, by what came within ten minutes."""
 
-    def __init__(self) -> None:
-        self._clean: dict[int, int] = {}
-        self._blocked: dict[int, int] = {}
-        self._begins: dict[tuple[int, int], set[str]] = {}  # (kind, digits): how the clean callers of a kind begin
-        self._minute_ms = self._oldest_ms = 0
-        self._room = {False: MAX_CALLERS, True: MAX_CALLERS}
-
-    def add(self, caller: int, was_blocked: bool, now_ms: int) -> None:
-        minute_ms = now_ms - now_ms % _SLICE_MS
-        if minute_ms > self._minute_ms:
-            self._minute_ms = minute_ms
-            self._room = {False: MAX_CALLERS, True: MAX_CALLERS}
-            self._drop(now_ms)
-        callers = self._blocked if was_blocked else self._clean
-        seen_ms = callers.get(caller)
-        if seen_ms == self._minute_ms or not self._room[was_blocked]:
-            return
-        self._room[was_blocked] -= 1
-        callers[caller] = self._minute_ms
-        if seen_ms is None and not was_blocked:
-            for (kind, digits), begins in self._begins.items():
-                if caller >> KIND_SHIFT == kind:
-                    begins.add(digits_of(caller)[:digits])
-
-    def clean(self, now_ms: int) -> set[int]:
-        self._drop(now_ms)
-        return set(self._clean)
-
-    def blocked(self, now_ms: int) -> int:
-        self._drop(now_ms)
-        return len(self._blocked)
-
-    def among(self, keys: Iterable[int], now_ms: int) -> list[int]:
-        """Those of the keys that are a clean caller, or a prefix of one."""
-        self._drop(now_ms)
-        wanted = set(keys)
-        prefixes = [key for key in filter(_FIRST_PREFIX.__le__, wanted) if key >> KIND_SHIFT == KeyKind.PREFIX]
-        return [*(self._clean.keys() & wanted), *filter(self._has, prefixes)]
-
-    def _has(self, prefix: int) -> bool:
-        kind, digits = prefix_of(prefix)
-        begins = self._begins.get((kind, len(digits)))
-        if begins is None:
-            of_kind = (caller for caller in self._clean if caller >> KIND_SHIFT == kind)
-            begins = {digits_of(caller)[: len(digits)] for caller in of_kind}
-            self._begins[kind, len(digits)] = begins
-        return digits in begins
-
-    def _drop(self, now_ms: int) -> None:
-        since_ms = now_ms - WINDOW_MS
-        if self._oldest_ms >= since_ms:
-            return
-        self._clean, self._blocked = (
-            {caller: seen_ms for caller, seen_ms in callers.items() if seen_ms >= since_ms}
-            for callers in (self._clean, self._blocked)
-        )
-        self._oldest_ms = min(chain(self._clean.values(), self._blocked.values()), default=self._minute_ms)
-        self._begins.clear()
+    at_once: int
+    in_window: int
 
 
-class Breaker(Generic[Change]):
-    """hit: which callers some changes would block. While something is held, all that blocks is held behind it."""
+OF_MACHINES = Floors(10, 100)
+OF_PEOPLE = Floors(100, 100)
 
-    def __init__(self, callers: RecentCallers, hit: Callable[[list[Change], set[int]], set[int]]) -> None:
+
+@dataclass(slots=True)
+class Hold:
+    """Why and since when a source is held. callers: clean ones that what is held would block."""
+
+    why: str
+    since_ms: int
+    callers: set[int] = field(default_factory=set)
+
+
+class Breaker:
+    def __init__(self, callers: RecentCallers) -> None:
         self._callers = callers
-        self._hit = hit
-        self._held: list[Change] = []
+        self._newly: dict[str, dict[int, int]] = {}  # by source: the callers that it has newly blocked, and when
+        self._approved: Set[int] = frozenset()
+        self._approved_ms = 0
+        self._holds: dict[str, Hold] = {}
         self._by_hand = False
-        self.lost = 0
 
     @property
-    def held(self) -> int:
-        return len(self._held)
-
-    def would_hold(self, blocking: list[Change], now_ms: int) -> bool:
-        """Whether changes that block would not pass now."""
-        return self.holds or (bool(blocking) and self._is_too_much(blocking, now_ms))
-
-    def admit(self, changes: list[Change], now_ms: int, is_block: Callable[[Change], bool]) -> list[Change]:
-        """Those that may be applied now."""
-        blocking = [change for change in changes if is_block(change)]
-        if not blocking or not self.would_hold(blocking, now_ms):
-            return changes
-        room = MAX_HELD - len(self._held)
-        self._held += blocking[:room]
-        self.lost += max(len(blocking) - room, 0)
-        return [change for change in changes if not is_block(change)]
+    def holds(self) -> dict[str, Hold]:
+        """By source."""
+        return self._holds
 
     @property
-    def holds(self) -> bool:
-        return self._by_hand or bool(self._held)
+    def holding(self) -> bool:
+        return self._by_hand or bool(self._holds)
+
+    def passes(self, source: str, floors: Floors, hit: set[int], now_ms: int) -> bool:
+        """Whether words of a source that block may be put into force. hit: the clean callers that they would block."""
+        newly = self._not_yet_blocked(source, hit, now_ms)
+        if not self.holding_of(source):
+            why = self._too_many(source, floors, newly, now_ms)
+            if not why:
+                self._newly.setdefault(source, {}).update(dict.fromkeys(newly, now_ms))
+                return True
+            self._holds[source] = Hold(why, now_ms)
+        if newly:
+            self._holds.setdefault(source, Hold(BY_HAND, now_ms)).callers |= newly
+        return False
+
+    def holding_of(self, source: str) -> bool:
+        return self._by_hand or source in self._holds
+
+    @property
+    def sources(self) -> set[str]:
+        """Those that are held; `hold_again` takes them after a restart."""
+        return self._holds.keys() | ({EVERYTHING} if self._by_hand else set())
+
+    def hold_again(self, sources: Iterable[str], now_ms: int) -> None:
+        for source in sources:
+            if source == EVERYTHING:
+                self._by_hand = True
+            else:
+                self._holds[source] = Hold(OF_BEFORE, now_ms)
 
     def hold(self) -> None:
         """From now on everything that blocks, until `release`."""
         self._by_hand = True
 
-    def release(self) -> list[Change]:
-        """An operator has looked at it: all that was held, in the order in which it came."""
+    def release(self, now_ms: int) -> None:
+        """An operator has looked at it: those whom it blocks count no more, and the sources begin anew."""
         self._by_hand = False
-        released, self._held = self._held, []
-        return released
+        self._approved = frozenset().union(*(hold.callers for hold in self._holds.values()))
+        self._approved_ms = now_ms
+        for source in self._holds:
+            self._newly.pop(source, None)
+        self._holds.clear()
 
-    def _is_too_much(self, blocking: list[Change], now_ms: int) -> bool:
-        clean, blocked = self._callers.clean(now_ms), self._callers.blocked(now_ms)
-        hit = len(self._hit(blocking, clean))
-        if hit < FEW_CALLERS:
-            return False
-        return hit * CLEAN_SHARE > len(clean) or blocked + hit > RATE_FACTOR * max(blocked, FEW_CALLERS)
+    def _not_yet_blocked(self, source: str, hit: set[int], now_ms: int) -> set[int]:
+        since_ms = now_ms - WINDOW_MS
+        for of, newly in self._newly.items():
+            self._newly[of] = {caller: at_ms for caller, at_ms in newly.items() if at_ms >= since_ms}
+        if self._approved_ms < since_ms:
+            self._approved = frozenset()
+        return hit.difference(self._approved, *self._newly.values())
+
+    def _too_many(self, source: str, floors: Floors, newly: set[int], now_ms: int) -> str:
+        """In words; "" if they are not."""
+        window = self._newly.get(source, {})
+        blocked = self._callers.blocked(now_ms, window)
+        live = self._callers.let_through(now_ms)
+        for count, floor in ((len(newly), floors.at_once), (len(window) + len(newly), floors.in_window)):
+            if not newly or count < floor:
+                continue
+            if count * CLEAN_SHARE > live:
+                return f"would newly block {count} of the {live} callers of the last ten minutes"
+            if blocked + count > RATE_FACTOR * max(blocked, floor):
+                return f"would newly block {count} callers, where {blocked} were blocked in the last ten minutes"
+        return ""

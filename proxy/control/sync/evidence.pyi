@@ -42,10 +42,12 @@ class EvidenceTable:
         """Voids all that an origin ever said; the keys that it had spoken of."""
     def keys(self, shard: int, buckets: Collection[int] | None = None) -> list[int]:
         """Those of a shard, or of some of its buckets, ascending."""
-    def sweep(self, shard: int, now_ms: int) -> list[int]:
-        """Drops keys of a shard whose slots are all worth less than a hundredth of an event; which they were.
+    def sweep(self, shard: int, now_ms: int, start: int, places: int) -> tuple[list[int], list[int], int]:
+        """Drops keys of a piece of a shard whose slots are all worth less than a hundredth of an event.
 
-        Nodes sweep the same shard at the same tick, so that their digests stay comparable.
+        (Keys that are gone, keys that are left, where the next piece starts). start: 0 to 2^32, which is the end.
+        places: of the table, full or free, that the piece has at least. What grows between two pieces may let a few
+        keys be passed over, or met twice.
         """
     @property
     def octets(self) -> int:

@@ -40,8 +40,11 @@ from proxy.control.sync.key_table cimport (
     bytes_of_table,
     close_key_table,
     find_key,
+    is_free,
     next_record,
     open_key_table,
+    part_of_place,
+    place_of_part,
     put_key,
     remove_record,
 )
@@ -276,25 +279,26 @@ cdef class EvidenceTable:
             self.tidy(shard)
         return touched
 
-    def sweep(self, int shard, now_ms):
+    def sweep(self, int shard, now_ms, uint64_t start, uint64_t places):
         cdef uint32_t least[METRICS]
-        cdef uint64_t at = 0
+        cdef KeyTable* table = &self.index[shard & (SHARDS - 1)]
+        cdef uint64_t at = place_of_part(table, start), end = at + places, reached
         cdef EvidenceRecord* record
         cdef int metric
-        gone = []
+        gone, kept = [], []
         shard &= SHARDS - 1
         for metric, q in enumerate(least_kept(now_ms)):
             least[metric] = q
-        while True:
-            record = <EvidenceRecord*>next_record(&self.index[shard], &at)
+        while at < end or not is_free(table, at):
+            record = <EvidenceRecord*>next_record(table, &at)
             if record == NULL:
                 break
-            if self.is_vanishing(shard, record, least):
-                gone.append(record.key)
+            (gone if self.is_vanishing(shard, record, least) else kept).append(record.key)
+        reached = part_of_place(table, at)
         for key in gone:
             self.void_runs(key, 0, True)
         self.tidy(shard)
-        return gone
+        return gone, kept, reached
 
     cdef bint is_vanishing(self, int shard, const EvidenceRecord* record, const uint32_t* least) noexcept nogil:
         cdef const uint32_t* words = self.arenas[shard].words + first_word(record)

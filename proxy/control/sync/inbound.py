@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Annotated
 
@@ -58,6 +58,10 @@ _status = msgspec.msgpack.Decoder(Status)
 ROLE_OF = {Branch.REGION: Role.REDUCER, Branch.DOWN: Role.TOP, Branch.HOT: Role.TOP, Branch.DECISIONS: Role.AUTHORITY}
 
 
+RANKED_BY_TRUST = frozenset({RecordType.REGION, RecordType.VERDICT})  # words under a newer bundle outrank all others
+MAX_EARLY = 100  # frames under a bundle that is not known yet
+
+
 class Inbound:
     """ask: of a member, or of any that answers. on_restart: a member is there that was not, or is in a new life."""
 
@@ -96,6 +100,7 @@ class Inbound:
         self._on_demands = on_demands
         self._now_ms = 0
         self._bundle = b""  # that came last and was good
+        self._early: deque[tuple[Branch, list[str], Frame, Member]] = deque(maxlen=MAX_EARLY)
 
     def on_frame(self, topic: str, payload: bytes, now_ms: int) -> None:
         self._now_ms = now_ms
@@ -124,6 +129,20 @@ class Inbound:
         self._bundle = raw
         if bundle.version > self._replica.trust.version:
             self._on_trust(Trust(bundle), raw)
+            self._take_early()
+
+    def _take_early(self) -> None:
+        """What was said under a bundle that was not known. Who says so of one that there is not is never heard."""
+        trust = self._replica.trust
+        early = [self._early.popleft() for _ in range(len(self._early))]
+        for branch, levels, frame, member in early:
+            if frame.trust > trust.version:
+                self._early.append((branch, levels, frame, member))
+            elif trust.by_origin(member.origin) is not None:
+                try:
+                    self._dispatch(branch, levels, frame, member)
+                except Refused as refused:
+                    self._counts[f"refused: {refused.why}"] += 1
 
     def take_frames(self, raws: list[bytes]) -> None:
         """Signed frames of decisions and generations, out of a log: when they were sent does not matter."""
@@ -150,6 +169,10 @@ class Inbound:
             raise Refused("ahead") from None
         if frame.trust > self._replica.trust.version:
             self._ask(Request(What.TRUST), member)
+            if frame.type in RANKED_BY_TRUST:
+                self._early.append((branch, levels, frame, member))
+                self._counts[f"early: {frame.type.name.lower()}"] += 1
+                return
         self._counts[f"taken: {frame.type.name.lower()}"] += 1
         self._dispatch(branch, levels, frame, member)
 
@@ -177,7 +200,7 @@ class Inbound:
             case RecordType.CALLEES:
                 replica.merge_callees(read_keyed(frame.records, Callees))
             case RecordType.REGION:
-                replica.merge_regions(member.region, frame.trust, read_keyed(frame.records, Region))
+                replica.merge_regions(member.region, frame.trust, read_keyed(frame.records, Region), self._now_ms)
             case RecordType.VERDICT:
                 replica.merge_verdicts(member.origin, frame.hlc, frame.trust, frame.records, now_s)
             case RecordType.DECISION | RecordType.GENERATION:

@@ -54,8 +54,11 @@ cdef class KeySet:
         return self.put(key)
 
     def update(self, keys):
+        cdef uint64_t key
         for key in keys:
-            self.add(key)
+            if not key:
+                raise ValueError("0 is no key")
+            self.put(key)
 
     def discard(self, uint64_t key):
         cdef KeyTable* part = part_of(self, key)

@@ -37,6 +37,17 @@ cdef void* put_key(KeyTable* table, uint64_t key) noexcept nogil
 cdef void remove_record(KeyTable* table, void* record) noexcept nogil
 # The next record from place `at` on, which is moved behind it; NULL at the end. The table must not change meanwhile.
 cdef void* next_record(const KeyTable* table, uint64_t* at) noexcept nogil
+# Where a walk stands, in 2^32 parts of a table: it stays about there when the table grows between two pieces of it.
+cdef inline uint64_t place_of_part(const KeyTable* table, uint64_t part) noexcept nogil:
+    return part * table.capacity >> 32
+
+cdef inline uint64_t part_of_place(const KeyTable* table, uint64_t at) noexcept nogil:
+    return <uint64_t>1 << 32 if at >= table.capacity else ((at << 32) + table.capacity - 1) // table.capacity
+
+# Whether nothing stands at a place, as behind the last one. Removing moves no record from behind a free place before it.
+cdef inline bint is_free(const KeyTable* table, uint64_t at) noexcept nogil:
+    return at >= table.capacity or (<uint64_t*>(table.records + at * table.record_bytes))[0] == 0
+
 # Bytes of memory.
 cdef uint64_t bytes_of_table(const KeyTable* table) noexcept nogil
 # Ascending.

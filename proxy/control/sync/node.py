@@ -286,10 +286,17 @@ class Node:
     def on_tick(self, now_ms: int) -> list[Outgoing]:
         """What is to be published now, no faster than the broker takes it. To be called without a connection too."""
         self._now_ms = now_ms
-        if now_ms // TICK_MS != self._grid:
+        is_on_grid = now_ms // TICK_MS != self._grid
+        if is_on_grid:
             self._grid = now_ms // TICK_MS
+            self.replica.begin_sweep(self._grid)
+            self._own.begin_round()
+        for key in self.replica.sweep():
+            self._own.forget(key)
+            self._gone.append(key)
+        if is_on_grid:
             self._on_grid(now_ms)
-        self._merge_own(self._own.take_due(now_ms))
+        self._merge_own(self._own.take_waiting(now_ms) + self._own.take_due(now_ms))
         self.judge(now_ms)
         if self.must_catch_up and self.repair.has_decisions:
             self.must_catch_up = False
@@ -312,7 +319,7 @@ class Node:
         sealer, trust = self.outbound.sealer, self.trust.version
         self.outbound.say(sealer.regions(regions, hlc, trust))
         if not self.identity.mesh:
-            self.outbound.say(sealer.verdicts(verdicts, hlc, trust))
+            self.outbound.judged(verdicts, now_ms, hlc)
         return 0 < self.replica.keys_to_judge < waiting and self.outbound.backlog() < MAX_UNSAID
 
     # --- What is to be put into force ---------------------------------------------------------------------------------
@@ -378,11 +385,7 @@ class Node:
         return self.member.has(Role.PROXY) + sum(member is not None and member.has(Role.PROXY) for member in others)
 
     def _on_grid(self, now_ms: int) -> None:
-        for key in self.replica.sweep(self._grid, now_ms):
-            self._own.forget(key)
-            self._gone.append(key)
         self.replica.decisions.forget_tombstones(stamp_of(now_ms - TOMBSTONES_MS))
-        self._merge_own(self._own.take_waiting(now_ms))
         if self._connected:
             self._say_heads(now_ms)
             if self._grid % max(len(self.trust_raw) // TRUST_BYTES_A_TICK, 1) == 0:

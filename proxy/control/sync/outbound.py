@@ -8,13 +8,15 @@ from itertools import islice
 
 from proxy.control.sync.outbox import MAX_KEYS, Outbox
 from proxy.control.sync.pacing import Pacing
-from proxy.control.sync.records import Callees, Complainants, Evidence
+from proxy.control.sync.records import Callees, Complainants, Evidence, Verdict
 from proxy.control.sync.replica import Replica
 from proxy.control.sync.sealed import Sealer
 from proxy.control.sync.topics import Outgoing
 
 KEYS_AT_ONCE = 2000
 WINDOW_MS = 5000  # behaviour is collected for so long; complaints go at once
+VERDICTS_MS = 1000  # verdicts are collected for so long: one message a second and group
+MANY_VERDICTS = 8000  # so many go at once
 MAX_URGENT = 100_000  # messages that wait for the broker; what has no room the digests see to
 MAX_ANSWERS = 1000
 MAX_SKETCHES = 100_000  # of callees, waiting to be told; the next call of such a caller tells more anyway
@@ -33,7 +35,8 @@ class Outbound:
         self._answers: deque[Iterator[Outgoing]] = deque(maxlen=MAX_ANSWERS)
         self._complainants: dict[tuple[int, int], None] = {}
         self._callees: dict[tuple[int, int], None] = {}
-        self._window_ms = 0
+        self._verdicts: dict[int, Verdict] = {}
+        self._window_ms = self._verdicts_ms = 0
 
     def say(self, messages: Iterable[Outgoing]) -> None:
         self._urgent.extend(messages)
@@ -43,6 +46,12 @@ class Outbound:
 
     def answer(self, messages: Iterator[Outgoing]) -> None:
         self._answers.append(messages)
+
+    def judged(self, verdicts: Iterable[Verdict], now_ms: int, hlc: int) -> None:
+        """Verdicts to be told; of each key the newest."""
+        self._verdicts.update((verdict.key, verdict) for verdict in verdicts)
+        if len(self._verdicts) >= MANY_VERDICTS:
+            self._say_verdicts(now_ms, hlc)
 
     def complained(self, key: int, day: int) -> None:
         self._complainants[key, day] = None
@@ -61,7 +70,7 @@ class Outbound:
     def has_anything(self, now_ms: int) -> bool:
         pending = self._urgent or self._answers or self._complainants or self.dirty.has(_COMPLAINTS)
         later = len(self.dirty) or self.dirty.marked_shards or self._callees
-        return bool(pending or (later and self._window_is_over(now_ms)))
+        return bool(pending or (later and self._window_is_over(now_ms)) or self._verdicts_are_due(now_ms))
 
     def _tell_marked_shards(self) -> None:
         while (shard := self.dirty.next_marked_shard()) is not None:
@@ -80,6 +89,8 @@ class Outbound:
     def _next(self, now_ms: int, hlc: int) -> Outgoing | None:
         if self._urgent:
             return self._urgent.popleft()
+        if self._verdicts_are_due(now_ms):
+            self._say_verdicts(now_ms, hlc)
         self._prepare_evidence(now_ms, hlc)
         if self._urgent:
             return self._urgent.popleft()
@@ -89,6 +100,14 @@ class Outbound:
                 return message
             self._answers.popleft()
         return None
+
+    def _verdicts_are_due(self, now_ms: int) -> bool:
+        return bool(self._verdicts) and now_ms - self._verdicts_ms >= VERDICTS_MS
+
+    def _say_verdicts(self, now_ms: int, hlc: int) -> None:
+        self._urgent += self.sealer.verdicts(list(self._verdicts.values()), hlc, self._replica.trust.version)
+        self._verdicts.clear()
+        self._verdicts_ms = now_ms
 
     def _prepare_evidence(self, now_ms: int, hlc: int) -> None:
         trust = self._replica.trust.version

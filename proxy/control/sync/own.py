@@ -18,6 +18,8 @@ from proxy.control.sync.metrics import HALF_LIFE_MS, SIGNIFICANT_RISE, Metric, s
 TELL_AFTER_MS = 60_000
 REPAIR_MS = 3_600_000
 URGENCIES = 4  # complaints, behaviour, calls, repair
+KEYS_AT_ONCE = 4000
+PIECES = 100  # of a round, at most: with one a tick it is over before the next is due
 MAX_KEYS = 500_000  # counted at a time; the one that was longest silent makes room
 
 _SERIOUS = frozenset({Metric.COMPLAINTS, Metric.TRAP_HITS})
@@ -37,6 +39,7 @@ class OwnEvidence:
         self._max_keys = max_keys
         self._fresh: dict[int, int] = {}  # key -> urgency
         self._waiting: dict[int, int] = {}
+        self._round: list[int] = []  # keys that are still to be looked at in this one
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -78,12 +81,23 @@ class OwnEvidence:
                 self._waiting[key] = urgency
         return due
 
+    def begin_round(self) -> None:
+        """Once in a while all keys are looked at, piece by piece; a round that is under way goes on."""
+        if not self._round:
+            self._round = list(self._keys)
+
     def take_waiting(self, now_ms: int) -> list[tuple[int, int]]:
-        """Keys that time has made worth telling, once in a while; those that nobody was told of for an hour too."""
-        due = []
-        for key, own in self._keys.items():
-            above = now_ms - own.told_ms >= TELL_AFTER_MS and _is_above_one(own, now_ms)
-            if above and (key in self._waiting or now_ms - own.told_ms >= REPAIR_MS):
+        """Of the next piece: keys that time has made worth telling; those that nobody was told of for an hour too."""
+        if not self._round:
+            return []
+        due, steps = [], steps_now(now_ms)
+        places = max(KEYS_AT_ONCE, len(self._keys) // PIECES)
+        piece, self._round[-places:] = self._round[-places:], []
+        for key in piece:
+            own = self._keys.get(key)
+            if own is None or now_ms - own.told_ms < (TELL_AFTER_MS if key in self._waiting else REPAIR_MS):
+                continue
+            if _is_above_one(own, steps):
                 due.append((key, self._waiting.pop(key, URGENCIES - 1)))
                 _told(own, now_ms)
         return due
@@ -96,7 +110,7 @@ class OwnEvidence:
     def _is_worth_telling(self, own: _Sums, now_ms: int) -> bool:
         if any(sum_.q - own.told.get(slot, 0) >= SIGNIFICANT_RISE for slot, sum_ in own.sums.items()):
             return True
-        return now_ms - own.told_ms >= TELL_AFTER_MS and _is_above_one(own, now_ms)
+        return now_ms - own.told_ms >= TELL_AFTER_MS and _is_above_one(own, steps_now(now_ms))
 
 
 def _told(own: _Sums, now_ms: int) -> None:
@@ -116,6 +130,5 @@ def _is_one_off(key: int, own: _Sums, now_ms: int) -> bool:
     return calls is not None and worth(calls.q, steps_at(now_ms, HALF_LIFE_MS[slot_of(Metric.CALLS)])) < UNIT * 3 // 2
 
 
-def _is_above_one(own: _Sums, now_ms: int) -> bool:
-    steps = steps_now(now_ms)
+def _is_above_one(own: _Sums, steps: tuple[int, ...]) -> bool:
     return any(worth(sum_.q, steps[slot]) > UNIT for slot, sum_ in own.sums.items())

@@ -18,9 +18,11 @@ from proxy.control.sync.keys import SHARDS, place_of
 from proxy.control.sync.opinions import Opinions
 from proxy.control.sync.records import Callees, Complainants, Evidence, Generation, Region, read_keyed
 from proxy.control.sync.records import Verdict as VerdictRecord
+from proxy.control.sync.region_bounds import RegionBounds
 from proxy.control.sync.regions import RegionTable
 from proxy.control.sync.score import CLEAN, Band, Judgement, Why
 from proxy.control.sync.sketches import Sketches
+from proxy.control.sync.sweeping import Sweeping
 from proxy.control.sync.trust import Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
 
@@ -52,7 +54,9 @@ class Replica:
         self.judges = judges
         self.reduces = reduces
         self._judge = Judge(own, self.evidence, self.verdicts, trust)
+        self._bounds = RegionBounds(trust)
         self._touched = KeySet()
+        self._sweeping = Sweeping(self.evidence, self.verdicts, self.changed_verdicts)
         self._retold: set[int] = set()  # keys of which the region's records are told again, changed or not
 
     # --- Joins --------------------------------------------------------------------------------------------------------
@@ -80,7 +84,9 @@ class Replica:
             if record.gen == self.evidence.generation(record.key):
                 self.sketches.merge_callees(record.key, record.gen, record.hour, record.registers)
 
-    def merge_regions(self, region: str, trust: int, records: Iterable[Region]) -> None:
+    def merge_regions(self, region: str, trust: int, records: list[Region], now_ms: int) -> None:
+        """Refused if a region cannot have said one of them; then nothing has changed."""
+        self._bounds.check(region, records, now_ms)
         for record in records:
             if record.gen == self.evidence.generation(record.key) and self.regions.merge(
                 region, trust, record, self.trust.parameters.f
@@ -172,6 +178,7 @@ class Replica:
         gone = {m.origin for m in self.trust.members} - {m.origin for m in trust.members}
         self.trust = trust
         self._judge.use(trust)
+        self._bounds = RegionBounds(trust)
         for origin in gone | set(trust.bundle.revoked):
             touched = self.evidence.drop_origin(origin)
             self._touched.update(touched)
@@ -181,9 +188,12 @@ class Replica:
     def tell_regions_again(self, shards: Iterable[int] = range(SHARDS)) -> None:
         """What was lost on the way to those that judge heals by it."""
         if self.reduces:
-            keys = [key for shard in shards for key in self.evidence.keys(shard)]
-            self._touched.update(keys)
-            self._retold.update(keys)
+            for shard in shards:
+                self._tell_again(self.evidence.keys(shard))
+
+    def _tell_again(self, keys: list[int]) -> None:
+        self._touched.update(keys)
+        self._retold.update(keys)
 
     def _void(self, key: int) -> None:
         self.sketches.forget(key)
@@ -215,22 +225,27 @@ class Replica:
             verdicts = self._judge.judge(keys, said, tick_ms, now_ms, hlc, self.changed_verdicts, self._touched)
         return regions, verdicts
 
-    def sweep(self, tick: int, now_ms: int) -> list[int]:
-        """Once a tick: drops what has decayed of one shard and looks at the rest again, since time alone changes it.
+    def begin_sweep(self, tick: int) -> None:
+        """Once a tick of the grid: goes through one shard, piece by piece."""
+        self._sweeping.begin(tick % SHARDS, tick * TICK_MS)
+
+    def sweep(self) -> list[int]:
+        """The next piece: drops what has decayed and looks at the rest again, since time alone changes it.
 
         The keys that are gone.
         """
-        shard = tick % SHARDS
-        gone = self.evidence.sweep(shard, now_ms)
-        for key in gone:
+        piece = self._sweeping.next_piece()
+        if piece is None:
+            return []
+        for key in piece.gone:
             self.sketches.forget(key)
             self.regions.forget(key)
-            self._touched.add(key)
-        self.tell_regions_again([shard])
+        self._touched.update(piece.gone)
+        if self.reduces:
+            self._tell_again(piece.evidence)
         if self.judges:
-            self._touched.update(self.verdicts.keys(shard))
-        self.verdicts.expire(shard, now_ms // 1000, self.changed_verdicts)
-        return gone
+            self._touched.update(piece.verdicts)
+        return piece.gone
 
     def take_changed_bands(self, limit: int, now_s: int) -> tuple[array[int], bytearray]:
         """Keys (format Q) whose verdicts are to be put into force, and the `Band` of each as it is now."""

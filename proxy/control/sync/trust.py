@@ -166,6 +166,11 @@ class Trust:
     def by_origin(self, origin: int) -> Member | None:
         return self._by_origin.get(origin)
 
+    def name_of(self, origin: int) -> str:
+        """Of a member, as people know it; of one that has gone its number."""
+        member = self.by_origin(origin)
+        return f"node {origin}" if member is None else member.name
+
     def by_name(self, name: str) -> Member | None:
         return self._by_name.get(name)
 

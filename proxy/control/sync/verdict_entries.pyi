@@ -40,9 +40,12 @@ class VerdictEntries:
         """Those of a shard, or of some of its buckets, ascending."""
     def write_records(self, keys: Sequence[int], generations: Sequence[int], ttl_s: int) -> bytes:
         """V records of these keys, which ascend, each with its generation. Those without a verdict are left out."""
-    def fade(self, shard: int, now_s: int, forgotten_s: int, changed: KeySet) -> None:
+    def fade(
+        self, shard: int, now_s: int, forgotten_s: int, changed: KeySet, start: int, places: int
+    ) -> tuple[list[int], int]:
         """Forgets what ended `forgotten_s` ago; `changed` gets those keys, and those that are worth less than they say.
 
+        Of a piece of a shard: (all keys of the piece, where the next one starts), as `EvidenceTable.sweep`.
         now_s: seconds since 2026-01-01.
         """
     def take_bands(self, changed: KeySet, limit: int, now_s: int, forgotten_s: int) -> tuple[array[int], bytearray]:

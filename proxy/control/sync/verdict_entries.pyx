@@ -17,8 +17,11 @@ from proxy.control.sync.key_table cimport (
     bytes_of_table,
     close_key_table,
     find_key,
+    is_free,
     next_record,
     open_key_table,
+    part_of_place,
+    place_of_part,
     put_key,
     remove_record,
 )
@@ -211,24 +214,29 @@ cdef class VerdictEntries:
             before = key
         return bytes(written[: at - start])
 
-    def fade(self, int shard, int64_t now_s, int64_t forgotten_s, KeySet changed not None):
+    def fade(
+        self, int shard, int64_t now_s, int64_t forgotten_s, KeySet changed not None, uint64_t start, uint64_t places
+    ):
         cdef KeyTable* table = &self.shards[shard & (SHARDS - 1)]
-        cdef uint64_t at = 0
+        cdef uint64_t at = place_of_part(table, start), end = at + places, reached
         cdef uint8_t now
         cdef VerdictRecord* record
-        gone = []
-        while True:
+        met, gone = [], []
+        while at < end or not is_free(table, at):
             record = <VerdictRecord*>next_record(table, &at)
             if record == NULL:
                 break
+            met.append(record.key)
             now = band_now(record.entry, now_s, forgotten_s)
             if now == record.entry >> 51 & 7:
                 continue
             changed.put(record.key)
             if now == BAND_NONE:
                 gone.append(record.key)
+        reached = part_of_place(table, at)
         for key in gone:
             self.remove(key)
+        return met, reached
 
     def take_bands(self, KeySet changed not None, uint64_t limit, int64_t now_s, int64_t forgotten_s):
         cdef uint64_t count = min(limit, changed.count), i

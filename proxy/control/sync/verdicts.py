@@ -51,6 +51,10 @@ class VerdictTable(VerdictEntries):
         packed = self.entry(key)
         return None if packed is None else _unpacked(packed)
 
+    def why(self, key: int) -> int:
+        """What the verdict was given for, as `Why`; 0 if there is none."""
+        return (self.entry(key) or 0) >> 35 & 0xFFFF
+
     def take_new(
         self, records: bytes, now_s: int, trust: int, hlc: int, reducer: int, changed: KeySet
     ) -> list[int]:
@@ -69,9 +73,12 @@ class VerdictTable(VerdictEntries):
             if packed is not None:
                 yield key, _unpacked(packed)
 
-    def expire(self, shard: int, now_s: int, changed: KeySet) -> None:
-        """Forgets those of a shard that are worth nothing any more; `changed` gets all that are worth less now."""
-        self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed)
+    def expire(self, shard: int, now_s: int, changed: KeySet, start: int, places: int) -> tuple[list[int], int]:
+        """Forgets those that are worth nothing any more; `changed` gets all that are worth less now.
+
+        Of a piece of a shard: (all keys of the piece, where the next one starts), as `EvidenceTable.sweep`.
+        """
+        return self.fade(shard, now_s - LANDMARK_S, FORGOTTEN_S, changed, start, places)
 
     def take_changed(self, changed: KeySet, limit: int, now_s: int) -> tuple[array[int], bytearray]:
         """Up to so many keys out of `changed`, with the band that each is in now."""

@@ -16,6 +16,7 @@ from proxy.control.sync.keys import SHARDS
 from proxy.control.sync.log_sums import worth
 from proxy.control.sync.metrics import SLOTS, VANISHING, least_kept, steps_now
 from proxy.control.sync.records import Refused, read_evidence, write_evidence
+from proxy.control.sync.sweeping import END
 from tests.abuse.size import size
 from tests.proxy.sync.plain_tables import PlainEvidence, buckets_of
 
@@ -76,7 +77,9 @@ def step(rng: random.Random, table: EvidenceTable, plain: PlainEvidence) -> None
     else:
         now_ms = NOW_MS + rng.randrange(9) * DAY_MS
         for shard in range(SHARDS):
-            assert set(table.sweep(shard, now_ms)) == plain.sweep(shard, now_ms)
+            gone, kept, reached = table.sweep(shard, now_ms, 0, END)
+            assert set(gone) == plain.sweep(shard, now_ms) and reached == END
+            assert sorted(kept) == table.keys(shard)
 
 
 def reloaded(table: EvidenceTable) -> EvidenceTable:

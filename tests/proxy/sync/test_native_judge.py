@@ -16,6 +16,7 @@ from proxy.control.sync.judge import Judge
 from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.metrics import steps_now
 from proxy.control.sync.records import Region
+from proxy.control.sync.region_bounds import RegionBounds
 from proxy.control.sync.score import CLEAN, Band, Judgement
 from proxy.control.sync.trust import Parameters, Role, Trust
 from proxy.control.sync.verdicts import TTL_S, VerdictTable
@@ -94,6 +95,8 @@ def test_m1_judgements_are_those_of_the_plain_judge(seed: int) -> None:
             tick_ms, before = NOW_MS + rng.randrange(9) * DAY_MS, Band(rng.randrange(4))
             said = plain_regions(table, key, trust, tick_ms)
             assert judge.reduce(key, tick_ms) == said
+            for region, records in said.items():
+                RegionBounds(trust).check(region, records, tick_ms)  # what is true passes
             expected = plain_judge.judge(said, trust.parameters, tick_ms, before)
             assert judge.weigh(said, tick_ms, before) == expected
             assert judge.weigh_evidence(key, tick_ms, before) == expected

@@ -14,6 +14,7 @@ from proxy.control.sync.digest import entry_hash
 from proxy.control.sync.key_set import KeySet
 from proxy.control.sync.keys import BUCKETS, SHARDS
 from proxy.control.sync.records import Refused, Verdict, read_keyed, write_keyed
+from proxy.control.sync.sweeping import END
 from proxy.control.sync.verdicts import LANDMARK_S, TTL_S, VerdictTable
 from tests.abuse.size import size
 from tests.proxy.sync.plain_tables import PlainVerdicts, buckets_of
@@ -190,7 +191,8 @@ def test_verdicts_fade_and_are_forgotten() -> None:
         (NOW_S + 60 + 18 * 3600, keys[1:], 1),
     ):
         for shard in shards:
-            table.expire(shard, now_s, changed)
+            met, reached = table.expire(shard, now_s, changed, 0, END)
+            assert len(met) >= len(table.keys(shard)) and reached == END
         assert sorted(changed.take(9)) == expected
         assert len(table) == left
 
