@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from engine._cuckoo cimport Nest, nest_of, nest_prefetch
+from engine._cuckoo cimport Nest, nest_find, nest_of, nest_prefetch
 from engine._decision cimport number_t
 from engine._table cimport Table, TableView
 
@@ -16,10 +16,18 @@ cdef struct ReputationEntry:
 cdef inline Nest reputation_prefetch(const TableView* view, number_t key) noexcept nogil:
     return nest_prefetch(view, key)
 
+# A record's value, as it is now.
+cdef void read_value(Table table, uint64_t value, int64_t now_us, ReputationEntry* entry) noexcept nogil
+
 # False if nothing is known of `key`. nest: where it may stand.
-cdef bint reputation_at(
+cdef inline bint reputation_at(
     Table table, const Nest* nest, number_t key, int64_t now_us, ReputationEntry* entry
-) noexcept nogil
+) noexcept nogil:
+    cdef uint64_t value
+    if not key or not nest_find(&table.view, nest, key, &value):
+        return False
+    read_value(table, value, now_us, entry)
+    return True
 
 cdef inline bint reputation_read(Table table, number_t key, int64_t now_us, ReputationEntry* entry) noexcept nogil:
     cdef Nest nest = nest_of(&table.view, key)

@@ -17,7 +17,6 @@ from engine._cuckoo cimport (
     NEST_RECORDS,
     Nest,
     NestSeen,
-    nest_find,
     nest_free,
     nest_look,
     nest_make_room,
@@ -181,20 +180,13 @@ cdef bint insert(
     return True
 
 
-cdef bint reputation_at(
-    Table table, const Nest* nest, number_t key, int64_t now_us, ReputationEntry* entry
-) noexcept nogil:
-    cdef uint64_t value
-    cdef Score score
-    if not key or not nest_find(&table.view, nest, key, &value):
-        return False
-    score = unpack(value)
+cdef void read_value(Table table, uint64_t value, int64_t now_us, ReputationEntry* entry) noexcept nogil:
+    cdef Score score = unpack(value)
     entry.points = q_to_points(score.q, time_steps(table.view.parameters[0], now_us))
     entry.category = score.category
     entry.complaints = score.complaints
     entry.pinned = score.flags & FLAG_PINNED
     entry.updated_us = score.day * DAY_US
-    return True
 
 
 cdef void reputation_add(
