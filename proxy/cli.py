@@ -23,6 +23,7 @@ from proxy import (
     cli_subscribers,
 )
 from proxy.cli_output import ExitCode, Failure, Output, findings_document
+from proxy.version import own_version
 
 _DEFAULT_PLACES = ("callsieve.toml", "/etc/callsieve/callsieve.toml")
 
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"callsieve {own_version()}")
     _common(parser, config=None, as_json=False)
     commands = parser.add_subparsers(dest="command", title="commands", metavar="command", required=True)
     _run_command(commands)
@@ -363,6 +365,7 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"callsieve {own_version()}")
     # Written before or after the command; here it must not undo what stands before.
     _common(parser, config=argparse.SUPPRESS, as_json=argparse.SUPPRESS)
     parser.set_defaults(run=run)

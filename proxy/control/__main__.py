@@ -15,7 +15,6 @@ import socket
 import time
 from array import array
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import uvloop
@@ -40,6 +39,7 @@ from proxy.event_lines import EventNames
 from proxy.events import EventBatch, VerdictTally
 from proxy.logs import Log, open_log
 from proxy.state_directory import StateDirectory
+from proxy.version import own_version
 
 _FLUSH_S = 0.05
 _LAST_EVENTS_S = 0.2  # after SIGTERM, for what workers sent before they ended
@@ -110,7 +110,7 @@ class Control:
         node, started_s = configuration.node.name, time.time()
         worker_counters = _counters_reader(self._state, self._workers)
         metrics = NodeMetrics(
-            version=_version(),
+            version=own_version(),
             tally=self._tally,
             intake=self._intake,
             reloader=self._reloader,
@@ -126,7 +126,7 @@ class Control:
             self._intake,
             self._reloader,
             self._workers,
-            status=lambda: status_of(node, _version(), started_s, self._intake, self._reloader, self._workers),
+            status=lambda: status_of(node, own_version(), started_s, self._intake, self._reloader, self._workers),
             counters=lambda: counters_of(self._tally, worker_counters()),
             recent=self._recent,
             access=access,
@@ -171,13 +171,6 @@ def _counters_reader(state: StateDirectory, workers: int) -> Callable[[], dict[i
 def _read_counters(path: Path) -> dict[str, int]:
     words = array("Q", path.read_bytes().ljust(COUNTERS_BYTES, b"\0"))
     return dict(zip(COUNTER_NAMES, words, strict=False))
-
-
-def _version() -> str:
-    try:
-        return version("callsieve")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import socketserver
 import subprocess
@@ -161,6 +162,13 @@ class TestCheck:
         exit_code, _, err = outcome(capsys, "check")
         assert exit_code == 1
         assert "at line 1" in err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"callsieve \d+\.\d+\.\d+(, a checkout)?\n", capsys.readouterr().out)
 
 
 class TestReload:
