@@ -137,6 +137,24 @@ def test_m2_the_broker_is_away_ten_minutes() -> None:
     assert len(fleet.roots()) == 1
 
 
+def test_m2_who_comes_back_last_is_told_what_it_has_missed() -> None:
+    """The others have told it when nobody was there yet, and the broker keeps nothing: their summaries show it."""
+    fleet = mesh_of(4)
+    fleet.run(5)
+    fleet.stop_broker()
+    fleet.away.update(fleet.nodes)
+    for at, node in enumerate(fleet.nodes.values()):
+        for digits in range(20):
+            node.complain(number(100 * at + digits), f"person-{digits}", fleet.now_ms)
+    fleet.run(5)
+    fleet.broker.up = True
+    for name in fleet.nodes:
+        fleet.connect(name)
+        fleet.run(4)
+    fleet.run(25)
+    assert len(fleet.roots()) == 1
+
+
 def test_m4_a_broker_that_forgot_is_told_again() -> None:
     fleet = mesh_of(3)
     fleet.run(40)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from proxy.control.decisions import Decision
 from proxy.control.hybrid_clock import MAX_AHEAD_MS, HybridClock, milliseconds_of
 from proxy.control.sync.frames import Frame, open_frame
+from proxy.control.sync.known_frames import KnownFrames
 from proxy.control.sync.records import (
     Callees,
     Complainants,
@@ -99,6 +100,7 @@ class Inbound:
         self._on_leases = on_leases
         self._on_demands = on_demands
         self._now_ms = 0
+        self._known = KnownFrames()
         self._bundle = b""  # that came last and was good
         self._early: deque[tuple[Branch, list[str], Frame, Member]] = deque(maxlen=MAX_EARLY)
 
@@ -147,11 +149,14 @@ class Inbound:
     def take_frames(self, raws: list[bytes]) -> None:
         """Signed frames of decisions and generations, out of a log: when they were sent does not matter."""
         for raw in raws:
+            if raw in self._known:
+                continue
             try:
                 frame, member = open_frame(raw, self._replica.trust.by_kid_ever, self._now_ms, relayed=True)
                 if frame.type not in ALLOWED[Branch.DECISIONS] or not member.has(Role.AUTHORITY):
                     raise Refused("role")
                 self._take_decisions(frame, None)
+                self._known.add(raw)
             except Refused as refused:
                 self._counts[f"refused: {refused.why}"] += 1
 

@@ -38,6 +38,7 @@ from proxy.control.sync.repair import Repair, Request, What
 from proxy.control.sync.replica import TICK_MS, Replica
 from proxy.control.sync.sealed import Sealer
 from proxy.control.sync.sketches import add_callee, callee_hash, complainant_hash, no_callees
+from proxy.control.sync.summary_times import SummaryTimes
 from proxy.control.sync.topics import Outgoing, Topics, all_groups
 from proxy.control.sync.trust import Member, Role, Trust
 
@@ -136,6 +137,7 @@ class Node:
         self._unsaved: set[int] = set()
         self._gone: list[int] = []
         self._grid = now_ms // TICK_MS
+        self._summary_times = SummaryTimes()
         self._now_ms = now_ms
         self._connected = False
 
@@ -263,6 +265,7 @@ class Node:
     def on_connected(self, now_ms: int) -> None:
         self._now_ms = now_ms
         self._connected = True
+        self._summary_times.connected(now_ms)
         self.outbound.pacing.connection_lost()
         since = self.replica.decisions.head_hlc if self.repair.has_decisions else 0
         self._ask(Request(What.DECISIONS, 0, since), None)
@@ -302,6 +305,8 @@ class Node:
             self.must_catch_up = False
         if self._connected:
             self._divide_limits(now_ms)
+            if self._summary_times.is_due(now_ms):
+                self._say_summary(now_ms)
             if not self.identity.mesh:
                 self._see_judges(now_ms)
             self._join(now_ms)
@@ -395,10 +400,14 @@ class Node:
         """What the broker keeps for those who come later; said again as a broker may have forgotten it."""
         sealer, hlc, trust = self.outbound.sealer, self._clock.tick(now_ms), self.trust.version
         self.outbound.say_first(sealer.status(self._status(True), hlc, trust))
-        if self.identity.mesh or self.member.roles & (Role.REDUCER | Role.TOP):
-            self.outbound.say([sealer.summary(self.repair.summary(self._grid), hlc, trust)])
+        self._say_summary(now_ms)
         if self.member.has(Role.AUTHORITY):
             self._say_proposals()
+
+    def _say_summary(self, now_ms: int) -> None:
+        if self.identity.mesh or self.member.roles & (Role.REDUCER | Role.TOP):
+            sealer, hlc, trust = self.outbound.sealer, self._clock.tick(now_ms), self.trust.version
+            self.outbound.say([sealer.summary(self.repair.summary(self._grid), hlc, trust)])
 
     def _say_trust(self) -> None:
         if self.member.has(Role.AUTHORITY):
