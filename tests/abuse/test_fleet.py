@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from proxy.control.decisions import Act
 from proxy.control.sync.decay import UNIT
 from proxy.control.sync.frames import Signer
 from proxy.control.sync.keys import SHARDS
@@ -135,6 +136,21 @@ def test_m2_the_broker_is_away_ten_minutes() -> None:
             break
         fleet.run(10)
     assert len(fleet.roots()) == 1
+
+
+def test_m2_what_is_ordered_over_and_over_while_the_broker_is_away_waits_once() -> None:
+    fleet = mesh_of(2)
+    fleet.run(5)
+    fleet.stop_broker()
+    node = fleet.nodes["node-1"]
+    before = node.outbound.backlog()
+    for turn in range(3000):
+        act = Act.BLOCK if turn % 2 else Act.ALLOW
+        node.decide([block(number(turn % 3), fleet.hlc() + turn, act=act)], fleet.now_ms)
+    assert node.outbound.backlog() <= before + 3
+    fleet.start_broker()
+    fleet.run(2)
+    assert list(fleet.nodes["node-2"].replica.decisions) == list(node.replica.decisions)
 
 
 def test_m2_who_comes_back_last_is_told_what_it_has_missed() -> None:

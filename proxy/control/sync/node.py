@@ -191,7 +191,7 @@ class Node:
     def _say_decisions(self, mine: list[Decision]) -> None:
         hlc, log = self._clock.tick(self._now_ms), self.replica.decisions
         for message, signed in self.outbound.sealer.signed_decisions(mine, hlc, self.trust.version):
-            self.outbound.say([message])
+            self.outbound.say_decisions(message, signed)
             won = log.merge(signed, message.payload)
             # What this node's word was the second for is in force nowhere yet.
             self._new_decisions += [one for one in won if one.act is Act.BLOCK and log.is_protected(one)]
@@ -266,7 +266,7 @@ class Node:
         self._now_ms = now_ms
         self._connected = True
         self._summary_times.connected(now_ms)
-        self.outbound.pacing.connection_lost()
+        self.outbound.on_connected()
         since = self.replica.decisions.head_hlc if self.repair.has_decisions else 0
         self._ask(Request(What.DECISIONS, 0, since), None)
         self._say_heads(now_ms)
@@ -274,7 +274,7 @@ class Node:
 
     def on_disconnected(self) -> None:
         self._connected = False
-        self.outbound.pacing.connection_lost()
+        self.outbound.on_disconnected()
         self.limits.on_disconnected(self._now_ms)
 
     @property

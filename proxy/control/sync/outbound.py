@@ -1,4 +1,7 @@
-"""What a node has to say, in the order of its urgency, no faster than the broker takes it."""
+"""What a node has to say, in the order of its urgency, no faster than the broker takes it.
+
+While there is no connection little is kept: of evidence the keys, of what was decided the latest of each.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from proxy.control.decisions import Decision
+from proxy.control.sync.decision_log import Identity
 from proxy.control.sync.outbox import MAX_KEYS, Outbox
 from proxy.control.sync.pacing import Pacing
 from proxy.control.sync.records import Callees, Complainants, Evidence, Verdict
@@ -36,10 +41,31 @@ class Outbound:
         self._complainants: dict[tuple[int, int], None] = {}
         self._callees: dict[tuple[int, int], None] = {}
         self._verdicts: dict[int, Verdict] = {}
+        self._connected = False
+        self._untold: dict[Identity, Outgoing] = {}
         self._window_ms = self._verdicts_ms = 0
 
     def say(self, messages: Iterable[Outgoing]) -> None:
         self._urgent.extend(messages)
+
+    def on_connected(self) -> None:
+        self._connected = True
+        self.pacing.connection_lost()
+        self._urgent.extend({id(message): message for message in self._untold.values()}.values())
+        self._untold.clear()
+
+    def on_disconnected(self) -> None:
+        self._connected = False
+        self.pacing.connection_lost()
+
+    def say_decisions(self, message: Outgoing, decisions: Iterable[Decision]) -> None:
+        """decisions: those in the message."""
+        if self._connected:
+            self._urgent.append(message)
+            return
+        for decision in decisions:
+            self._untold.pop(decision.identity, None)  # in the order of the messages' numbers
+            self._untold[decision.identity] = message
 
     def say_first(self, message: Outgoing) -> None:
         self._urgent.appendleft(message)
@@ -61,7 +87,7 @@ class Outbound:
             self._callees[key, hour] = None
 
     def backlog(self) -> int:
-        return len(self.dirty) + len(self._urgent)
+        return len(self.dirty) + len(self._urgent) + len(self._untold)
 
     @property
     def is_urgent(self) -> bool:
