@@ -88,11 +88,13 @@ class SippFactory:
         scenario: str = "uas",
         *,
         port: int | None = None,
-        ring_ms: int = 0,
+        ring_ms: int = 50,
         transport: str = "u1",
         refusal: str = "603 Decline",
     ) -> Sipp:
-        """transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call. refusal: its answer."""
+        """ring_ms: between 180 and 200; at once they may overtake each other in a proxy of several processes.
+
+        transport: as SIPp has it, u1 for UDP, t1 for one TCP connection, tn for one a call. refusal: its answer."""
         port = port or self._ports.udp()
         arguments = ["-i", LOOPBACK, *_ports_of(port), "-t", transport, "-aa", "-skip_rlimit"]  # -aa: OPTIONS too
         program = self._start(arguments, scenario, {"ring_ms": str(ring_ms), "refusal": refusal})
