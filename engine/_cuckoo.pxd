@@ -13,7 +13,6 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from engine._siphash cimport siphash_pair
 from engine._table cimport (
     BUCKET_RECORDS,
     Record,
@@ -25,6 +24,7 @@ from engine._table cimport (
     callsieve_prefetch,
     callsieve_swap,
     table_hash,
+    table_pair_hash,
     table_region,
     table_region_at,
 )
@@ -42,7 +42,7 @@ cdef enum:
 # A key for what is known of two numbers together: 63 bits of a keyed hash. Among 100 million such keys one look-up in
 # 10^11 finds another pair's record, and nobody without the table's secret can make two pairs meet.
 cdef inline uint64_t paired_key(const TableView* view, uint64_t one, uint64_t other) noexcept nogil:
-    cdef uint64_t key = siphash_pair(view.secret0, view.secret1, one, other) & ~KEY_MOVING
+    cdef uint64_t key = table_pair_hash(view, one, other) & ~KEY_MOVING
     return key if key else 1
 
 cdef struct Nest:            # where a key may stand

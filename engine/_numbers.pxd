@@ -2,14 +2,16 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from engine._decision cimport KIND_NUMBER, KIND_SHORT, NumberKind, number_t
+from engine._decision cimport KIND_NUMBER, KIND_PREFIX, KIND_SHORT, NumberKind, number_t
 
 cdef extern from *:
     """
     /* In the word of a prefix: of short codes, so that +86* does not hold CN:95588. Above all digits, below the kind. */
     #define CALLSIEVE_SHORT_PREFIX (1ULL << 59)
+    #define CALLSIEVE_DIGITS_MASK ((1ULL << 60) - 1)
     """
     const uint64_t SHORT_PREFIX "CALLSIEVE_SHORT_PREFIX"
+    const uint64_t DIGITS_MASK "CALLSIEVE_DIGITS_MASK"
 
 cdef enum:
     KIND_SHIFT = 60
@@ -33,7 +35,18 @@ cdef inline bint has_digits(number_t number) noexcept nogil:
 # True for the short code of an emergency service of any country (110, 112, 911 ...).
 cdef bint number_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
-cdef number_t number_block(number_t number, int dropped) noexcept nogil
+cdef inline number_t number_block(number_t number, int dropped) noexcept nogil:
+    cdef uint64_t word = number & DIGITS_MASK
+    cdef int i
+    if dropped == 2:         # as reputation and pair memory ask for every call
+        word //= 100
+    else:
+        for i in range(dropped):
+            word //= 10
+    if word < 10:
+        return 0
+    return (<uint64_t>KIND_PREFIX << KIND_SHIFT) | word
+
 # The same of a caller or callee. Short codes next to each other belong to strangers: they form no block, 0.
 cdef inline number_t number_block_of(number_t number, int dropped) noexcept nogil:
     return number_block(number, dropped) if number_kind(number) == KIND_NUMBER else 0

@@ -19,7 +19,6 @@ cdef enum:
     EMERGENCY_COUNT = 8
     CALLING_CODES = 1000
 
-cdef uint64_t DIGITS_MASK = (<uint64_t>1 << KIND_SHIFT) - 1
 
 # Filled once, when the module is imported.
 cdef uint8_t region_by_code[CALLING_CODES][2]    # 0 = no such calling code
@@ -56,19 +55,6 @@ cdef void split_digits(number_t number, Digits* digits) noexcept nogil:
 
 cdef int number_digits(number_t number) noexcept nogil:
     return decimals_of(number & DIGITS_MASK)
-
-
-cdef number_t number_block(number_t number, int dropped) noexcept nogil:
-    cdef uint64_t word = number & DIGITS_MASK
-    cdef int i
-    if dropped == 2:         # as reputation and pair memory ask for every call
-        word //= 100
-    else:
-        for i in range(dropped):
-            word //= 10
-    if word < 10:
-        return 0
-    return (<uint64_t>KIND_PREFIX << KIND_SHIFT) | word
 
 
 cdef number_t number_prefix(number_t number, int length) noexcept nogil:

@@ -1,6 +1,5 @@
 # SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for what
-# is shown to others or kept, SipHash-1-3 for keys that stand for two numbers together and for places in what control
-# keeps.
+# is shown to others or kept, SipHash-1-3 for places in what control keeps.
 
 from libc.stdint cimport uint64_t
 
@@ -69,17 +68,4 @@ cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t w
     v[3] ^= word
     sip_round(v)
     v[0] ^= word
-    return sip_end(v)
-
-
-# Likewise of two words; other than that of any one.
-cdef inline uint64_t siphash_pair(uint64_t secret0, uint64_t secret1, uint64_t one, uint64_t other) noexcept nogil:
-    cdef uint64_t v[4]
-    sip_begin(v, secret0, secret1)
-    v[3] ^= one
-    sip_round(v)
-    v[0] ^= one
-    v[3] ^= other
-    sip_round(v)
-    v[0] ^= other
     return sip_end(v)

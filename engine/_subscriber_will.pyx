@@ -49,6 +49,7 @@ from engine._subscribers cimport (
     SubscriberTable,
     asks_category,
     has_own_lists,
+    has_quiet_hours,
     high_frequency_class,
     is_quiet,
     own_prefix_lengths,
@@ -121,7 +122,7 @@ cdef uint16_t refused_kind(
         return RULE_SUBSCRIBER_SEGMENT
     if wants_no_sales(word) and (sells(category) or call.segments & SEGMENT_COMMERCIAL):
         return RULE_SUBSCRIBER_DO_NOT_CALL
-    if is_quiet(word, local_half_hour(policy, call.now_us)):
+    if has_quiet_hours(word) and is_quiet(word, local_half_hour(policy, call.now_us)):
         return RULE_SUBSCRIBER_QUIET_HOURS
     return NO_RULE
 

@@ -45,10 +45,13 @@ cdef inline bint wants_no_sales(uint64_t word) noexcept nogil:
 cdef inline int high_frequency_class(uint64_t word) noexcept nogil:
     return <int>(1 + (word >> THRESHOLD_AT & 3)) if word >> HIGH_FREQUENCY_AT & 1 else 0
 
+cdef inline bint has_quiet_hours(uint64_t word) noexcept nogil:
+    return word >> QUIET_AT & 1
+
 # The half hour counted in the subscriber's own time. Hours may pass midnight; from = to is the whole day.
 cdef inline bint is_quiet(uint64_t word, uint8_t half_hour) noexcept nogil:
     cdef uint8_t start = word >> QUIET_FROM_AT & 63, end = word >> QUIET_TO_AT & 63
-    if not word >> QUIET_AT & 1:
+    if not has_quiet_hours(word):
         return False
     if start < end:
         return start <= half_hour < end

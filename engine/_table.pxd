@@ -176,6 +176,10 @@ cdef inline uint64_t table_hash(const TableView* view, uint64_t key) noexcept no
         return key * <uint64_t>0x9E3779B97F4A7C15
     return folded(folded(key ^ view.secret0, view.secret1 | 1), view.secret0 | 1)
 
+# Likewise of two words.
+cdef inline uint64_t table_pair_hash(const TableView* view, uint64_t one, uint64_t other) noexcept nogil:
+    return folded(folded(folded(one ^ view.secret0, view.secret1 | 1) ^ other, view.secret0 | 1), view.secret1 | 1)
+
 cdef inline uint64_t table_region(const TableView* view, uint64_t hashed) noexcept nogil:
     return (hashed >> 32) * view.regions >> 32
 
