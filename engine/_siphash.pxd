@@ -1,5 +1,5 @@
 # SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for what
-# is shown to others or kept.
+# is shown to others or kept, SipHash-1-3 for places in what control keeps.
 
 from libc.stdint cimport uint64_t
 
@@ -51,3 +51,21 @@ cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count
     for i in range(4):
         sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+cdef inline uint64_t sip_end(uint64_t* v) noexcept nogil:
+    v[2] ^= 0xFF
+    sip_round(v)
+    sip_round(v)
+    sip_round(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+# SipHash-1-3 of one word. Every input has the same length, so the final block that carries the length is left out.
+cdef inline uint64_t siphash_word(uint64_t secret0, uint64_t secret1, uint64_t word) noexcept nogil:
+    cdef uint64_t v[4]
+    sip_begin(v, secret0, secret1)
+    v[3] ^= word
+    sip_round(v)
+    v[0] ^= word
+    return sip_end(v)
