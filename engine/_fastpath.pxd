@@ -24,7 +24,7 @@ cdef class FastPath:
 
     # Decides and counts. Never raises, allocates nothing, takes no lock.
     cdef void screen_attempt(self, const Attempt* attempt, int64_t now_us, Verdict* verdict) noexcept nogil
-    # At most 64 attempts: all memory fetches first, then the decisions.
+    # Any number of attempts, decided in order, each while the memory of the next ones is on its way.
     cdef void screen_group(
         self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts
     ) noexcept nogil

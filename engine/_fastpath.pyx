@@ -43,8 +43,12 @@ from engine._verdict cimport clear_verdict, finish, redress_id
 
 import struct
 
+# Of a group: how many calls later a decision's first words of the lists are read, and when it is taken. Soon enough that
+# what was fetched is still near: memory is waited for while other calls are decided.
 cdef enum:
-    BATCH = 64
+    NARROW_AFTER = 2
+    DECIDE_AFTER = 4
+    ON_THEIR_WAY = 8         # a power of two above DECIDE_AFTER
 
 NODE_KEY = struct.Struct("<QQ")
 
@@ -75,14 +79,16 @@ cdef class FastPath:
     cdef void screen_group(
         self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts
     ) noexcept nogil:
-        cdef Decision decisions[BATCH]
+        """Decides in order, each while the memory of the next ones is on its way."""
+        cdef Decision decisions[ON_THEIR_WAY]
         cdef Py_ssize_t i
-        for i in range(count):
-            prepare(self, &decisions[i], &attempts[i], now_us, &verdicts[i])
-        for i in range(count):
-            narrow(self, &decisions[i])
-        for i in range(count):
-            decide(self, &decisions[i])
+        for i in range(count + DECIDE_AFTER):
+            if i >= DECIDE_AFTER:
+                decide(self, &decisions[(i - DECIDE_AFTER) & ON_THEIR_WAY - 1])
+            if NARROW_AFTER <= i < count + NARROW_AFTER:
+                narrow(self, &decisions[(i - NARROW_AFTER) & ON_THEIR_WAY - 1])
+            if i < count:
+                prepare(self, &decisions[i & ON_THEIR_WAY - 1], &attempts[i], now_us, &verdicts[i])
 
 
 cdef void prepare(

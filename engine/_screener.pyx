@@ -29,10 +29,6 @@ from engine.decision import Action, Basis
 from engine.decision import Verdict as PythonVerdict
 from engine.packs import CLASSES
 
-cdef enum:
-    BATCH = 64               # of FastPath.screen_group
-
-
 @cython.final
 cdef class Screener(FastPath):
     def __init__(self, PolicyImage image, tables, bytes node_key):
@@ -68,22 +64,18 @@ cdef class Screener(FastPath):
         )
 
     def screen_batch(self, const uint8_t[::1] attempts, int64_t now_us):
-        """Any number of C attempts, decided in groups of 64 whose memory fetches overlap."""
-        cdef Py_ssize_t count = attempts.shape[0] // <Py_ssize_t>sizeof(Attempt), start = 0
+        """Any number of C attempts, decided in order while the memory of the next ones is on its way."""
+        cdef Py_ssize_t count = attempts.shape[0] // <Py_ssize_t>sizeof(Attempt)
         cdef bytes out
-        cdef const Attempt* attempt
-        cdef Verdict* verdict
+        cdef Verdict* verdicts
         if attempts.shape[0] != count * <Py_ssize_t>sizeof(Attempt):
             raise ValueError(f"{attempts.shape[0]} bytes are no array of attempts of {sizeof(Attempt)} bytes")
         out = PyBytes_FromStringAndSize(NULL, count * <Py_ssize_t>sizeof(Verdict))
-        verdict = <Verdict*>PyBytes_AS_STRING(out)
+        verdicts = <Verdict*>PyBytes_AS_STRING(out)
         if count == 0:
             return out
-        attempt = <const Attempt*>&attempts[0]
         with nogil:
-            while start < count:
-                self.screen_group(attempt + start, min(count - start, <Py_ssize_t>BATCH), now_us, verdict + start)
-                start += BATCH
+            self.screen_group(<const Attempt*>&attempts[0], count, now_us, verdicts)
         return out
 
     def observe(self, outcome, int64_t now_us):
