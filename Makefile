@@ -20,7 +20,7 @@ ASAN_TESTS := tests/sip tests/engine tests/fuzz \
 help:
 	@echo 'make run           set up, start the proxy with a softswitch, place demonstration calls, go on serving'
 	@echo 'make test          set up, run every test (live ones with SIPp, baresip, sipsak and pyVoIP included)'
-	@echo 'make lint          ruff and mypy'
+	@echo 'make lint          ruff, cython-lint and mypy'
 	@echo 'make bench         one line of figures for each part of the call path'
 	@echo 'make bench-scale   the tables with 100 million numbers and 540 million subscribers (minutes, 13 GB)'
 	@echo 'make live          only the tests with real programs'
@@ -54,6 +54,7 @@ abuse: deps
 
 lint: $(STAMPS)/test-packages
 	@$(VENV)/bin/ruff check
+	@PATH=$(abspath $(VENV))/bin:$$PATH cython-lint engine proxy tests
 	@$(VENV)/bin/mypy
 
 bench: deps

@@ -1,4 +1,4 @@
-"""Tables in which a key has two buckets: looking, finding a free record, making room. `_cuckoo.pxd` says how it works."""
+"""Tables in which a key has two buckets: looking, finding a free record, making room. How it works: `_cuckoo.pxd`."""
 
 from libc.stdint cimport uint64_t
 

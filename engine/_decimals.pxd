@@ -19,7 +19,7 @@ cdef extern from *:
         return powers[n];
     }
 
-    /* Half a dividend below 2^52 divided by 10^n, as multiply and shift. The reciprocals are 2^(64 + shift) / (2 * 10^n),
+    /* Half a dividend below 2^52 divided by 10^n, as multiply and shift. Reciprocals are 2^(64 + shift) / (2 * 10^n)
        rounded up, with shift = floor(log2(2 * 10^n - 1)): exact, since they carry 64 significant bits (Granlund,
        Montgomery, PLDI 1994). */
     static inline uint64_t callsieve_without_last_digits(uint64_t word, uint32_t n)

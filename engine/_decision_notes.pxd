@@ -1,7 +1,7 @@
 # What the steps of a decision note down: reasons, points, the action that stands, what only observes.
 #
-# Every step is an inline function, in _lists, _conditions, _identity, _origin, _refusal, _limits and _score, so that the
-# order of decision in _fastpath.pyx is compiled into one piece.
+# Every step is an inline function, in _lists, _conditions, _identity, _origin, _refusal, _limits and _score, so that
+# the order of decision in _fastpath.pyx is compiled into one piece.
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint64_t
 

@@ -3,9 +3,10 @@
 # Normalising reads the text once into decimal digits (`scan`), then asks the plan what they are (`interpret`). The
 # canonical text of a number normalises to that number under the plan that made it.
 #
-# phone-context (RFC 3966 section 5.1.5) is a label, not a prefix. A local number within a context of the plan's own country,
-# or within a domain, is read by the plan. Within the bare calling code of another country it is that country's national
-# number, so the code is put before it. Any narrower foreign context (+1-914-555) cannot be resolved here: invalid.
+# phone-context (RFC 3966 section 5.1.5) is a label, not a prefix. A local number within a context of the plan's own
+# country, or within a domain, is read by the plan. Within the bare calling code of another country it is that country's
+# national number, so the code is put before it. Any narrower foreign context (+1-914-555) cannot be resolved here:
+# invalid.
 
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -182,7 +183,7 @@ cdef number_t completed(NumberKind kind, const Digits* code, const Digits* digit
 
 
 cdef number_t own_national(const DialPlanRules* rules, const Digits* digits, int start) noexcept nogil:
-    """A number of the plan's country, from its national significant digits: also behind a prefix a short code is one."""
+    """A number of the plan's country, from its national significant digits. Behind a prefix a short code is one."""
     cdef int length = digits.length - start
     if length < rules.min_national or length > rules.max_national:
         return bare(KIND_INVALID)

@@ -1,16 +1,16 @@
 # List entries on their way into an image: read from text, sorted, and pushed down.
 #
-# The idea: what holds for a prefix holds for everything below it. Sorted by digits, a prefix stands right before all that
-# begins with it, so one pass with a stack of open prefixes gives every entry a record of its own hits and all those above
-# it. Then one longest match at run time answers every question the order of decision asks. Few combinations differ,
-# so equal records are one.
+# The idea: what holds for a prefix holds for everything below it. Sorted by digits, a prefix stands right before all
+# that begins with it, so one pass with a stack of open prefixes gives every entry a record of its own hits and all
+# those above it. Then one longest match at run time answers every question the order of decision asks. Few combinations
+# differ, so equal records are one.
 
 from array import array
 
 cimport cython
 
 from cpython cimport array as c_array
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort, realloc
 
 from engine._decimals cimport power_of_ten

@@ -6,9 +6,9 @@
 # equality. What an allow list lets through is still counted by limits and measured. A rule or policy that observes
 # leaves only its reason and `Verdict.observed`.
 #
-# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed, and
-# `narrow`, which reads the first words of the lists and fetches the rest.
-# The steps are inline functions of the modules named below, so that this module is compiled into one piece.
+# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed,
+# and `narrow`, which reads the first words of the lists and fetches the rest. The steps are inline functions of the
+# modules named below, so that this module is compiled into one piece.
 
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
@@ -43,8 +43,8 @@ from engine._verdict cimport clear_verdict, finish, redress_id
 
 import struct
 
-# Of a group: how many calls later a decision's first words of the lists are read, and when it is taken. Soon enough that
-# what was fetched is still near: memory is waited for while other calls are decided.
+# Of a group: how many calls later a decision's first words of the lists are read, and when it is taken. Soon enough
+# that what was fetched is still near: memory is waited for while other calls are decided.
 cdef enum:
     NARROW_AFTER = 2
     DECIDE_AFTER = 4

@@ -6,7 +6,7 @@ from engine._decision cimport KIND_NUMBER, KIND_PREFIX, KIND_SHORT, NumberKind, 
 
 cdef extern from *:
     """
-    /* In the word of a prefix: of short codes, so that +86* does not hold CN:95588. Above all digits, below the kind. */
+    /* In the word of a prefix: of short codes, so that +86* does not hold CN:95588. Above digits, below the kind. */
     #define CALLSIEVE_SHORT_PREFIX (1ULL << 59)
     #define CALLSIEVE_DIGITS_MASK ((1ULL << 60) - 1)
     """
@@ -37,11 +37,11 @@ cdef bint number_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
 cdef inline number_t number_block(number_t number, int dropped) noexcept nogil:
     cdef uint64_t word = number & DIGITS_MASK
-    cdef int i
+    cdef int _
     if dropped == 2:         # as reputation and pair memory ask for every call
         word //= 100
     else:
-        for i in range(dropped):
+        for _ in range(dropped):
             word //= 10
     if word < 10:
         return 0
@@ -52,7 +52,8 @@ cdef inline number_t number_block_of(number_t number, int dropped) noexcept nogi
     return number_block(number, dropped) if number_kind(number) == KIND_NUMBER else 0
 # How many digits it has, country code included; 0 for what carries none.
 cdef int number_digits(number_t number) noexcept nogil
-# One entry of a list: "+8613800138000", "+86170*", "CN:95588", "CN:955*". 0 = none of these; `exact` is cleared for `*`.
+# One entry of a list: "+8613800138000", "+86170*", "CN:95588", "CN:955*". 0 = none of these; `exact` is cleared for
+# `*`.
 cdef number_t entry_number(const uint8_t* text, Py_ssize_t length, bint* exact) noexcept nogil
 
 cdef number_t make_number(NumberKind kind, const Digits* digits) noexcept nogil

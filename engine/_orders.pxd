@@ -1,5 +1,6 @@
-# Orders given while calls are screened: a caller or a block of callers that is blocked or allowed, a callee that is never
-# blocked; a trunk that is closed. 16-byte records under a keyed hash, read by every process, written by one. Nothing is evicted.
+# Orders given while calls are screened: a caller or a block of callers that is blocked or allowed, a callee that is
+# never blocked; a trunk that is closed. 16-byte records under a keyed hash, read by every process, written by one.
+# Nothing is evicted.
 #
 # Prefixes are records too. One record more says which orders there are, of callers and of callees, and how long their
 # prefixes are: where nothing is ordered a call costs one look-up, in a line that is always near.

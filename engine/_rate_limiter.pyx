@@ -127,7 +127,9 @@ cdef inline bint replace(Record* bucket, const Bucket* seen, int index, uint64_t
 
 # The key's TAT, not before now. One that lies further ahead than any conforming event leaves it was written under
 # another clock or a wider limit; it counts as the latest at which an event still conforms.
-cdef inline int64_t arrival_time(int64_t tat, int64_t now_us, int64_t increment_us, int64_t tolerance_us) noexcept nogil:
+cdef inline int64_t arrival_time(
+    int64_t tat, int64_t now_us, int64_t increment_us, int64_t tolerance_us
+) noexcept nogil:
     if tat > now_us + tolerance_us + increment_us + CLOCK_SLACK_US:
         return now_us + tolerance_us
     return max(tat, now_us)

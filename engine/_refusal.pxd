@@ -18,7 +18,7 @@ from engine._subscriber_will cimport SubscriberWill, Will, WillCall
 
 
 cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wills) noexcept nogil:
-    """The callee's own will. It allows whom the operator would not; nobody but the operator's orders stands above it."""
+    """The callee's own will. It allows whom the operator would not; only the operator's orders stand above it."""
     cdef bint observes = d.trunk.subscribers == MODE_OBSERVE
     cdef WillCall call
     cdef Will will

@@ -2,8 +2,9 @@
 
     value   q 30 | flags 2 (pinned) | category 8 | complaints 8 | day of the last change 16
 
-q is the forward-decayed score (`_decay`), so that the record worth least has the smallest value, whatever the time. Days
-count from 1970 and end in 2149. The category is one of a fixed list and means the same after a reload and on every node.
+q is the forward-decayed score (`_decay`), so that the record worth least has the smallest value, whatever the time.
+Days count from 1970 and end in 2149. The category is one of a fixed list and means the same after a reload and on every
+node.
 """
 
 from array import array

@@ -29,6 +29,7 @@ from engine.decision import Action, Basis
 from engine.decision import Verdict as PythonVerdict
 from engine.packs import CLASSES
 
+
 @cython.final
 cdef class Screener(FastPath):
     def __init__(self, PolicyImage image, tables, bytes node_key):

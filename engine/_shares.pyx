@@ -1,4 +1,7 @@
-"""Shares of limits that hold for a whole fleet. A record's value: until 32 (s since 2026-01-01, 0 = no end) | parts 32."""
+"""Shares of limits that hold for a whole fleet.
+
+A record's value: until 32 (s since 2026-01-01, 0 = no end) | parts 32.
+"""
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t

@@ -1,5 +1,5 @@
-# SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for what
-# is shown to others or kept, SipHash-1-3 for places in what control keeps.
+# SipHash over a few 64-bit words (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): SipHash-2-4 for
+# what is shown to others or kept, SipHash-1-3 for places in what control keeps.
 
 from libc.stdint cimport uint64_t
 
@@ -36,7 +36,7 @@ cdef inline void sip_begin(uint64_t* v, uint64_t low, uint64_t high) noexcept no
 cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count) noexcept nogil:
     cdef uint64_t v[4]
     cdef uint64_t length = <uint64_t>(count * 8) << 56
-    cdef int i
+    cdef int i, _
     sip_begin(v, key.low, key.high)
     for i in range(count):
         v[3] ^= words[i]
@@ -48,7 +48,7 @@ cdef inline uint64_t siphash(const SipKey* key, const uint64_t* words, int count
     sip_round(v)
     v[0] ^= length
     v[2] ^= 0xff
-    for i in range(4):
+    for _ in range(4):
         sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 

@@ -1,5 +1,5 @@
-# The subscriber's will: own entries for the caller, what is refused by kind, quiet hours, protection against bursts, and
-# the memory of refused pairs, in this order.
+# The subscriber's will: own entries for the caller, what is refused by kind, quiet hours, protection against bursts,
+# and the memory of refused pairs, in this order.
 #
 # Of own entries the longest match wins, of equal ones allow before deny. A consent covers the caller whom it names and
 # lifts every refusal but a denial that is as precise. It does not lift anything of the operator's.

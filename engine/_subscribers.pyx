@@ -6,15 +6,20 @@ process writes (the node's control); any number read meanwhile.
 
 A bulk build fills a file of its own and renames it into place. Since both buckets of a subscriber are in one region,
 rows need no order: each is first appended to its region as it stands, and then the regions, which fit a processor's
-cache, are put in order one by one. So the file is written from its beginning to its end twice, and nothing else.
+cache, are put in order one by one. All that happens in memory of the process, as large as the table, which shrinks as
+the file grows. So the file is written once, from its beginning to its end: rows that were scattered over it directly
+would make the system write the same pages again and again.
 """
 
+import mmap
 import os
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -188,7 +193,7 @@ cdef void prefetch(const TableView* view, const uint64_t[::1] callees, Py_ssize_
 # --- Bulk build -------------------------------------------------------------------------------------------------------
 
 cdef struct Builder:
-    const TableView* view
+    TableView view           # of the memory in which the table is built
     uint32_t* rows           # of each region, or IN_ORDER
     Record* scratch          # a region's rows while it is put in order
     uint32_t region_records
@@ -196,9 +201,13 @@ cdef struct Builder:
 
 def _build(Table table, chunks, uint64_t rows, progress):
     cdef Builder builder
+    cdef Py_buffer pages
     cdef uint64_t region, done = 0, kept = 0
-    builder.view = &table.view
+    builder.view = table.view
     builder.region_records = <uint32_t>(BUCKET_RECORDS * (table.view.region_mask + 1))
+    memory = _memory(table.view.regions * builder.region_records * sizeof(Record))
+    PyObject_GetBuffer(memory, &pages, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    builder.view.records = <Record*>pages.buf
     builder.rows = <uint32_t*>calloc(table.view.regions, sizeof(uint32_t))
     builder.scratch = <Record*>malloc(sizeof(Record) * builder.region_records)
     try:
@@ -210,13 +219,35 @@ def _build(Table table, chunks, uint64_t rows, progress):
             _tell(progress, done, rows)
         for region in range(table.view.regions):
             kept += _finish(&builder, region)
+            _move(&builder, region, &table.view, memory)
             _tell(progress, rows + rows * (region + 1) // table.view.regions, rows)
         table.begin_changes()
         table.end_changes()
     finally:
+        PyBuffer_Release(&pages)
         free(builder.rows)
         free(builder.scratch)
     return kept
+
+
+def _memory(size):
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as why:
+        raise TableError(f"no {size / 1e9:.1f} GB of memory to build the table of subscribers in") from why
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
+cdef int _move(const Builder* builder, uint64_t region, const TableView* to, memory) except -1:
+    """A region that is in order goes to its place in the file, and its memory back to the system."""
+    cdef size_t size = builder.region_records * sizeof(Record)
+    with nogil:
+        memcpy(table_region_at(to, region), table_region_at(&builder.view, region), size)
+    if to.regions > 1:
+        memory.madvise(mmap.MADV_DONTNEED, region * size, size)
+    return 0
 
 
 def _tell(progress, done, rows):
@@ -252,13 +283,13 @@ cdef int check_room(bint has_room) except -1:
 
 # Rows stand in their region as they come until it is full of them; from then on it is kept in order.
 cdef bint append(Builder* builder, number_t callee, uint64_t word) noexcept nogil:
-    cdef uint64_t region = table_region(builder.view, table_hash(builder.view, callee))
+    cdef uint64_t region = table_region(&builder.view, table_hash(&builder.view, callee))
     cdef Record* row
     if builder.rows[region] == builder.region_records and not put_in_order(builder, region):
         return False
     if builder.rows[region] == IN_ORDER:
-        return put(builder.view, callee, word)
-    row = &table_region_at(builder.view, region)[builder.rows[region]]
+        return put(&builder.view, callee, word)
+    row = &table_region_at(&builder.view, region)[builder.rows[region]]
     row.key = callee
     row.value = word
     builder.rows[region] += 1
@@ -266,19 +297,19 @@ cdef bint append(Builder* builder, number_t callee, uint64_t word) noexcept nogi
 
 
 cdef bint put_in_order(Builder* builder, uint64_t region) noexcept nogil:
-    cdef Record* records = table_region_at(builder.view, region)
+    cdef Record* records = table_region_at(&builder.view, region)
     cdef uint32_t i, rows = builder.rows[region]
     memcpy(builder.scratch, records, sizeof(Record) * rows)
     memset(records, 0, sizeof(Record) * rows)
     for i in range(rows):
-        if not put(builder.view, builder.scratch[i].key, builder.scratch[i].value):
+        if not put(&builder.view, builder.scratch[i].key, builder.scratch[i].value):
             return False
     builder.rows[region] = IN_ORDER
     return True
 
 
 cdef int64_t count_records(const Builder* builder, uint64_t region) noexcept nogil:
-    cdef const Record* records = table_region_at(builder.view, region)
+    cdef const Record* records = table_region_at(&builder.view, region)
     cdef int64_t count = 0
     cdef uint32_t i
     for i in range(builder.region_records):

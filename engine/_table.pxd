@@ -49,8 +49,8 @@ cdef extern from *:
     }
     #endif
 
-    /* At which places of a bucket, or of two, a key stands: bit 2 n = the n-th record. By the keys alone, whatever their
-       bits in `marks` are, and free of branches, as nobody can foretell the place. */
+    /* At which places of a bucket, or of two, a key stands: bit 2 n = the n-th record. By the keys alone, whatever
+       their bits in `marks` are, and free of branches, as nobody can foretell the place. */
     #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
     /* Each record as two 16-bit words, all ones where the halves of its key are equal to the wanted one's. */
     static inline __m128i callsieve_equal_halves(const void *bucket, uint64_t key, uint64_t marks)
@@ -125,7 +125,9 @@ cdef extern from *:
         void* record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value
     ) noexcept nogil
     void callsieve_load(const void* record, uint64_t* key, uint64_t* value) noexcept nogil
-    uint32_t callsieve_places_in_both(const void* first, const void* second, uint64_t key, uint64_t marks) noexcept nogil
+    uint32_t callsieve_places_in_both(
+        const void* first, const void* second, uint64_t key, uint64_t marks
+    ) noexcept nogil
     uint32_t callsieve_places_in(const void* bucket, uint64_t key) noexcept nogil
     int callsieve_lowest_place(uint32_t places) noexcept nogil
     void callsieve_prefetch(const void* line) noexcept nogil

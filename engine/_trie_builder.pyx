@@ -1,5 +1,5 @@
-# Builds the packed sets of prefixes that `_prefix_trie` matches: groups the entries, finds each group a pilot, fills the
-# image.
+# Builds the packed sets of prefixes that `_prefix_trie` matches: groups the entries, finds each group a pilot, fills
+# the image.
 
 import zlib
 

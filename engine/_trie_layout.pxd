@@ -83,7 +83,8 @@ cdef inline bint passes(uint64_t group, uint64_t mixed) noexcept nogil:
 cdef inline uint32_t bucket_of(uint64_t mixed, uint64_t group, uint32_t buckets) noexcept nogil:
     return <uint32_t>(((mixed ^ (group & PILOTS - 1) * SPREAD) * SPREAD >> 32) * buckets >> 32)
 
-# The lengths at which a number of `length` digits can match: prefixes up to its own length, whole numbers of exactly that.
+# The lengths at which a number of `length` digits can match: prefixes up to its own length, whole numbers of exactly
+# that.
 cdef inline uint32_t lengths_for(int length) noexcept nogil:
     return <uint32_t>0xFFFFFFFF << PREFIX_BIT - length | 1U << EXACT_BIT - length
 

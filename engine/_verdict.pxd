@@ -19,8 +19,10 @@ from engine._image cimport NO_CLASS, RULE_ANONYMOUS, RULE_SUBSCRIBER_ANONYMOUS
 from engine._siphash cimport SipKey, siphash
 
 
-cdef inline uint64_t redress_id(const SipKey* key, const Decision* d, uint64_t generation, uint64_t sequence) noexcept nogil:
-    """Unguessable without the node's key; differs between the workers that share it by what they were asked and when."""
+cdef inline uint64_t redress_id(
+    const SipKey* key, const Decision* d, uint64_t generation, uint64_t sequence
+) noexcept nogil:
+    """Unguessable without the node's key; workers that share it differ by what they were asked and when."""
     cdef uint64_t words[6]
     cdef uint64_t hashed
     words[0] = generation

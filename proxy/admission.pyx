@@ -1,14 +1,15 @@
 """Admission: who gets in when not everybody can.
 
 In the order of RFC 7339 section 5.10.1 requests within dialogs come first, with emergency calls and what a trusted peer
-marks by Resource-Priority; new calls pay for them, after registrations and the like. What is refused gets 503 without Retry-After, statelessly, before
-anything was spent on it: Retry-After would stop the peer's whole traffic (RFC 7339 section 5.10.2).
+marks by Resource-Priority; new calls pay for them, after registrations and the like. What is refused gets 503 without
+Retry-After, statelessly, before anything was spent on it: Retry-After would stop the peer's whole traffic (RFC 7339
+section 5.10.2).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from proxy.calls cimport Call
-from proxy.counters cimport REFUSED_OVERLOAD, REFUSED_RATE, THROTTLED
+from proxy.counters cimport REFUSED_OVERLOAD, REFUSED_RATE
 from proxy.next_hop cimport HOP_FOUND
 from proxy.overload_parameters cimport ALGORITHM_NONE
 from proxy.overload_server cimport REQUEST_CALL, REQUEST_OTHER, REQUEST_PRIORITY, RequestKind
@@ -79,7 +80,9 @@ cdef class Admission(LocalAnswers):
                 if self.router.next_place(tried, next_hop) != HOP_FOUND:
                     return False
                 continue
-            if next_hop.route == NO_ROUTE or self.router.next_target(counted, tried, incoming.now_us, next_hop) != HOP_FOUND:
+            if next_hop.route == NO_ROUTE:
+                return False
+            if self.router.next_target(counted, tried, incoming.now_us, next_hop) != HOP_FOUND:
                 return False
             if next_hop.position != position:
                 tried = 0

@@ -1,7 +1,8 @@
 """The best of several final responses (RFC 3261 section 16.7 steps 6 and 7).
 
-A 6xx before all others, then the lowest class. Within a class what tells of identity comes first (428 to 438), then what
-the caller can answer (401, 407, then 415, 420, 484), and silence and 503 come last. Of two equals the earlier stays.
+A 6xx before all others, then the lowest class. Within a class what tells of identity comes first (428 to 438), then
+what the caller can answer (401, 407, then 415, 420, 484), and silence and 503 come last. Of two equals the earlier
+stays.
 """
 
 from libc.stdint cimport uint8_t, uint32_t

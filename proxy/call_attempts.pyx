@@ -29,8 +29,7 @@ from proxy.redirect cimport (
 )
 from proxy.rejection cimport rejection_reason, rejection_status, write_rejection_headers
 from proxy.sip.grammar cimport Slice
-from proxy.sip.timers cimport LENGTH_LINGER_64T1
-from proxy.sip.transaction cimport INVITE_SERVER, NO_GATEWAY, SERVER_SILENT, STATE_ACCEPTED
+from proxy.sip.transaction cimport NO_GATEWAY
 from proxy.sip.trunk_group cimport originating_group
 
 
@@ -117,8 +116,8 @@ cdef class CallAttempts(WaitingRequests):
         self.screening.tell(&c.event)
         self.forward_to(incoming, call, outcome, &next_hop)
 
-    # A trusted peer may bring the calls of another trunk and say so in Contact (RFC 4904): they are that trunk's in every
-    # respect from here on.
+    # A trusted peer may bring the calls of another trunk and say so in Contact (RFC 4904): they are that trunk's in
+    # every respect from here on.
     cdef const TrunkEntry* trunk_of(self, Incoming* incoming) noexcept nogil:
         cdef Slice group, context
         cdef int named = -1

@@ -44,7 +44,7 @@ cdef enum Counter:
     QUARANTINED              # messages that killed workers before: dropped unread
     REFUSED_RATE             # 503: new calls over the limit of their address
     THROTTLED                # 503: what the next hop asked us to withhold
-    DROPPED_UNHEARD          # by the kernel: for want of room, or new calls of which there were more than could be refused
+    DROPPED_UNHEARD          # by the kernel: for want of room, or new calls, more than could be refused
     ANSWERS_STATELESS        # final answers to INVITEs that left no transaction
     ANSWERS_SILENCED         # answers not given: too many, or too large, for where they would go
     STICKY_EVICTED           # stateless answers forgotten while they were still wanted

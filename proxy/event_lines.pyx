@@ -58,7 +58,8 @@ cdef const char** BASIS_JSON = [
 ]
 # In the order of DiversionReason (proxy/sip/diversion.pxd); the first is for a call that nobody diverted.
 cdef const char** DIVERSION_JSON = [
-    b"null", b'"unknown"', b'"unconditional"', b'"user-busy"', b'"no-answer"', b'"deflection"', b'"unavailable"', b'"other"'
+    b"null", b'"unknown"', b'"unconditional"', b'"user-busy"', b'"no-answer"', b'"deflection"',
+    b'"unavailable"', b'"other"'
 ]
 cdef const char** RELEASED_JSON = [b"null", b'"caller"', b'"callee"']
 cdef const char* BASE32 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"   # RFC 4648 section 6

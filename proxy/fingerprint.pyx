@@ -1,5 +1,5 @@
-# The shape of a request: the names of its headers in their order and spelling, its User-Agent, the form of its Call-ID and
-# the media line of its offer without the port. A dialler that changes its number with every call keeps all of them.
+# The shape of a request: the names of its headers in their order and spelling, its User-Agent, the form of its Call-ID
+# and the media line of its offer without the port. A dialler that changes its number with every call keeps all of them.
 #
 # Via, Record-Route and Route count once each: how many there are tells the way, not the software.
 

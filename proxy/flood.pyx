@@ -1,9 +1,9 @@
 """FloodGuard: what one address may cost us.
 
-A message is counted against the address it came from before anything of it is read. Trunks have limits of their own, wide
-enough for a busy carrier behind one address; who belongs to none gets a little parsing, since it may be the far end of a
-dialog. Our own answers are counted too: nobody can have us send much to an address that never showed that it receives
-them, and past its limit an address hears nothing more.
+A message is counted against the address it came from before anything of it is read. Trunks have limits of their own,
+wide enough for a busy carrier behind one address; who belongs to none gets a little parsing, since it may be the far
+end of a dialog. Our own answers are counted too: nobody can have us send much to an address that never showed that it
+receives them, and past its limit an address hears nothing more.
 """
 
 from libc.string cimport memcmp

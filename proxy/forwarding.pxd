@@ -57,7 +57,7 @@ cdef void write_cancel(
 # The request as we sent it, for another target: hop.via and hop.branch on top, hop.uri if the Request-URI changes. The
 # first `own_routes` Record-Route rows behind our Via give way to hop.extra.
 cdef void write_retarget(Writer* writer, const Message* sent, const Hop* hop, int own_routes) noexcept nogil
-# Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581 section 4): always the packet's source address; over a
-# stream its connection, and if that is gone the port of sent-by.
+# Where answers to a request go (RFC 3261 section 18.2.2, RFC 3581 section 4): always the packet's source address; over
+# a stream its connection, and if that is gone the port of sent-by.
 cdef Address answer_address(const Message* request, const Address* source, uint8_t transport) noexcept nogil
 cdef const char* standard_reason(uint16_t status) noexcept nogil

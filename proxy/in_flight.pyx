@@ -1,9 +1,9 @@
 """What a worker is working on, in memory that outlives it, and the digests of messages that no worker takes.
 
-A worker receives into memory that the supervisor holds too and notes there which message is in hand: one store for each.
-What comes by a connection is copied there: a head before it is looked at, then the message that it belongs to, which
-stays until its answers have left. When the worker dies, the supervisor finds the message. Digests are made only after a
-death, and of what comes in only while there is something to compare them with.
+A worker receives into memory that the supervisor holds too and notes there which message is in hand: one store for
+each. What comes by a connection is copied there: a head before it is looked at, then the message that it belongs to,
+which stays until its answers have left. When the worker dies, the supervisor finds the message. Digests are made only
+after a death, and of what comes in only while there is something to compare them with.
 """
 
 import mmap

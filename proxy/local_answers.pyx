@@ -1,10 +1,10 @@
 """Answers of our own, with as little state as is right.
 
-An INVITE's final answer gets a transaction, which repeats it until its ACK comes, only if that is safe and there is room:
-toward an address that never acknowledged anything the repeats would be an amplifier, and under a flood they are what
-exhausts us. Then it goes out once, as by a stateless UAS (RFC 3261 section 8.2.7): no transaction, no repeats of its own.
-The request's repeats get the same bytes for 64*T1, whatever a reload changed meanwhile; its ACK is known by the To-tag, its
-CANCEL by its key, and both end here.
+An INVITE's final answer gets a transaction, which repeats it until its ACK comes, only if that is safe and there is
+room: toward an address that never acknowledged anything the repeats would be an amplifier, and under a flood they are
+what exhausts us. Then it goes out once, as by a stateless UAS (RFC 3261 section 8.2.7): no transaction, no repeats of
+its own. The request's repeats get the same bytes for 64*T1, whatever a reload changed meanwhile; its ACK is known by
+the To-tag, its CANCEL by its key, and both end here.
 """
 
 from libc.string cimport memcpy, memset, strlen

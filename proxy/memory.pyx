@@ -1,8 +1,8 @@
 """Memory that is taken once or recycled within a budget, so that nothing an attacker sends makes the process grow.
 
 Blocks for messages are carved out of slabs of 64 KiB, each for one size. A slab whose last block comes back serves any
-size again; beyond a small stock its pages go back to the system at once, so that after a flood the process is as small as
-before it.
+size again; beyond a small stock its pages go back to the system at once, so that after a flood the process is as small
+as before it.
 """
 
 from libc.string cimport memcpy, memset

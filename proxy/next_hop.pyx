@@ -9,13 +9,13 @@ from proxy.prefix_routes cimport NO_ROUTE, RouteEntry
 from proxy.routing_table cimport COMPAT_NONE, PEER_TRUNK
 from proxy.call_limits cimport NO_LIMIT
 from proxy.name_cache cimport ANY_TRANSPORT, MAX_NAME, NameEntry, NameQuery
-from proxy.sip.address cimport is_unicast, parse_ip, same_host
+from proxy.sip.address cimport is_unicast, parse_ip
 from proxy.sip.grammar cimport Slice, sip_equal_nocase
 from proxy.sip.name_addr cimport NameAddr
 from proxy.sip.route cimport read_route
 from proxy.own_addresses cimport transport_of_uri
 from proxy.sip.transaction cimport NO_GATEWAY
-from proxy.sip.transport cimport default_port, is_reliable, is_secure
+from proxy.sip.transport cimport default_port, is_secure
 from proxy.sip.uri cimport SCHEME_SIPS, find_parameter, parse_uri
 
 

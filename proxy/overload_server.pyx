@@ -1,12 +1,12 @@
 """OverloadServer: from the load of a worker to what it asks of its clients.
 
-The part of the requests that is admitted follows the occupancy of the processor (the occupancy algorithm of Cyr, Kaufman
-and Lee, as RFC 6357 section 5 describes the class): at each measurement it is multiplied by target / measured load,
-within bounds, until load meets the target. Room for transactions bounds it too. Clients are told the rest, as a
+The part of the requests that is admitted follows the occupancy of the processor (the occupancy algorithm of Cyr,
+Kaufman and Lee, as RFC 6357 section 5 describes the class): at each measurement it is multiplied by target / measured
+load, within bounds, until load meets the target. Room for transactions bounds it too. Clients are told the rest, as a
 percentage or as a rate; who takes no part in overload control has the same part refused with 503: other requests than
-calls first, so that an avalanche of registrations does not cost calls. A refusal takes a
-good part of the time of a call, so that under several times the load that can be borne refusals alone would be too much:
-only so many calls are heard then as leave a refusal for every few that are admitted (RFC 5390 requirement 1).
+calls first, so that an avalanche of registrations does not cost calls. A refusal takes a good part of the time of a
+call, so that under several times the load that can be borne refusals alone would be too much: only so many calls are
+heard then as leave a refusal for every few that are admitted (RFC 5390 requirement 1).
 """
 
 from proxy.overload_parameters cimport ALGORITHM_LOSS, ALGORITHM_NONE, ALGORITHM_RATE

@@ -1,4 +1,5 @@
-"""Vias of a response on its way up: what a next hop says of its load stays here, what we say of ours goes to the client.
+"""Vias of a response on its way up: what a next hop says of its load stays here, what we say of ours goes to the
+client.
 
 Overload control is hop by hop (RFC 7339 section 5.6): values for one client must not reach another.
 """

@@ -1,8 +1,8 @@
 """Calls that another SIP server forwards, judged as a worker judges its own.
 
-That server keeps sockets, transactions and dialogs. What it asks about is an INVITE as it came from the wire; what it is
-told are the status, the reason phrase and the headers that the proxy would have written. Between a verdict and the end
-of the call the server keeps the event record, since another of its processes may see the end.
+That server keeps sockets, transactions and dialogs. What it asks about is an INVITE as it came from the wire; what it
+is told are the status, the reason phrase and the headers that the proxy would have written. Between a verdict and the
+end of the call the server keeps the event record, since another of its processes may see the end.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING

@@ -1,4 +1,4 @@
-"""A request of our own as somebody quotes it back: what an ICMP error brings is only its beginning (RFC 1812, 4.3.2.3)."""
+"""A request of our own as somebody quotes it back: an ICMP error brings only its beginning (RFC 1812, 4.3.2.3)."""
 
 from libc.string cimport memchr
 

@@ -7,7 +7,8 @@
   divert               go on         indicate   divert     divert
   reject, drop         go on         indicate   divert     block
 
-go on = 404 or 503, indicate and divert = 302 (Ribbon: 300) with Contact, block = 603. docs/redirect.md is for operators.
+go on = 404 or 503, indicate and divert = 302 (Ribbon: 300) with Contact, block = 603. docs/redirect.md is for
+operators.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -25,7 +26,9 @@ cdef enum:
 
 
 # Where there is no place to send the call to, the peer is told to go on: it loses no call by our configuration.
-cdef Redirect redirect_of(const Redirection* redirection, const Message* message, const Verdict* verdict) noexcept nogil:
+cdef Redirect redirect_of(
+    const Redirection* redirection, const Message* message, const Verdict* verdict
+) noexcept nogil:
     cdef Redirect wanted = wanted_redirect(redirection, verdict)
     if wanted == REDIRECT_DIVERT and redirection.divert_count == 0:
         wanted = REDIRECT_INDICATE
@@ -96,12 +99,15 @@ cdef void write_indicated(
         literal(writer, b";user=phone")
 
 
-# The verdict goes along as a header of the URI, with the reserved characters escaped (RFC 3261 section 19.1.1); q puts the
-# contacts in order (section 8.1.3.4).
+# The verdict goes along as a header of the URI, with the reserved characters escaped (RFC 3261 section 19.1.1); q puts
+# the contacts in order (section 8.1.3.4).
 cdef void write_contact_end(Writer* writer, const Verdict* verdict, int index) noexcept nogil:
     cdef uint32_t hundredths = 100 - 5 * index
     literal(writer, b"?X-Callsieve-Verdict=")
-    literal(writer, b"tag" if verdict.action == ACTION_TAG else b"divert" if verdict.action == ACTION_DIVERT else b"reject")
+    if verdict.action == ACTION_TAG:
+        literal(writer, b"tag")
+    else:
+        literal(writer, b"divert" if verdict.action == ACTION_DIVERT else b"reject")
     literal(writer, b"%3Bscore%3D")
     put_decimal(writer, verdict.score)
     literal(writer, b"%3Bbasis%3D")

@@ -120,8 +120,10 @@ cdef class RequestProcessing(CallAttempts):
     cdef void on_new_request(self, Incoming* incoming) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef uint16_t status = self.fault_of(message)
+        cdef uint32_t unsupported
         if status == 420:
-            self.answer_with(incoming, 420, b"Bad Extension", write_unsupported(message, self.extra, sizeof(self.extra)))
+            unsupported = write_unsupported(message, self.extra, sizeof(self.extra))
+            self.answer_with(incoming, 420, b"Bad Extension", unsupported)
             return
         if status == 0 and incoming.route.malformed:
             status = 400

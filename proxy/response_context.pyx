@@ -19,7 +19,6 @@ from proxy.sip.transaction cimport (
     CLIENT_CANCEL_WANTED,
     INPUT_FINAL,
     INVITE_CLIENT,
-    INVITE_SERVER,
     NON_INVITE_CLIENT,
     NON_INVITE_SERVER,
     NO_GATEWAY,

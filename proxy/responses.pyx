@@ -261,8 +261,9 @@ cdef class ResponseProcessing(ResponseContext):
             self.end_call(s.call, status, 2 if status != 487 else 1, now_us)
             s.call = 0
 
-    # Whether the next target is tried: after silence, failed transport, and what the gateway's `retry_on` lists. Whoever
-    # sent a non-INVITE has given up by the time it counts as silence; a phone that rang until timer C was not silent.
+    # Whether the next target is tried: after silence, failed transport, and what the gateway's `retry_on` lists.
+    # Whoever sent a non-INVITE has given up by the time it counts as silence; a phone that rang until timer C was not
+    # silent.
     cdef bint leads_on(
         self, const ClientTransaction* client, uint16_t status, const Message* message
     ) noexcept nogil:

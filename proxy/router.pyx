@@ -110,8 +110,8 @@ cdef class Router(NextHops):
         hop.uri = message.data + value.uri.start
         hop.uri_size = value.uri.size
 
-    # A diverted call gets the URI of its new destination. A Request-URI that names this proxy gets the host of the target,
-    # and one that came with our maddr loses it; any other stays (sections 16.4, 16.5). 0 = stays.
+    # A diverted call gets the URI of its new destination. A Request-URI that names this proxy gets the host of the
+    # target, and one that came with our maddr loses it; any other stays (sections 16.4, 16.5). 0 = stays.
     cdef uint32_t write_new_uri(self, Incoming* incoming, const NextHop* next_hop, uint8_t* out) noexcept nogil:
         cdef const Message* message = incoming.message
         cdef const Uri* uri = &message.request_uri

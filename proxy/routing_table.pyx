@@ -1,6 +1,6 @@
 """Routing for the call path: compiled once per configuration from `proxy.trunks.Routing`, swapped whole."""
 
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset

@@ -128,9 +128,9 @@ cdef void read_diverter(const Message* message, const TrunkEntry* trunk, Event* 
         event.diverter = number_of(message, trunk, diverter.user)
 
 
-# Whom the engine is asked about, and the text that names it: the asserted identity of a trusted peer, else From. A party
-# that diverted the call is not its caller: where it asserts itself From counts, and where it wrote itself into From as
-# well, nobody is known.
+# Whom the engine is asked about, and the text that names it: the asserted identity of a trusted peer, else From. A
+# party that diverted the call is not its caller: where it asserts itself From counts, and where it wrote itself into
+# From as well, nobody is known.
 cdef Slice choose_caller(
     const Message* message, const TrunkEntry* trunk, const Event* event, Attempt* attempt
 ) noexcept nogil:

@@ -1,14 +1,13 @@
 """The transaction layer: the state machines of `proxy.sip.transaction` acted out (RFC 3261 section 17, RFC 6026).
 
-It keeps, repeats, acknowledges and cancels messages and answers requests of its own accord. Which response is passed on,
-and where a request goes, is decided above.
+It keeps, repeats, acknowledges and cancels messages and answers requests of its own accord. Which response is passed
+on, and where a request goes, is decided above.
 """
 
 from libc.string cimport memcpy, memset, strlen
 from proxy.counters cimport INTERNAL_ERRORS, NO_ACK, RESENT
 from proxy.forwarding cimport (
     Answer,
-    answer_address,
     standard_reason,
     write_ack,
     write_answer,
@@ -56,7 +55,6 @@ from proxy.sip.transaction cimport (
     INPUT_LINGER,
     INPUT_RETRANSMIT,
     INPUT_TIMEOUT,
-    INVITE_CLIENT,
     INVITE_SERVER,
     NEXT_RETRANSMIT,
     NON_INVITE_CLIENT,
@@ -99,7 +97,7 @@ cdef array_of_lengths(timers):
 
 
 cdef class TransactionLayer:
-    """One worker's transactions. What they mean for calls is for the classes above to say, in the three `on_` methods."""
+    """One worker's transactions. What they mean for calls the classes above say, in the three `on_` methods."""
 
     def __init__(self, Router router not None, *, bytes secret, Counters counters not None, capacity, timers,
                  str server_header):

@@ -1,8 +1,8 @@
 """The trust border: what is taken out of a message between a peer that sent it and a peer that gets it.
 
-From a peer without the right to say it, a header that others would believe goes, in every spelling that the parser takes
-for it. Toward a peer outside the trust domain goes what the caller wants hidden and what is ours alone. Everything else
-crosses byte for byte. docs/identity.md has the table that this file carries out.
+From a peer without the right to say it, a header that others would believe goes, in every spelling that the parser
+takes for it. Toward a peer outside the trust domain goes what the caller wants hidden and what is ours alone.
+Everything else crosses byte for byte. docs/identity.md has the table that this file carries out.
 """
 
 from libc.stdint cimport uint64_t

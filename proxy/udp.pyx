@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from proxy.counters cimport FLOODED, QUARANTINED, SEND_FAILED, SENT, UNKNOWN_SOURCE
 from proxy.in_flight cimport SLOT_BYTES, SLOTS, InFlight, Quarantine
 from proxy.outbox cimport OutMessage
-from proxy.sip.address cimport Address, address_from_python, address_text
+from proxy.sip.address cimport Address, address_text
 from proxy.sip.transport cimport TRANSPORT_UDP
 from proxy.udp_buffers cimport queued_part
 from proxy.udp_errors cimport ask_for_errors, take_error
@@ -154,11 +154,11 @@ cdef class UdpEdge:
     def read(self, int index):
         """Drains socket `index` into the core and sends what it answers."""
         cdef int64_t now_us = self.now()
-        cdef int i
+        cdef int _
         self.core.out = self.out
         self.take_errors(index, now_us)
         self.measure(now_us)
-        for i in range(ROUNDS):
+        for _ in range(ROUNDS):
             if self.receive_batch(index, now_us) < BATCH:
                 break
         self.finish()
@@ -285,9 +285,9 @@ cdef class UdpEdge:
     # Requests of which ICMP says that they are lost; those of other workers are told to them.
     cdef void take_errors(self, int index, int64_t now_us) noexcept:
         cdef uint8_t datagram[QUOTED]
-        cdef int i, worker
+        cdef int _, worker
         cdef int32_t size
-        for i in range(ROUNDS * BATCH):
+        for _ in range(ROUNDS * BATCH):
             size = take_error(self.fds[index], datagram, QUOTED)
             if size < 0:
                 break
@@ -321,8 +321,8 @@ cdef class UdpEdge:
             message.token, (<const char*>message.data)[: message.size]
         )
 
-    # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire; if it is a
-    # request, the core is told.
+    # Datagrams first..last-1, all of one listener. One that the kernel will not take is lost, as on any wire; if it is
+    # a request, the core is told.
     cdef uint32_t send_run(self, uint32_t first, uint32_t last) noexcept nogil:
         cdef Batch* batch = <Batch*>self.sending
         cdef OutMessage* message
@@ -345,7 +345,8 @@ cdef class UdpEdge:
             self.lost_count += 1
         return first + 1
 
-    # A call may fail with the ICMP error of an earlier datagram, which the error queue tells too, and sends nothing then.
+    # A call may fail with the ICMP error of an earlier datagram, which the error queue tells too, and sends nothing
+    # then.
     cdef bint is_sent_on_retry(self, uint8_t listener, uint32_t count, int* sent) noexcept nogil:
         cdef Batch* batch = <Batch*>self.sending
         cdef int attempt = 0
@@ -368,8 +369,8 @@ cdef class UdpEdge:
         if self.core.handed_over.count:
             self.carry_over()
 
-    # The processor time of this thread says how busy we are, the receive buffers how late. What goes into datagrams that are
-    # dropped unread is part of it: calls cannot have that time either.
+    # The processor time of this thread says how busy we are, the receive buffers how late. What goes into datagrams
+    # that are dropped unread is part of it: calls cannot have that time either.
     cdef void measure(self, int64_t now_us) noexcept nogil:
         cdef int64_t elapsed_us = now_us - self.measured_us
         cdef int64_t busy_us
@@ -409,9 +410,9 @@ cdef class UdpEdge:
 
     def take_over(self):
         """Receives what other workers hand over."""
-        cdef int i
+        cdef int _
         self.core.out = self.out
-        for i in range(BATCH):
+        for _ in range(BATCH):
             passed = self.hand_over.receive()
             if passed is None:
                 break

@@ -11,7 +11,8 @@ cdef extern from *:
     #include <stdint.h>
     #include <string.h>
     enum { CLASS_TOKEN = 1, CLASS_DIGIT = 2, CLASS_BLANK = 4, CLASS_HOST = 8, CLASS_HEX = 16, CLASS_NOT_URI = 32 };
-    /* token: alphanum and - . ! % * _ + ` ' ~   host: alphanum - . _   blank: SP HTAB   not in a URI: controls, SP < > " */
+    /* token: alphanum and - . ! % * _ + ` ' ~   host: alphanum - . _   blank: SP HTAB
+       not in a URI: controls, SP < > " */
     static const uint8_t sip_class[256] = {
         [0 ... 8] = 32, ['\\t'] = 4 | 32, [10 ... 31] = 32, [' '] = 4 | 32, ['"'] = 32, ['<'] = 32, ['>'] = 32,
         [127] = 32,

@@ -591,7 +591,8 @@ cdef class SipMessage:
 
     @property
     def wants_alias(self):
-        return any(part.strip().lower() == "alias" for part in text_of(&self.message, self.message.via.whole).split(";"))
+        via = text_of(&self.message, self.message.via.whole)
+        return any(part.strip().lower() == "alias" for part in via.split(";"))
 
     @property
     def body(self):

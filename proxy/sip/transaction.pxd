@@ -141,7 +141,8 @@ cdef class Transactions:
     # last hundredth for requests within dialogs, which nobody asks.
     cdef bint has_room(self, uint32_t message_size, bint priority) noexcept nogil
     cdef bint has_free(self, uint32_t spare) noexcept nogil
-    # Of the room for requests without priority, what cannot be had by ending what only waits for repeats; 0 to 1 or above.
+    # Of the room for requests without priority, what cannot be had by ending what only waits for repeats; 0 to 1 or
+    # above.
     cdef double used_part(self) noexcept nogil
     # 0 = full.
     cdef uint32_t open_server(self, uint64_t key, uint8_t machine) noexcept nogil

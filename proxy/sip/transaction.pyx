@@ -16,8 +16,8 @@ from proxy.sip.message cimport METHOD_ACK, METHOD_CANCEL, METHOD_INVITE
 from proxy.sip.timers cimport LENGTH_COUNT, LENGTH_LINGER_64T1, LENGTH_LINGER_T4, TimerNode, arm, disarm
 from proxy.sip.via cimport has_cookie
 
-# Of transactions and of memory, what is left to requests within dialogs and to emergency calls (RFC 7339 section 5.10.1),
-# and the end of it that even these calls leave to dialogs, so that calls can end.
+# Of transactions and of memory, what is left to requests within dialogs and to emergency calls (RFC 7339 section
+# 5.10.1), and the end of it that even these calls leave to dialogs, so that calls can end.
 cdef double SPARE = 0.125
 cdef double LAST = 0.01
 
@@ -343,9 +343,9 @@ cdef class Transactions:
 
     # Makes room by ending what only waits for repeats, oldest first.
     cdef void reap(self) noexcept nogil:
-        cdef int i
+        cdef int _
         cdef uint32_t node
-        for i in range(64):
+        for _ in range(64):
             node = self.timers.queues[<int>LENGTH_LINGER_T4].head
             if node == 0:
                 node = self.timers.queues[<int>LENGTH_LINGER_64T1].head

@@ -26,10 +26,10 @@ def dependent_ns(Table table, int64_t count):
     cdef const uint64_t* words = <const uint64_t*>table.view.records
     cdef uint64_t lines = table.capacity // 4, state = 88172645463325252ULL
     cdef volatile uint64_t seen = 0
-    cdef int64_t i, begun, taken_ns
+    cdef int64_t _, begun, taken_ns
     with nogil:
         begun = monotonic_ns()
-        for i in range(count):
+        for _ in range(count):
             seen = random_line(words, lines, &state)[0]
             state ^= seen & 0x5555000000000000ULL    # so that the next line is known only now
         taken_ns = monotonic_ns() - begun
@@ -41,17 +41,17 @@ def overlapped_ns(Table table, int64_t count):
     cdef const uint64_t* words = <const uint64_t*>table.view.records
     cdef const uint64_t* lines_of_batch[BATCH]
     cdef uint64_t lines = table.capacity // 4, state = 88172645463325252ULL, sum_ = 0
-    cdef volatile uint64_t seen
-    cdef int64_t i, begun, taken_ns
+    cdef volatile uint64_t _seen
+    cdef int64_t _, begun, taken_ns
     cdef int j
     with nogil:
         begun = monotonic_ns()
-        for i in range(count // BATCH):
+        for _ in range(count // BATCH):
             for j in range(BATCH):
                 lines_of_batch[j] = random_line(words, lines, &state)
                 callsieve_prefetch(lines_of_batch[j])
             for j in range(BATCH):
                 sum_ += lines_of_batch[j][0]
-        seen = sum_
+        _seen = sum_
         taken_ns = monotonic_ns() - begun
     return <double>taken_ns / (count // BATCH * BATCH)

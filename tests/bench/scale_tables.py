@@ -32,10 +32,12 @@ def drawn(count: int) -> array[int]:
 
 
 def timed(name: str, rows: int, work: Callable[[], object]) -> None:
+    """One line, which begins when the work does: it may take minutes."""
+    print(f"{name:46} ", end="", flush=True)
     before, before_cpu = time.perf_counter(), time.process_time()
     work()
     taken_s, cpu_ns = time.perf_counter() - before, (time.process_time() - before_cpu) / rows * 1e9
-    print(f"{name:46} {taken_s:6.1f} s  {taken_s / rows * 1e9:4.0f} ns a row, {cpu_ns:4.0f} of processor time")
+    print(f"{taken_s:6.1f} s  {taken_s / rows * 1e9:4.0f} ns a row, {cpu_ns:4.0f} of processor time")
 
 
 def opened(open_table: Callable[[], object]) -> None:

@@ -20,5 +20,6 @@ cdef struct Dialog:
     char routes[ROUTES_BYTES]      # Route header line, or nothing
     char callee[CALLEE_BYTES]      # value of To, with its tag
 
-# Remote target and route set; -1 when they are unusable or too long. proxy: where a next hop that is a name is asked for.
+# Remote target and route set; -1 when they are unusable or too long. proxy: where a next hop that is a name is asked
+# for.
 cdef int learn_dialog(Dialog *dialog, Message *message, const Address *proxy) noexcept nogil

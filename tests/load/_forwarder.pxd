@@ -1,4 +1,5 @@
-# The kernel's floor: a forwarder that receives and sends the datagrams of a call through a proxy, and does nothing else.
+# The kernel's floor: a forwarder that receives and sends the datagrams of a call through a proxy, and does nothing
+# else.
 
 from libc.stdint cimport uint64_t
 

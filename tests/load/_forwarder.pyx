@@ -81,7 +81,10 @@ cdef class Forwarder:
         if first is NULL or after is NULL or after < first:
             return
         start = port_claim(self._port)
-        at = put(start, b"SIP/2.0 603 Decline\r\n", 21) if self._rejecting else put(start, b"SIP/2.0 100 Trying\r\n", 20)
+        if self._rejecting:
+            at = put(start, b"SIP/2.0 603 Decline\r\n", 21)
+        else:
+            at = put(start, b"SIP/2.0 100 Trying\r\n", 20)
         at = put(put(at, first, after - first), b"\r\nContent-Length: 0\r\n\r\n", 23)
         port_commit(self._port, at - start, source)
 

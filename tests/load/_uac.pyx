@@ -218,9 +218,9 @@ cdef class Uac:
         port_flush(self._port)
 
     cdef void _read_waiting(self) noexcept nogil:
-        cdef int i, count, rounds
+        cdef int i, count, _
         cdef int64_t now_us
-        for rounds in range(ROUNDS):
+        for _ in range(ROUNDS):
             count = port_receive(self._port)
             if count == 0:
                 return

@@ -5,7 +5,7 @@ endpoint whether the call arrived with a label: `labelled.…` or `plain.…`; n
 """
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 cimport cython
 
@@ -174,10 +174,10 @@ cdef class Uas:
 
     cdef void serve(self) noexcept nogil:
         """What is waiting and what is due, without waiting."""
-        cdef int i, count, rounds
+        cdef int i, count, _
         cdef int32_t call
         cdef int64_t now_us
-        for rounds in range(ROUNDS):
+        for _ in range(ROUNDS):
             count = port_receive(self._port)
             if count == 0:
                 break

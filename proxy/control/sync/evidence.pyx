@@ -122,7 +122,7 @@ cdef class EvidenceTable:
         self, const uint8_t[::1] records not None, uint32_t origin, uint32_t epoch, KeySet touched not None
     ):
         cdef Cursor cursor = cursor_of(&records[0] if records.shape[0] else NULL, records.shape[0])
-        cdef uint32_t i, source, count = 0, news = 0
+        cdef uint32_t _, source, count = 0, news = 0
         cdef uint64_t key = 0, gen = 0
         cdef Slots slots
         cdef EvidenceFault fault = check_evidence(cursor, MAX_RECORDS, &count)
@@ -130,7 +130,7 @@ cdef class EvidenceTable:
             raise Refused(_WHY[fault])
         source = self.number_of(origin, epoch)
         read_array(&cursor)
-        for i in range(count):
+        for _ in range(count):
             read_evidence_record(&cursor, &key, &gen, &slots)
             if self.put(key, gen, source, &slots):
                 touched.put(key)
@@ -273,7 +273,10 @@ cdef class EvidenceTable:
     def drop_origin(self, uint32_t origin):
         cdef int shard
         touched = [
-            key for shard in range(SHARDS) for key in keys_of(&self.index[shard], None) if self.void_runs(key, origin, False)
+            key
+            for shard in range(SHARDS)
+            for key in keys_of(&self.index[shard], None)
+            if self.void_runs(key, origin, False)
         ]
         for shard in range(SHARDS):
             self.tidy(shard)

@@ -1,5 +1,5 @@
-# The slots of a key: for each source (an origin in one of its lives) a run of 32-bit words. All runs of a key lie one after
-# the other in the arena of its shard.
+# The slots of a key: for each source (an origin in one of its lives) a run of 32-bit words. All runs of a key lie one
+# after the other in the arena of its shard.
 #
 #     run = source 16 | present 16, [source, if it needs more than 16 bits], q of each metric that is present
 #

@@ -16,13 +16,13 @@ cdef EvidenceFault read_evidence_record(Cursor* cursor, uint64_t* key, uint64_t*
     cdef uint32_t fields = read_array(cursor)
     cdef uint64_t before = key[0], metric, q
     cdef EvidenceFault fault = EVIDENCE_SOUND
-    cdef uint32_t i
+    cdef uint32_t _
     memset(slots, 0, sizeof(Slots))
     if not FEWEST_FIELDS <= fields <= MOST_FIELDS:
         return EVIDENCE_MSGPACK
     key[0] += read_unsigned(cursor)
     gen[0] = read_unsigned(cursor)
-    for i in range((fields - 2) // 2):
+    for _ in range((fields - 2) // 2):
         metric = read_unsigned(cursor)
         q = read_unsigned(cursor)
         if metric >= METRICS or q >> 32:
@@ -44,11 +44,11 @@ cdef EvidenceFault check_evidence(Cursor cursor, uint32_t most, uint32_t* count)
     cdef uint64_t key = 0, gen
     cdef Slots slots
     cdef EvidenceFault fault
-    cdef uint32_t i
+    cdef uint32_t _
     count[0] = read_array(&cursor)
     if count[0] > most:
         return EVIDENCE_MSGPACK
-    for i in range(count[0]):
+    for _ in range(count[0]):
         fault = read_evidence_record(&cursor, &key, &gen, &slots)
         if fault != EVIDENCE_SOUND:
             return fault

@@ -29,12 +29,12 @@ from proxy.control.sync.reduction cimport (
 )
 from proxy.control.sync.verdict_entries cimport VerdictEntries, VerdictRecord
 
-from proxy.control.sync import score, verdicts
 from proxy.control.sync.decay import DAY_MS, UNIT
 from proxy.control.sync.metrics import BAD_WEIGHTS, GOOD_WEIGHTS, steps_now
 from proxy.control.sync.records import Region
 from proxy.control.sync.records import Verdict as ToldVerdict
-from proxy.control.sync.score import WHY, Band, Judgement, Why
+from proxy.control.sync.score import HYSTERESIS, WHY, Band, Judgement, Why
+from proxy.control.sync.verdicts import LANDMARK_S, TTL_S
 
 BAND_HOLD_MS = 5000              # a band stays at least so long
 SCORE_STEP = 20                  # smaller changes within a band are not told
@@ -48,10 +48,10 @@ cdef enum:
 
 cdef double Z = 1.96             # 95 %, two-sided
 cdef double UNITS_OF_WEIGHT = 100 * UNIT     # weights are in hundredths
-cdef int64_t hysteresis = score.HYSTERESIS
-cdef int64_t ttl_s = verdicts.TTL_S
-cdef int64_t renew_s = verdicts.TTL_S // 2
-cdef int64_t landmark_s = verdicts.LANDMARK_S
+cdef int64_t hysteresis = HYSTERESIS
+cdef int64_t ttl_s = TTL_S
+cdef int64_t renew_s = TTL_S // 2
+cdef int64_t landmark_s = LANDMARK_S
 cdef int64_t band_hold_ms = BAND_HOLD_MS
 cdef int64_t score_step = SCORE_STEP
 cdef uint32_t few_origins = Why.FEW_ORIGINS

@@ -1,6 +1,6 @@
 # Open addressing from 64-bit keys to records of one size, each of which begins with its key. It grows by about a
-# fifth, so it is never far from full; what stands behind a hole moves up, so that no tombstone is ever left. Keys come from
-# the wire: their places are keyed hashes.
+# fifth, so it is never far from full; what stands behind a hole moves up, so that no tombstone is ever left. Keys come
+# from the wire: their places are keyed hashes.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -44,7 +44,8 @@ cdef inline uint64_t place_of_part(const KeyTable* table, uint64_t part) noexcep
 cdef inline uint64_t part_of_place(const KeyTable* table, uint64_t at) noexcept nogil:
     return <uint64_t>1 << 32 if at >= table.capacity else ((at << 32) + table.capacity - 1) // table.capacity
 
-# Whether nothing stands at a place, as behind the last one. Removing moves no record from behind a free place before it.
+# Whether nothing stands at a place, as behind the last one. Removing moves no record from behind a free place before
+# it.
 cdef inline bint is_free(const KeyTable* table, uint64_t at) noexcept nogil:
     return at >= table.capacity or (<uint64_t*>(table.records + at * table.record_bytes))[0] == 0
 

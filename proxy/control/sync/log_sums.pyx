@@ -6,8 +6,6 @@ bits, and 2^46 such parts have room.
 
 from array import array
 
-from libc.stdint cimport uint8_t
-
 from proxy.control.sync.decay import MOST_WORTH as _MOST_WORTH
 from proxy.control.sync.decay import POWERS, UNIT
 

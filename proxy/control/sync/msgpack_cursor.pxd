@@ -1,5 +1,5 @@
-# MessagePack read in place: unsigned integers, arrays, and whatever is passed over. Nothing is made of it, every length is
-# checked against what is left, and the first thing that does not fit stops the reading.
+# MessagePack read in place: unsigned integers, arrays, and whatever is passed over. Nothing is made of it, every length
+# is checked against what is left, and the first thing that does not fit stops the reading.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

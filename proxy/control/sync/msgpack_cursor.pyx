@@ -34,11 +34,11 @@ cdef void pass_over(Cursor* cursor, int depth) noexcept nogil:
 
 
 cdef void pass_elements(Cursor* cursor, uint64_t count, int depth) noexcept nogil:
-    cdef uint64_t i
+    cdef uint64_t _
     if depth == 0 or count > <uint64_t>(cursor.end - cursor.at):
         fail(cursor)
         return
-    for i in range(count):
+    for _ in range(count):
         pass_over(cursor, depth - 1)
         if cursor.bad:
             return

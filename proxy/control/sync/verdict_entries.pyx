@@ -65,7 +65,7 @@ cdef enum Fault:
 cdef Fault read_row(Cursor* cursor, Row* row) noexcept nogil:
     cdef uint32_t fields = read_array(cursor)
     cdef uint64_t before = row.key
-    cdef uint32_t i
+    cdef uint32_t _
     if fields < FIELDS:
         return NOT_MSGPACK
     row.key += read_unsigned(cursor)
@@ -74,7 +74,7 @@ cdef Fault read_row(Cursor* cursor, Row* row) noexcept nogil:
     row.band = read_unsigned(cursor)
     row.why = read_unsigned(cursor)
     row.ttl_s = read_unsigned(cursor)
-    for i in range(FIELDS, fields):
+    for _ in range(FIELDS, fields):
         pass_over(cursor, DEPTH)
     if cursor.bad or row.gen > MASK32 or row.score > MAX_SCORE or row.band > BAND_BLOCK or row.why > 0xFFFF:
         return NOT_MSGPACK
@@ -86,12 +86,12 @@ cdef Fault read_row(Cursor* cursor, Row* row) noexcept nogil:
 cdef Fault check_rows(Cursor cursor, uint32_t most, uint32_t* count) noexcept nogil:
     cdef Row row
     cdef Fault fault
-    cdef uint32_t i
+    cdef uint32_t _
     row.key = 0
     count[0] = read_array(&cursor)
     if count[0] > most:
         return NOT_MSGPACK
-    for i in range(count[0]):
+    for _ in range(count[0]):
         fault = read_row(&cursor, &row)
         if fault != SOUND:
             return fault
@@ -166,13 +166,13 @@ cdef class VerdictEntries:
         cdef Row row
         cdef Place place
         cdef VerdictRecord* ours
-        cdef uint32_t i, count = 0
+        cdef uint32_t _, count = 0
         cdef Fault fault = check_rows(cursor, MAX_RECORDS, &count)
         if fault != SOUND:
             raise Refused("key" if fault == NO_KEY else "msgpack")
         read_array(&cursor)
         row.key = 0
-        for i in range(count):
+        for _ in range(count):
             read_row(&cursor, &row)
             record.key = row.key
             record.entry = entry_of(&row, now_s, longest_ttl_s)
