@@ -22,7 +22,6 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
@@ -35,9 +34,10 @@ from proxy.core import ProxyCore
 from proxy.counters import Counters
 from proxy.dns_servers import DnsServers
 from proxy.event_channel import EventSender
+from proxy.fault_log import FaultLog
 from proxy.hearing import Hearing
 from proxy.in_flight import InFlight, Quarantine
-from proxy.logs import Log, open_log
+from proxy.logs import open_log
 from proxy.process_name import name_process
 from proxy.resolver import Resolver
 from proxy.router import ListenerAddress
@@ -49,25 +49,6 @@ from proxy.trunks import build_routing
 from proxy.udp import UdpEdge
 from proxy.worker import Prepared, Worker
 from proxy.worker_tables import WorkerTables, open_tables
-
-_LOGGED_ERRORS_S = 1.0  # at most one line of our own faults in this time
-
-
-class FaultLog:
-    """Our own faults in callbacks of the loop: logged, but never more than the log can take."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._quiet_until_s = 0.0
-        self._unsaid = 0
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if loop.time() < self._quiet_until_s:
-            self._unsaid += 1
-            return
-        self._quiet_until_s = loop.time() + _LOGGED_ERRORS_S
-        self._log.error(context["message"], exc_info=context.get("exception"), unsaid_before=self._unsaid)
-        self._unsaid = 0
 
 
 def prepare_generation(

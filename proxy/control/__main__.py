@@ -37,6 +37,7 @@ from proxy.counters import NAMES as COUNTER_NAMES
 from proxy.counters import SIZE as COUNTERS_BYTES
 from proxy.event_lines import EventNames
 from proxy.events import EventBatch, VerdictTally
+from proxy.fault_log import FaultLog
 from proxy.logs import Log, open_log
 from proxy.state_directory import StateDirectory
 from proxy.version import own_version
@@ -185,8 +186,10 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     admin = None if options.admin_fd is None else socket.socket(fileno=options.admin_fd)
-    control = Control(options.config, StateDirectory(options.state_dir), options.workers, admin, open_log("control"))
+    log = open_log("control")
+    control = Control(options.config, StateDirectory(options.state_dir), options.workers, admin, log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(FaultLog(log))
         runner.run(control.run(options.lifeline))
 
 
