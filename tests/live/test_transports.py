@@ -116,6 +116,7 @@ def _crossing(directory: Path, ports: Ports, host: str, sources: dict[str, str])
             callees[outbound] = StreamServerWire((host, 0), server if outbound == "tls" else None)
     address = f"[{host}]" if ":" in host else host
     more = TLS.format(certificate=own.certificate, key=own.key, authority=authority.certificate)
+    more += "\n[streams]\nmessage_timeout_s = 60\nhandshake_timeout_s = 60\n"  # a busy machine may be slow
     for transport, port in places.items():
         more += LISTENER.format(name=f"in-{transport}", address=address, port=port, transport=transport)
         more += 'tls = "own"\n' if transport in ("tls", "wss") else ""

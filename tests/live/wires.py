@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -119,8 +120,10 @@ class WebSocketWire(Wire):
         self.place = "phone.invalid"
         end = socket.create_connection(peer, 10, source_address=(source, 0))
         name = f"{'wss' if tls else 'ws'}://{_place(peer)}/"
-        self._connection: ClientConnection = connect(
-            name, sock=end, ssl=tls, server_hostname=peer[0] if tls else None, subprotocols=[Subprotocol("sip")]
+        self._opened = ExitStack()
+        host = peer[0] if tls else None
+        self._connection: ClientConnection = self._opened.enter_context(
+            connect(name, sock=end, ssl=tls, server_hostname=host, subprotocols=[Subprotocol("sip")])
         )
         assert self._connection.subprotocol == "sip"
 
@@ -135,7 +138,7 @@ class WebSocketWire(Wire):
         return message.encode() if isinstance(message, str) else message
 
     def close(self) -> None:
-        self._connection.close()
+        self._opened.close()
 
 
 class _Stream:
