@@ -2,7 +2,7 @@
 
 Run: python -m tests.bench.scale_tables [--numbers N] [--subscribers N] [--directory DIRECTORY]
 The lines are those of `bench_tables`. Keys of the cold figures are drawn from all that are in the table. On a disk the
-figures of changes are those of the disk (docs/operations.md, The state directory); a tmpfs as --directory shows those of the tables.
+figures of changes are those of the disk (docs/operations.md, The state directory), on a tmpfs those of the tables.
 """
 
 from __future__ import annotations
