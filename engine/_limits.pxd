@@ -97,7 +97,14 @@ cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter, Ta
             share = share_of(&shares.view, d.limit_keys[i], limit[i].name_hash, d.now_us)
             scale_times(&share, &increment_us, &tolerance_us)
         conforms = limiter_conforms_at(
-            limiter, d.limit_places[i], d.limit_keys[i], d.now_us, increment_us, tolerance_us, d.count
+            limiter,
+            d.limit_places[i],
+            d.limit_keys[i],
+            d.now_us,
+            increment_us,
+            tolerance_us,
+            d.count,
+            limit[i].limit_key == LIMIT_TRUNK,
         )
         trace(d, limit[i].rule, SEEN_LIMIT, conforms, window)
         if not conforms and acted != limit[i].rule:

@@ -12,16 +12,24 @@ cdef inline Record* limiter_prefetch(const TableView* view, uint64_t key) noexce
 
 # True if one more event of `key` conforms (ITU-T I.371, virtual scheduling). increment_us = period / calls,
 # tolerance_us = increment_us * (burst - 1). Counts it if it conforms and `count` is set.
-# Times are below 2^61, increment and tolerance below 2^60; key 0 shares the record of key 1.
+# Times are below 2^61, increment and tolerance below 2^59; key 0 shares the record of key 1. kept: of a limit that many
+# callers share; where room is short, its record goes after those of other limits.
 cdef bint limiter_conforms_at(
-    Table table, Record* bucket, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
+    Table table,
+    Record* bucket,
+    uint64_t key,
+    int64_t now_us,
+    int64_t increment_us,
+    int64_t tolerance_us,
+    bint count,
+    bint kept,
 ) noexcept nogil
 
 cdef inline bint limiter_conforms(
     Table table, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
 ) noexcept nogil:
     cdef Record* bucket = table_bucket(&table.view, key if key else 1)
-    return limiter_conforms_at(table, bucket, key, now_us, increment_us, tolerance_us, count)
+    return limiter_conforms_at(table, bucket, key, now_us, increment_us, tolerance_us, count, False)
 
 cdef class RateLimiter:
     cdef readonly Table table

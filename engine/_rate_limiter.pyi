@@ -17,10 +17,13 @@ class RateLimiter:
     @classmethod
     def attach(cls, path: str | PathLike[str]) -> RateLimiter:
         """Opens an existing file and never replaces it; TableError or OSError if that fails."""
-    def conforms(self, key: int, now_us: int, increment_us: int, tolerance_us: int, count: bool = True) -> bool:
+    def conforms(
+        self, key: int, now_us: int, increment_us: int, tolerance_us: int, count: bool = True, *, kept: bool = False
+    ) -> bool:
         """True if one more event of `key` conforms; counts it if it does and `count` is set.
 
-        increment_us = period / calls, tolerance_us = increment_us * (burst - 1), both below 2^60; ValueError if not.
+        increment_us = period / calls, tolerance_us = increment_us * (burst - 1), both below 2^59; ValueError if not.
+        kept: where room is short, its record goes after those of other keys.
         """
     def conforms_many(self, keys: Buffer, now_us: int, increment_us: int, tolerance_us: int) -> bytes:
         """`conforms` for each of the 64-bit keys (a buffer of format Q) in order: one byte each, 1 = conforms."""

@@ -8,7 +8,8 @@ Exactness. Events of one key are ordered by the compare-and-swap of its record, 
 number admitted is the algorithm's own. Only an eviction breaks that: a key pushed out of its full bucket is forgotten
 and starts again with its whole burst. The record with the earliest TAT goes, so what is forgotten is the key that is
 closest to having its whole burst anyway; replacing a TAT that has passed loses nothing and is not counted. While
-`table.evictions` stands still, every answer was exact.
+`table.evictions` stands still, every answer was exact. A limit that many callers share has a mark in its value (KEPT)
+and goes after all others: else whoever brings enough callers with long limits could push a trunk's short one out.
 
 One record a key. Two processes that bring the same new key in may choose different records of its bucket. So a new
 record is a claim at first, on which nobody counts. Who makes one looks at the bucket again: if the key has a record he
@@ -30,16 +31,23 @@ from engine._table cimport (
     callsieve_lowest_place,
     callsieve_places_in,
     callsieve_swap,
+    table_bucket,
 )
 
 # How far the clocks of two processes, or a batch's time and the present, may lie apart.
 cdef int64_t CLOCK_SLACK_US = 1_000_000
 cdef int64_t MAX_NOW_US = 1LL << 61
-cdef int64_t MAX_INTERVAL_US = 1LL << 60
+cdef int64_t MAX_INTERVAL_US = 1LL << 59
 
 cdef enum:
     PREFETCHED = 64          # keys of a batch whose buckets are on their way at a time
 
+
+cdef extern from *:
+    """
+    #define CALLSIEVE_KEPT (1LL << 62)    /* above every TAT: now < 2^61, interval and tolerance < 2^59 */
+    """
+    const int64_t KEPT "CALLSIEVE_KEPT"
 
 cdef struct Bucket:          # a bucket as it was read
     Record records[BUCKET_RECORDS]
@@ -71,25 +79,34 @@ cdef extern from *:
 
 
 cdef bint limiter_conforms_at(
-    Table table, Record* bucket, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
+    Table table,
+    Record* bucket,
+    uint64_t key,
+    int64_t now_us,
+    int64_t increment_us,
+    int64_t tolerance_us,
+    bint count,
+    bint kept,
 ) noexcept nogil:
     cdef Record seen
     cdef Record* record
-    cdef int64_t tat
+    cdef int64_t tat, value
     cdef int _
     key = key if key else 1
     for _ in range(TABLE_TRIES):
         record = standing(bucket, key, &seen)
-        tat = arrival_time(<int64_t>seen.value, now_us, increment_us, tolerance_us) if record is not NULL else now_us
+        tat = now_us
+        if record is not NULL:
+            tat = arrival_time(time_in(<int64_t>seen.value), now_us, increment_us, tolerance_us)
         if tat - now_us > tolerance_us:
             return False
         if not count:
             return True
-        tat += increment_us
+        value = tat + increment_us | KEPT * kept
         if record is NULL:
-            if insert(table, bucket, key, tat, now_us):
+            if insert(table, bucket, key, value, now_us):
                 return True
-        elif callsieve_swap(record, key, seen.value, key, <uint64_t>tat):
+        elif callsieve_swap(record, key, seen.value, key, <uint64_t>value):
             return True
     callsieve_count(table.view.lost)
     return True              # a race of our own must not cost a caller the call
@@ -116,6 +133,10 @@ cdef inline void look(const Record* bucket, uint64_t key, Bucket* seen) noexcept
         seen.found = i if (seen.records[i].key == key) & (not is_claim(&seen.records[i])) else seen.found
 
 
+cdef inline int64_t time_in(int64_t value) noexcept nogil:
+    return value & ~KEPT
+
+
 cdef inline bint is_claim(const Record* record) noexcept nogil:
     return <int64_t>record.value < 0
 
@@ -136,22 +157,22 @@ cdef inline int64_t arrival_time(
 
 
 # False if somebody else changed the bucket meanwhile: then nothing was counted, and the caller looks again.
-cdef bint insert(Table table, Record* bucket, uint64_t key, int64_t tat, int64_t now_us) noexcept nogil:
+cdef bint insert(Table table, Record* bucket, uint64_t key, int64_t value, int64_t now_us) noexcept nogil:
     cdef Bucket seen
     cdef int place
     cdef uint64_t claim = <uint64_t>callsieve_claim(&place)
     look(bucket, key, &seen)
     if seen.found >= 0:
         return False
-    place = earliest(&seen)
+    place = earliest(&seen, now_us)
     if not replace(bucket, &seen, place, key, <int64_t>claim):
         return False
-    if seen.records[place].key and <int64_t>seen.records[place].value > now_us:
+    if seen.records[place].key and time_in(<int64_t>seen.records[place].value) > now_us:
         callsieve_count(table.view.evictions)
     if not withdraw_others(bucket, key, place):
         callsieve_swap(&bucket[place], key, claim, 0, 0)
         return False
-    return callsieve_swap(&bucket[place], key, claim, key, <uint64_t>tat)
+    return callsieve_swap(&bucket[place], key, claim, key, <uint64_t>value)
 
 
 # Withdraws the claims to the key that stand elsewhere than at `own`; false if it has a record, or one became it.
@@ -167,15 +188,16 @@ cdef inline bint withdraw_others(Record* bucket, uint64_t key, int own) noexcept
     return True
 
 
-# A free record, else the one with the earliest TAT.
-cdef inline int earliest(const Bucket* seen) noexcept nogil:
+# A free record, else the one with the earliest TAT; those that are kept after all others, unless theirs has passed.
+cdef inline int earliest(const Bucket* seen, int64_t now_us) noexcept nogil:
     cdef int i, victim = 0
-    cdef int64_t tat, least = 0
+    cdef int64_t worth, least = 0
     for i in range(BUCKET_RECORDS):
-        tat = <int64_t>seen.records[i].value if seen.records[i].key else INT64_MIN
-        if i == 0 or tat < least:
+        worth = <int64_t>seen.records[i].value if seen.records[i].key else INT64_MIN
+        worth = time_in(worth) if time_in(worth) <= now_us else worth
+        if i == 0 or worth < least:
             victim = i
-            least = tat
+            least = worth
     return victim
 
 
@@ -190,9 +212,19 @@ cdef class RateLimiter:
         limiter.table = Table.attach(path, TABLE_RATE_LIMITER)
         return limiter
 
-    def conforms(self, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count=True):
+    def conforms(
+        self,
+        uint64_t key,
+        int64_t now_us,
+        int64_t increment_us,
+        int64_t tolerance_us,
+        bint count=True,
+        *,
+        bint kept=False,
+    ):
+        cdef Record* bucket = table_bucket(&self.table.view, key if key else 1)
         check_times(now_us, increment_us, tolerance_us)
-        return bool(limiter_conforms(self.table, key, now_us, increment_us, tolerance_us, count))
+        return bool(limiter_conforms_at(self.table, bucket, key, now_us, increment_us, tolerance_us, count, kept))
 
     def conforms_many(self, const uint64_t[::1] keys, int64_t now_us, int64_t increment_us, int64_t tolerance_us):
         check_times(now_us, increment_us, tolerance_us)

@@ -119,7 +119,7 @@ def test_o6_an_avalanche_of_registers_leaves_calls_their_part_and_is_drained_in_
 
 STORM = (
     CONFIGURATION.replace("calls = 5", "calls = 1000")
-    + policies.table("limit", name="storm", key="trunk", calls=3000, period_s=3600, outcome="tag", label="loans")
+    + policies.table("limit", name="storm", key="trunk", calls=10, period_s=1, outcome="tag", label="loans")
     + policies.table("limit", name="hourly", key="caller", calls=6, period_s=3600)
 )
 REGULARS, CALLERS = 400, 10_000
