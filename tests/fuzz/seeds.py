@@ -35,7 +35,7 @@ TRUSTED_HEADERS = (
     b"Privacy: id;history;user;critical", b"Privacy: none", b"Privacy: header, session id",
     b"Contact: <sip:+8613800138000;tgrp=carrier;trunk-context=carrier.example@192.0.2.10>",
     b"Route: <sip:198.51.100.20;lr>, <sip:198.51.100.21:5061;transport=tcp>", b"Route: <sip:203.0.113.5;lr>",
-    b"Route: <sip:198.51.100.20>\r\nRoute: <sip:b.example;lr>\r\nRoute: x",
+    b"Route: <sip:198.51.100.20>\r\nRoute: <sip:b.example;lr>\r\nRoute: x", b"Route: <sim:19sip:100.20>",
     b"P-Asserted-Identity: \"Anonymous\" <sip:anonymous@anonymous.invalid>, <tel:+8613800138000>",
     b"P-Preferred-Identity: <sip:+8613800138000@a.example>\r\nRemote-Party-ID: <sip:a@b>;privacy=full;party=calling",
 )  # fmt: skip
