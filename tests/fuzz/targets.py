@@ -29,8 +29,8 @@ from tests.proxy.playbook import CARRIER, CONFIGURATION, SOFTSWITCH, Play
 
 PLANS = [DialPlan(plan) for plan in BUILTIN_DIAL_PLANS.values()]
 NAMES = EventNames("node")
-# Between the messages that the target `core` gets one after the other.
 SCREENED, ENDED = 1, 2  # EventRecord.type
+# Between the messages that the target `core` gets one after the other.
 SEPARATOR = b"\0\xff\0\xff"
 
 
