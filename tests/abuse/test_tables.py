@@ -249,7 +249,7 @@ def test_s2_far_more_callers_than_room(tmp_path: Path) -> None:
         calls_ns += done - begun
         others_ns += ended - done
     hosts = others * calls_ns // others_ns
-    print(f"S2: {pauses} of {callers} calls took more than 1 ms, {hosts} of them by the rate of plain memory ({others})")
+    print(f"S2: {pauses} of {callers} calls above 1 ms; at the rate of plain memory ({others}) {hosts} would be")
     assert [entry.stat().st_size for entry in tmp_path.iterdir()] == sizes
     assert all((standing := cache.read(number, NOW_US)) and standing.pinned for number in pinned)
     assert cache.table.evictions > 0
