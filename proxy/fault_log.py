@@ -26,9 +26,9 @@ class FaultLog:
         self._quiet_until_s = loop.time() + _ONE_LINE_S
         fault = context.get("exception")
         if isinstance(fault, OSError) and fault.errno == errno.EBADF:
-            # A library closed its socket before its own wish to wait for it was heard, as aiomqtt does when the broker
-            # goes away while it connects. It finds out by itself.
-            self._log.warning("a socket was closed before it was waited for", unsaid_before=self._unsaid)
+            # A socket was closed before the wish to wait for it was heard, as aiomqtt's is when the broker goes away
+            # while it connects. It finds out by itself: the line names the callback, a stack would say no more.
+            self._log.warning(context["message"], why=str(fault), unsaid_before=self._unsaid)
         else:
             self._log.error(context["message"], exc_info=fault, unsaid_before=self._unsaid)
         self._unsaid = 0

@@ -47,4 +47,5 @@ def test_faults_are_told_once_a_second_and_counted() -> None:
 def test_a_socket_that_a_library_has_closed_is_a_line_without_a_stack() -> None:
     first, _ = lines_of(f"[OSError({errno.EBADF}, 'Bad file descriptor')]")
     assert first["level"] == "warning"
+    assert "fail" in str(first), "which callback it was"
     assert "Traceback" not in str(first)
