@@ -26,10 +26,10 @@ cdef bint limiter_conforms_at(
 ) noexcept nogil
 
 cdef inline bint limiter_conforms(
-    Table table, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count
+    Table table, uint64_t key, int64_t now_us, int64_t increment_us, int64_t tolerance_us, bint count, bint kept
 ) noexcept nogil:
     cdef Record* bucket = table_bucket(&table.view, key if key else 1)
-    return limiter_conforms_at(table, bucket, key, now_us, increment_us, tolerance_us, count, False)
+    return limiter_conforms_at(table, bucket, key, now_us, increment_us, tolerance_us, count, kept)
 
 cdef class RateLimiter:
     cdef readonly Table table

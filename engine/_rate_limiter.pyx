@@ -31,7 +31,6 @@ from engine._table cimport (
     callsieve_lowest_place,
     callsieve_places_in,
     callsieve_swap,
-    table_bucket,
 )
 
 # How far the clocks of two processes, or a batch's time and the present, may lie apart.
@@ -222,9 +221,8 @@ cdef class RateLimiter:
         *,
         bint kept=False,
     ):
-        cdef Record* bucket = table_bucket(&self.table.view, key if key else 1)
         check_times(now_us, increment_us, tolerance_us)
-        return bool(limiter_conforms_at(self.table, bucket, key, now_us, increment_us, tolerance_us, count, kept))
+        return bool(limiter_conforms(self.table, key, now_us, increment_us, tolerance_us, count, kept))
 
     def conforms_many(self, const uint64_t[::1] keys, int64_t now_us, int64_t increment_us, int64_t tolerance_us):
         check_times(now_us, increment_us, tolerance_us)
@@ -236,7 +234,7 @@ cdef class RateLimiter:
                 if i % PREFETCHED == 0:
                     for j in range(i, min(i + PREFETCHED, keys.shape[0])):
                         limiter_prefetch(&self.table.view, keys[j])
-                answer[i] = limiter_conforms(self.table, keys[i], now_us, increment_us, tolerance_us, True)
+                answer[i] = limiter_conforms(self.table, keys[i], now_us, increment_us, tolerance_us, True, False)
         return bytes(answers)
 
 

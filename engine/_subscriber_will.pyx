@@ -177,6 +177,7 @@ cdef class SubscriberWill:
             settings.high_frequency_increment_us[level - 1],
             settings.high_frequency_tolerance_us[level - 1],
             call.count,
+            False,
         ):
             will.refused_by = RULE_SUBSCRIBER_HIGH_FREQUENCY
             return
