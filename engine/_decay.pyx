@@ -11,27 +11,14 @@ the nearest step (0.07 %) and not down, since many additions would drift. A sum 
 
 from math import isqrt
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from engine._decimals cimport highest_bit
 
-cdef extern from *:
-    """
-    #define CALLSIEVE_LANDMARK_US 1767225600000000LL
-    """
-    const int64_t LANDMARK_US "CALLSIEVE_LANDMARK_US"    # 2026-01-01T00:00Z
-
 cdef enum:
-    MAX_Q = (1 << 30) - 1
-    MAX_TIME_STEPS = MAX_Q - 32 * STEPS    # leaves room for the largest sum
     VANISHING = 12 * STEPS             # what lies so far below adds less than half a step
 
-cdef uint64_t MAX_AGE_US = 1ULL << 52  # 142 years: its steps fit 62 bits
-
-
-# 2^(31 + f / 1024), and a half step as a factor of 2^31.
-cdef uint32_t[STEPS] POWERS
-cdef uint64_t HALF_STEP
+cdef uint64_t HALF_STEP                # as a factor of 2^31
 
 
 def _fill_powers(precision=128):
@@ -79,28 +66,7 @@ cdef uint32_t sum_of(uint32_t a, uint32_t b) noexcept nogil:
     return min(high + <uint32_t>nearest_steps((1ULL << 31) + fraction(high - low)), <uint32_t>MAX_Q)
 
 
-# --- Time and points --------------------------------------------------------------------------------------------------
-
-# Time before the landmark counts as the landmark; so does time beyond a century with the century's end.
-cdef inline uint64_t age_us(int64_t now_us) noexcept nogil:
-    return 0 if now_us < LANDMARK_US else min(<uint64_t>(now_us - LANDMARK_US), MAX_AGE_US)
-
-
-cdef uint32_t time_steps(uint64_t half_life_us, int64_t now_us) noexcept nogil:
-    return <uint32_t>min(age_us(now_us) * STEPS // half_life_us, <uint64_t>MAX_TIME_STEPS)
-
-
 cdef uint32_t points_to_q(uint32_t points, uint32_t now_steps) noexcept nogil:
     if not points:
         return 0
     return max(now_steps + nearest_steps(<uint64_t>min(points, <uint32_t>MAX_POINTS) << 31), <uint32_t>1)
-
-
-cdef uint32_t q_to_points(uint32_t q, uint32_t now_steps) noexcept nogil:
-    cdef int steps = <int>q - <int>now_steps
-    cdef int doublings = steps >> 10
-    if not q or doublings < -1:        # less than half a point
-        return 0
-    if doublings > 19:
-        return MAX_POINTS
-    return min((<uint64_t>POWERS[steps & STEPS - 1] + (1ULL << 30 - doublings)) >> 31 - doublings, <uint64_t>MAX_POINTS)

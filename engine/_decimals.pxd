@@ -9,6 +9,12 @@ cdef extern from *:
     #define callsieve_highest_bit(word) (63 - __builtin_clzll(word))
     #define callsieve_high_word(a, b) ((uint64_t)((unsigned __int128)(uint64_t)(a) * (uint64_t)(b) >> 64))
 
+    static inline uint64_t callsieve_folded(uint64_t a, uint64_t b)
+    {
+        unsigned __int128 product = (unsigned __int128)a * b;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+
     static inline uint64_t callsieve_power_of_ten(int n)
     {
         static const uint64_t powers[16] = {
@@ -36,6 +42,8 @@ cdef extern from *:
     """
     int highest_bit "callsieve_highest_bit"(uint64_t word) noexcept nogil
     uint64_t high_word "callsieve_high_word"(uint64_t a, uint64_t b) noexcept nogil
+    # The low word of the product against the high one: every bit of both factors reaches every bit of it.
+    uint64_t folded "callsieve_folded"(uint64_t a, uint64_t b) noexcept nogil
     # n: 0 to 15.
     uint64_t power_of_ten "callsieve_power_of_ten"(int n) noexcept nogil
     # word: below 2^52.

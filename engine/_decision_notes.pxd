@@ -54,6 +54,11 @@ cdef struct Trace:
     int count
     TraceEntry entries[MAX_TRACE]
 
+# Where a limit's record may stand.
+cdef struct LimitPlace:
+    uint64_t key             # 0 = the limit does not apply
+    Record* bucket
+
 # One attempt on its way through the order of decision.
 cdef struct Decision:
     const Attempt* attempt
@@ -62,7 +67,7 @@ cdef struct Decision:
     const uint64_t* in_force         # the trunk's row of bits, one a rule
     const ImageRecord* caller        # what lists and prefix rules say of it
     const ImageRecord* callee
-    # From here to `limit_keys` everything is cleared beforehand.
+    # From here to `limit_places` everything is cleared beforehand.
     const ImageTrunk* trunk          # NULL = the policy does not know it
     Trace* trace                     # NULL unless explaining
     int score
@@ -77,8 +82,7 @@ cdef struct Decision:
     bint allowed
     bint consented                   # the callee has agreed to calls of this caller
     bint settled
-    uint64_t limit_keys[MAX_LIMITS]  # 0 = the limit does not apply
-    Record* limit_places[MAX_LIMITS]
+    LimitPlace limit_places[MAX_LIMITS]
     Known caller_known               # its reputation; asked for only if the caller has a number
     Known block_known                # that of its block; key 0 = there is no block
     CalleePlaces callee_places

@@ -33,5 +33,6 @@ cdef class FastPath:
 cdef void prepare(
     FastPath path, Decision* decision, const Attempt* attempt, int64_t now_us, Verdict* verdict
 ) noexcept nogil
+cdef void ask(FastPath path, Decision* decision) noexcept nogil
 cdef void narrow(FastPath path, Decision* decision) noexcept nogil
 cdef void decide(FastPath path, Decision* decision) noexcept nogil

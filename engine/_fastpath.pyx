@@ -32,13 +32,13 @@ from engine._lists cimport (
 from engine._numbers cimport has_digits
 from engine._obedience cimport closed, commanded, obeyed, prefetch_orders, spared
 from engine._origin cimport classify, misplaced
-from engine._prefix_trie cimport trie_begin, trie_narrow, trie_skip
+from engine._prefix_trie cimport trie_ask, trie_begin, trie_narrow, trie_skip
 from engine._rate_limiter cimport RateLimiter
 from engine._refusal cimport refused
 from engine._reputation cimport ReputationCache
 from engine._score cimport prefetch_reputation, scored
 from engine._shares cimport ShareTable
-from engine._subscriber_will cimport SubscriberWill
+from engine._subscriber_will cimport SubscriberWill, will_prefetch
 from engine._verdict cimport clear_verdict, finish, redress_id
 
 import struct
@@ -46,6 +46,7 @@ import struct
 # Of a group: how many calls later a decision's first words of the lists are read, and when it is taken. Soon enough
 # that what was fetched is still near: memory is waited for while other calls are decided.
 cdef enum:
+    ASK_AFTER = 1
     NARROW_AFTER = 2
     DECIDE_AFTER = 4
     ON_THEIR_WAY = 8         # a power of two above DECIDE_AFTER
@@ -73,6 +74,7 @@ cdef class FastPath:
     cdef void screen_attempt(self, const Attempt* attempt, int64_t now_us, Verdict* verdict) noexcept nogil:
         cdef Decision decision
         prepare(self, &decision, attempt, now_us, verdict)
+        ask(self, &decision)
         narrow(self, &decision)
         decide(self, &decision)
 
@@ -85,6 +87,8 @@ cdef class FastPath:
         for i in range(count + DECIDE_AFTER):
             if i >= DECIDE_AFTER:
                 decide(self, &decisions[(i - DECIDE_AFTER) & ON_THEIR_WAY - 1])
+            if ASK_AFTER <= i < count + ASK_AFTER:
+                ask(self, &decisions[(i - ASK_AFTER) & ON_THEIR_WAY - 1])
             if NARROW_AFTER <= i < count + NARROW_AFTER:
                 narrow(self, &decisions[(i - NARROW_AFTER) & ON_THEIR_WAY - 1])
             if i < count:
@@ -97,7 +101,7 @@ cdef void prepare(
     """Sets a decision up and starts every memory fetch that can be started at once."""
     cdef const ImageView* policy = &path.policy
     clear_verdict(verdict)
-    memset(&d.trunk, 0, <char*>d.limit_keys - <char*>&d.trunk)
+    memset(&d.trunk, 0, <char*>d.limit_places - <char*>&d.trunk)
     trie_skip(&d.caller_search)
     trie_skip(&d.callee_search)
     d.attempt = attempt
@@ -116,11 +120,16 @@ cdef void prepare(
     prefetch_limits(policy, d, &path.key, path.limiter)
     prefetch_orders(d, path.orders)
     if d.trunk.subscribers != MODE_OFF and has_digits(attempt.callee):
-        path.wills.prefetch(attempt.caller if d.numbered else 0, attempt.callee, &d.callee_places)
+        will_prefetch(path.wills, attempt.caller if d.numbered else 0, attempt.callee, &d.callee_places)
     if d.numbered:
         trie_begin(callers_of(policy, attempt.caller), attempt.caller, &d.caller_search)
     if has_digits(attempt.callee):
         trie_begin(callees_of(policy, attempt.callee), attempt.callee, &d.callee_search)
+
+
+cdef void ask(FastPath path, Decision* d) noexcept nogil:
+    trie_ask(callers_of(&path.policy, d.attempt.caller), &d.caller_search)
+    trie_ask(callees_of(&path.policy, d.attempt.callee), &d.callee_search)
 
 
 cdef void narrow(FastPath path, Decision* d) noexcept nogil:
@@ -134,10 +143,10 @@ cdef void decide(FastPath path, Decision* d) noexcept nogil:
     cdef const ImageView* policy = &path.policy
     if d.trunk is NULL:
         return
-    d.callee = record_of(policy, callees_of(policy, d.attempt.callee), &d.callee_search)
+    d.callee = record_of(policy, &d.callee_search)
     if never_blocked(policy, d) or spared(d, path.orders):
         return
-    d.caller = record_of(policy, callers_of(policy, d.attempt.caller), &d.caller_search)
+    d.caller = record_of(policy, &d.caller_search)
     classify(policy, d)
     note_protection(policy, d)
     note_hygiene(d)

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 from engine._conditions cimport holds
 from engine._decision cimport NO_RULE, Attempt, number_t
-from engine._decision_notes cimport SEEN_LIMIT, Decision, act, trace
+from engine._decision_notes cimport SEEN_LIMIT, Decision, LimitPlace, act, trace
 from engine._image cimport (
     LIMIT_BLOCK_10,
     LIMIT_BLOCK_100,
@@ -70,16 +70,18 @@ cdef inline uint64_t table_key(const SipKey* key, const ImageLimit* limit, const
 
 cdef inline void prefetch_limits(const ImageView* policy, Decision* d, const SipKey* key, Table limiter) noexcept nogil:
     cdef const ImageLimit* limits = &policy.limits[d.trunk.limits_start]
+    cdef LimitPlace* place = &d.limit_places[0]
     cdef int i
     for i in range(d.trunk.limits_count):
-        d.limit_keys[i] = table_key(key, &limits[i], d)
-        if d.limit_keys[i]:
-            d.limit_places[i] = limiter_prefetch(&limiter.view, d.limit_keys[i])
+        place[i].key = table_key(key, &limits[i], d)
+        if place[i].key:
+            place[i].bucket = limiter_prefetch(&limiter.view, place[i].key)
 
 
 cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter, Table shares) noexcept nogil:
     """Every window counts the attempt, also behind one that rejects it: they limit attempts. A limit acts once."""
     cdef const ImageLimit* limit = &policy.limits[d.trunk.limits_start]
+    cdef const LimitPlace* place = &d.limit_places[0]
     cdef const ImageRule* rule
     cdef uint16_t acted = NO_RULE
     cdef uint8_t window = 0
@@ -90,16 +92,16 @@ cdef inline bint limited(const ImageView* policy, Decision* d, Table limiter, Ta
     for i in range(d.trunk.limits_count):
         rule = &policy.rules[limit[i].rule]
         window = window + 1 if i and limit[i - 1].rule == limit[i].rule else 0
-        if d.limit_keys[i] == 0 or (rule.conditional and not holds(policy, d, rule)):
+        if place[i].key == 0 or (rule.conditional and not holds(policy, d, rule)):
             continue
         increment_us, tolerance_us = limit[i].increment_us, limit[i].tolerance_us
         if limit[i].fleet:
-            share = share_of(&shares.view, d.limit_keys[i], limit[i].name_hash, d.now_us)
+            share = share_of(&shares.view, place[i].key, limit[i].name_hash, d.now_us)
             scale_times(&share, &increment_us, &tolerance_us)
         conforms = limiter_conforms_at(
             limiter,
-            d.limit_places[i],
-            d.limit_keys[i],
+            place[i].bucket,
+            place[i].key,
             d.now_us,
             increment_us,
             tolerance_us,

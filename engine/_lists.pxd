@@ -38,11 +38,9 @@ cdef inline const TrieView* callees_of(const ImageView* policy, number_t number)
     return &policy.callees_short if number_kind(number) == KIND_SHORT else &policy.callees
 
 
-cdef inline const ImageRecord* record_of(
-    const ImageView* policy, const TrieView* trie, const TrieSearch* search
-) noexcept nogil:
+cdef inline const ImageRecord* record_of(const ImageView* policy, const TrieSearch* search) noexcept nogil:
     cdef int length
-    cdef uint32_t index = trie_end(trie, search, &length)
+    cdef uint32_t index = trie_end(search, &length)
     return &policy.records[index if index < policy.records_count else 0]
 
 

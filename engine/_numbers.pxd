@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from engine._decimals cimport decimals_of
 from engine._decision cimport KIND_NUMBER, KIND_PREFIX, KIND_SHORT, NumberKind, number_t
 
 cdef extern from *:
@@ -33,7 +34,10 @@ cdef inline bint has_digits(number_t number) noexcept nogil:
     return number_kind(number) == KIND_NUMBER or number_kind(number) == KIND_SHORT
 
 # True for the short code of an emergency service of any country (110, 112, 911 ...).
-cdef bint number_is_emergency(number_t number) noexcept nogil
+cdef inline bint number_is_emergency(number_t number) noexcept nogil:
+    return number_kind(number) == KIND_SHORT and short_code_is_emergency(number)
+
+cdef bint short_code_is_emergency(number_t number) noexcept nogil
 # The block of 10 ** dropped numbers that a number belongs to, KIND_PREFIX; 0 if it has too few digits.
 cdef inline number_t number_block(number_t number, int dropped) noexcept nogil:
     cdef uint64_t word = number & DIGITS_MASK
@@ -51,7 +55,9 @@ cdef inline number_t number_block(number_t number, int dropped) noexcept nogil:
 cdef inline number_t number_block_of(number_t number, int dropped) noexcept nogil:
     return number_block(number, dropped) if number_kind(number) == KIND_NUMBER else 0
 # How many digits it has, country code included; 0 for what carries none.
-cdef int number_digits(number_t number) noexcept nogil
+cdef inline int number_digits(number_t number) noexcept nogil:
+    return decimals_of(number & DIGITS_MASK)
+
 # One entry of a list: "+8613800138000", "+86170*", "CN:95588", "CN:955*". 0 = none of these; `exact` is cleared for
 # `*`.
 cdef number_t entry_number(const uint8_t* text, Py_ssize_t length, bint* exact) noexcept nogil

@@ -2,7 +2,6 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from engine._decimals cimport decimals_of
 from engine._decision cimport (
     KIND_ANONYMOUS,
     KIND_INVALID,
@@ -53,10 +52,6 @@ cdef void split_digits(number_t number, Digits* digits) noexcept nogil:
         digits.digit[i] = reversed_digits[count - 1 - i]
 
 
-cdef int number_digits(number_t number) noexcept nogil:
-    return decimals_of(number & DIGITS_MASK)
-
-
 cdef number_t number_prefix(number_t number, int length) noexcept nogil:
     cdef number_t prefix = number_block(number, number_digits(number) - length)
     return prefix | SHORT_PREFIX if number_kind(number) == KIND_SHORT else prefix
@@ -74,11 +69,9 @@ cdef int calling_code_length(const Digits* digits) noexcept nogil:
     return 0
 
 
-cdef bint number_is_emergency(number_t number) noexcept nogil:
+cdef bint short_code_is_emergency(number_t number) noexcept nogil:
     cdef Digits digits
     cdef int country
-    if number_kind(number) != KIND_SHORT:
-        return False
     split_digits(number, &digits)
     country = calling_code_length(&digits)
     if country == 0 or digits.length - country != EMERGENCY_DIGITS:

@@ -37,7 +37,7 @@ from engine._orders cimport (
 
 
 cdef inline void prefetch_orders(Decision* d, OrderTable orders) noexcept nogil:
-    d.order_kinds = order_kinds(&orders.table.view, &orders.kinds)
+    d.order_kinds = order_kinds(&orders.table.view)
     if d.numbered and kinds_of(d.order_kinds, ORDER_CALLER):
         order_prefetch(&orders.table.view, d.attempt.caller, ORDER_CALLER)
     if kinds_of(d.order_kinds, ORDER_CALLEE) and has_digits(d.attempt.callee):

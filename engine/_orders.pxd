@@ -2,14 +2,14 @@
 # never blocked; a trunk that is closed. 16-byte records under a keyed hash, read by every process, written by one.
 # Nothing is evicted.
 #
-# Prefixes are records too. One record more says which orders there are, of callers and of callees, and how long their
-# prefixes are: where nothing is ordered a call costs one look-up, in a line that is always near.
+# Prefixes are records too. The table's summary says which orders there are, of callers and of callees, and how long
+# their prefixes are: where nothing is ordered a call costs one word that is always near.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from engine._cuckoo cimport Nest, nest_find, nest_of, nest_prefetch, paired_key
+from engine._cuckoo cimport nest_prefetch, paired_key
 from engine._decision cimport number_t
-from engine._table cimport Table, TableView
+from engine._table cimport Table, TableView, callsieve_counted
 
 cdef enum OrderAct:
     ORDER_NONE = 0
@@ -21,8 +21,7 @@ cdef enum OrderAct:
 cdef enum OrderRole:
     ORDER_CALLER = 1
     ORDER_CALLEE = 2
-    ORDER_KINDS = 3          # of no number: which orders there are
-    ORDER_TRUNK = 4          # of a trunk, by the hash of its name
+    ORDER_TRUNK = 3          # of a trunk, by the hash of its name
 
 cdef enum:
     ORDER_REGULATOR = 3      # the priority of orders that spare not even protected callers
@@ -35,21 +34,10 @@ cdef struct Order:
     uint8_t priority         # 1 tenant, 2 operator, 3 regulator
     uint8_t weight           # as of a list's entry: 2 * matched digits, + 1 for the whole number; 0 of a trunk
 
-# Where the record stands that says which orders there are: the same for as long as the table is open.
-cdef struct KindsPlace:
-    Nest nest
-    uint64_t key
-
 # Which orders there are: 32 bits of callers, above them 32 of callees. Bit 0 = of whole numbers; bit n = prefixes of n
 # digits, bit 16 + n = those of short codes. Bit 16 of callers = trunks.
-cdef inline uint64_t order_kinds(const TableView* view, const KindsPlace* place) noexcept nogil:
-    cdef uint64_t kinds = 0
-    nest_find(view, &place.nest, place.key, &kinds)
-    return kinds
-
-cdef inline KindsPlace kinds_place(const TableView* view) noexcept nogil:
-    cdef uint64_t key = paired_key(view, 0, ORDER_KINDS)
-    return KindsPlace(nest_of(view, key), key)
+cdef inline uint64_t order_kinds(const TableView* view) noexcept nogil:
+    return callsieve_counted(view.summary)
 
 cdef inline uint64_t kinds_of(uint64_t kinds, uint64_t role) noexcept nogil:
     return kinds >> 32 if role == ORDER_CALLEE else <uint64_t><uint32_t>kinds
@@ -67,5 +55,4 @@ cdef bint order_of_trunk(const TableView* view, uint64_t trunk, int64_t now_us, 
 
 cdef class OrderTable:
     cdef readonly Table table
-    cdef KindsPlace kinds
     cdef bint write(self, uint64_t word, uint64_t role, uint64_t bit, uint64_t value) except -1

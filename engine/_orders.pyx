@@ -2,8 +2,8 @@
 
     value   from 30 | until 30 | priority 2 | act 2
 
-Times are seconds since 2026-01-01, 0 = none; they end in 2060. A bit of the record of kinds that was set stays: a kind
-without orders costs one look-up.
+Times are seconds since 2026-01-01, 0 = none; they end in 2060. A bit of the summary that was set stays: a kind without
+orders costs one look-up.
 """
 
 cimport cython
@@ -19,7 +19,7 @@ from engine._numbers cimport (
     number_kind,
     prefixes_of,
 )
-from engine._table cimport TABLE_ORDERS
+from engine._table cimport TABLE_ORDERS, callsieve_set_bits
 
 ORDER_EPOCH_S = 1_767_225_600
 ORDER_LAST_S = ORDER_EPOCH_S + (1 << 30) - 1
@@ -111,13 +111,11 @@ cdef inline bint put(const TableView* view, uint64_t word, uint64_t role, uint64
 cdef class OrderTable:
     def __init__(self, path, capacity):
         self.table = Table(path, TABLE_ORDERS, capacity, whole=True)
-        self.kinds = kinds_place(&self.table.view)
 
     @classmethod
     def attach(cls, path):
         cdef OrderTable orders = OrderTable.__new__(OrderTable)
         orders.table = Table.attach(path, TABLE_ORDERS, whole=True)
-        orders.kinds = kinds_place(&orders.table.view)
         return orders
 
     def set(self, number_t number, act, priority, from_s=0, until_s=0):
@@ -131,7 +129,7 @@ cdef class OrderTable:
 
     def read(self, number_t number, int64_t now_us, *, bint callee=False):
         cdef uint64_t role = ORDER_CALLEE if callee else ORDER_CALLER
-        cdef uint64_t kinds = kinds_of(order_kinds(&self.table.view, &self.kinds), role)
+        cdef uint64_t kinds = kinds_of(order_kinds(&self.table.view), role)
         cdef Order order
         if not order_of(&self.table.view, kinds, number, role, now_us, &order):
             return None
@@ -151,11 +149,9 @@ cdef class OrderTable:
         return order.act, order.priority
 
     cdef bint write(self, uint64_t word, uint64_t role, uint64_t bit, uint64_t value) except -1:
-        cdef uint64_t kinds = order_kinds(&self.table.view, &self.kinds)
         self.table.begin_changes()
         # The kind first: from then on the order is looked for.
-        if bit & ~kinds and not put(&self.table.view, 0, ORDER_KINDS, kinds | bit):
-            return False
+        callsieve_set_bits(self.table.view.summary, bit)
         return put(&self.table.view, word, role, value)
 
     def flush(self):

@@ -26,95 +26,115 @@ cdef extern from *:
     #define CALLSIEVE_PAYLOAD ((1ULL << 60) - 1)
     """
     const uint64_t PAYLOAD "CALLSIEVE_PAYLOAD"    # a number without its kind
-    const uint64_t KEY "CALLSIEVE_PAYLOAD"        # a key without its digits
     int callsieve_lowest_bit(uint32_t word) noexcept nogil
 
 cdef enum:
-    DIGITS_SHIFT = 60
     TRIE_LOOK_UPS = 16       # a prefix of each length and the whole number
+
+# The look-up of one length.
+cdef struct TrieLookUp:
+    int bit                  # in a word of lengths
+    uint64_t mixed
+    const uint64_t* group
+    uint64_t key             # from `trie_narrow` on, as the next
+    const TrieBucket* bucket
 
 # A match under way: the look-ups that are still to be made, longest first.
 cdef struct TrieSearch:
+    uint64_t payload         # the number's digits; 0 = a search that finds nothing
+    const TrieRoot* root     # NULL = it has fewer digits than the root
     uint32_t value           # of the longest prefix that needs no look-up; 0 = none
-    int length               # its digits
+    int digits               # of the number
+    int length               # of that prefix
     int count
-    uint64_t keys[TRIE_LOOK_UPS]     # above the lowest 60 bits the number of digits
-    uint64_t mixed[TRIE_LOOK_UPS]
-    uint64_t places[TRIE_LOOK_UPS]   # of its group, then the group itself, then the place of its bucket
+    TrieLookUp look_ups[TRIE_LOOK_UPS]
 
 # A search that finds nothing.
 cdef inline void trie_skip(TrieSearch* search) noexcept nogil:
+    search.payload = 0
     search.value = 0
     search.length = search.count = 0
 
-# A match in three steps, each of which waits for the memory that the one before it has asked for; between them the
-# steps of other matches can be taken. A search that was never begun is to be skipped.
+# A match in four steps, each of which waits for the memory that the one before it has asked for; between them the steps
+# of other matches can be taken. A search that was never begun is to be skipped.
 
-# Takes what the root knows, and returns the lengths to look up.
-cdef inline uint32_t ask_root(const TrieView* view, uint64_t payload, int length, TrieSearch* search) noexcept nogil:
-    cdef uint32_t answered = lengths_of_root(view.root_digits)
-    cdef const TrieRoot* root
-    if length < <int>view.root_digits:
-        return view.lengths
-    root = &view.root[without_last_digits(payload, length - view.root_digits) - power_of_ten(view.root_digits)]
-    if root.value:
-        search.value = root.value
-        search.length = PREFIX_BIT - highest_bit(root.lengths & answered)
-    return root.lengths & ~answered
-
-# The groups of all look-ups are on their way: whole number first, then the longest prefix first.
 cdef inline void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil:
     cdef uint64_t payload = number & PAYLOAD
-    cdef uint64_t key, mixed
-    cdef uint32_t lengths
-    cdef int bit, digits, count = 0, length = checked_decimals_of(payload)
+    cdef int digits = checked_decimals_of(payload)
     trie_skip(search)
-    if length == 0:
+    if digits == 0:
         return
-    lengths = ask_root(view, payload, length, search) & lengths_for(length)
+    search.payload = payload
+    search.digits = digits
+    search.root = NULL
+    if digits >= <int>view.root_digits:
+        search.root = &view.root[without_last_digits(payload, digits - view.root_digits) - power_of_ten(view.root_digits)]
+        callsieve_prefetch(search.root)
+
+# Takes what the root knows, and returns the lengths to look up.
+cdef inline uint32_t ask_root(const TrieView* view, TrieSearch* search) noexcept nogil:
+    cdef uint32_t answered = lengths_of_root(view.root_digits)
+    if search.root is NULL:
+        return view.lengths
+    if search.root.value:
+        search.value = search.root.value
+        search.length = PREFIX_BIT - highest_bit(search.root.lengths & answered)
+    return search.root.lengths & ~answered
+
+# How many digits the entries have that a bit of a word of lengths stands for.
+cdef inline int digits_at(int bit) noexcept nogil:
+    return EXACT_BIT - (bit & EXACT_BIT)
+
+# What an entry would be that a number of `length` digits matches.
+cdef inline uint64_t key_at(uint64_t payload, int length, int bit) noexcept nogil:
+    return without_last_digits(payload, length - digits_at(bit)) << 1 | (bit <= EXACT_BIT)
+
+# The groups of all look-ups are on their way: whole number first, then the longest prefix first.
+cdef inline void trie_ask(const TrieView* view, TrieSearch* search) noexcept nogil:
+    cdef TrieLookUp* look_up = &search.look_ups[0]
+    cdef uint32_t lengths
+    if not search.payload:
+        return
+    lengths = ask_root(view, search) & lengths_for(search.digits)
     while lengths:
-        bit = callsieve_lowest_bit(lengths)
+        look_up.bit = callsieve_lowest_bit(lengths)
+        look_up.mixed = mix(key_at(search.payload, search.digits, look_up.bit), view.seed)
+        look_up.group = &view.groups[group_of(look_up.mixed, view.groups_count)]
+        callsieve_prefetch(look_up.group)
         lengths &= lengths - 1
-        digits = EXACT_BIT - (bit & EXACT_BIT)
-        key = without_last_digits(payload, length - digits) << 1 | (bit <= EXACT_BIT)
-        mixed = mix(key, view.seed)
-        search.keys[count] = key | <uint64_t>digits << DIGITS_SHIFT
-        search.mixed[count] = mixed
-        search.places[count] = group_of(mixed, view.groups_count)
-        callsieve_prefetch(&view.groups[search.places[count]])
-        count += 1
-    search.count = count
+        look_up += 1
+    search.count = <int>(look_up - &search.look_ups[0])
 
 # Keeps those that the filter lets pass; their buckets are on their way. Free of branches on what is found: nearly
 # nothing passes, and nobody can foretell at which length something does.
 cdef inline void trie_narrow(const TrieView* view, TrieSearch* search) noexcept nogil:
-    cdef uint64_t group, mixed
-    cdef int i, passed = 0
+    cdef const TrieLookUp* look_up
+    cdef TrieLookUp* left = &search.look_ups[0]
+    cdef uint32_t passed = 0
+    cdef int i
     for i in range(search.count):
-        mixed = search.mixed[i]
-        group = view.groups[search.places[i]]
-        search.keys[passed] = search.keys[i]
-        search.mixed[passed] = mixed
-        search.places[passed] = group
-        passed += passes(group, mixed)
-    search.count = passed
-    for i in range(passed):
-        search.places[i] = bucket_of(search.mixed[i], search.places[i], view.buckets_count)
-        callsieve_prefetch(&view.buckets[search.places[i]])
+        passed |= <uint32_t>passes(search.look_ups[i].group[0], search.look_ups[i].mixed) << i
+    while passed:
+        look_up = &search.look_ups[callsieve_lowest_bit(passed)]
+        left.bucket = &view.buckets[bucket_of(look_up.mixed, look_up.group[0], view.buckets_count)]
+        callsieve_prefetch(left.bucket)
+        left.bit = look_up.bit
+        left.key = key_at(search.payload, search.digits, left.bit)
+        passed &= passed - 1
+        left += 1
+    search.count = <int>(left - &search.look_ups[0])
 
-cdef inline uint32_t trie_end(const TrieView* view, const TrieSearch* search, int* length) noexcept nogil:
+cdef inline uint32_t trie_end(const TrieSearch* search, int* length) noexcept nogil:
     cdef const TrieBucket* bucket
-    cdef uint64_t key
     cdef uint32_t value
     cdef int i, j
     for i in range(search.count):
-        bucket = &view.buckets[search.places[i]]
-        key = search.keys[i] & KEY
+        bucket = search.look_ups[i].bucket
         value = 0
         for j in range(BUCKET_ENTRIES):
-            value |= bucket.values[j] & -<uint32_t>(bucket.keys[j] == key)
+            value |= bucket.values[j] & -<uint32_t>(bucket.keys[j] == search.look_ups[i].key)
         if value:
-            length[0] = <int>(search.keys[i] >> DIGITS_SHIFT)
+            length[0] = digits_at(search.look_ups[i].bit)
             return value
     length[0] = search.length
     return search.value

@@ -76,11 +76,13 @@ cdef class PrefixTrie:
 
     def match(self, str digits):
         cdef TrieSearch search
+        cdef uint64_t number = _key(digits, False) >> 1
         cdef uint32_t value
         cdef int length
-        trie_begin(&self.view, _key(digits, False) >> 1, &search)
+        trie_begin(&self.view, number, &search)
+        trie_ask(&self.view, &search)
         trie_narrow(&self.view, &search)
-        value = trie_end(&self.view, &search, &length)
+        value = trie_end(&search, &length)
         return (value, length) if value else None
 
     def match_many(self, const uint64_t[::1] numbers):
@@ -104,9 +106,11 @@ cdef void match_batch(const TrieView* view, const uint64_t* numbers, uint32_t* o
     for i in range(size):
         trie_begin(view, numbers[i], &searches[i])
     for i in range(size):
+        trie_ask(view, &searches[i])
+    for i in range(size):
         trie_narrow(view, &searches[i])
     for i in range(size):
-        out[i] = trie_end(view, &searches[i], &length)
+        out[i] = trie_end(&searches[i], &length)
 
 
 cdef uint64_t _key(str digits, bint exact) except 0:

@@ -14,7 +14,7 @@ from engine._image cimport (
 )
 from engine._numbers cimport has_digits
 from engine._origin cimport segments_of
-from engine._subscriber_will cimport SubscriberWill, Will, WillCall
+from engine._subscriber_will cimport SubscriberWill, Will, WillCall, will_read
 
 
 cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wills) noexcept nogil:
@@ -33,7 +33,7 @@ cdef inline bint refused(const ImageView* policy, Decision* d, SubscriberWill wi
     call.numbered = d.numbered
     call.withheld = is_withheld(d)
     call.count = d.count
-    wills.read(policy, &call, &d.callee_places, &will)
+    will_read(wills, policy, &call, &d.callee_places, &will)
     if will.pair_points:
         trace(d, RULE_SUBSCRIBER_PAIR, SEEN_POINTS, <int>will.pair_points, ACTION_ACCEPT)
     if will.allows:

@@ -1,10 +1,36 @@
 # What is known of a number or a block of numbers: 16-byte records, forward-decayed score, evicted by least worth.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._cuckoo cimport Nest, nest_find, nest_of, nest_prefetch
+from engine._decay cimport q_to_points, time_steps
 from engine._decision cimport number_t
 from engine._table cimport Table, TableView
+
+cdef extern from *:
+    """
+    #define CALLSIEVE_DAY_US 86400000000LL
+    """
+    const int64_t DAY_US "CALLSIEVE_DAY_US"
+
+cdef enum:
+    FLAG_PINNED = 1
+
+cdef struct Score:           # a record's value, unpacked
+    uint32_t q
+    uint8_t flags
+    uint8_t category
+    uint8_t complaints
+    uint16_t day
+
+cdef inline Score unpack(uint64_t value) noexcept nogil:
+    return Score(
+        q=<uint32_t>(value >> 34),
+        flags=<uint8_t>(value >> 32 & 3),
+        category=<uint8_t>(value >> 24),
+        complaints=<uint8_t>(value >> 16),
+        day=<uint16_t>value,
+    )
 
 cdef struct ReputationEntry:
     uint32_t points          # decayed to `now`, saturating at 1_000_000
@@ -17,7 +43,13 @@ cdef inline Nest reputation_prefetch(const TableView* view, number_t key) noexce
     return nest_prefetch(view, key)
 
 # A record's value, as it is now.
-cdef void read_value(Table table, uint64_t value, int64_t now_us, ReputationEntry* entry) noexcept nogil
+cdef inline void read_value(Table table, uint64_t value, int64_t now_us, ReputationEntry* entry) noexcept nogil:
+    cdef Score score = unpack(value)
+    entry.points = q_to_points(score.q, time_steps(table.view.parameters[0], now_us))
+    entry.category = score.category
+    entry.complaints = score.complaints
+    entry.pinned = score.flags & FLAG_PINNED
+    entry.updated_us = score.day * DAY_US
 
 # False if nothing is known of `key`. nest: where it may stand.
 cdef inline bint reputation_at(

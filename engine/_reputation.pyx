@@ -34,24 +34,14 @@ from engine.decision import Category
 cdef extern from *:
     """
     #define CALLSIEVE_HOUR_US 3600000000LL
-    #define CALLSIEVE_DAY_US 86400000000LL
     """
     const int64_t HOUR_US "CALLSIEVE_HOUR_US"
-    const int64_t DAY_US "CALLSIEVE_DAY_US"
 
 cdef enum:
     MAX_DAY = 0xFFFF
     MAX_COMPLAINTS = 0xFF
-    FLAG_PINNED = 1
     DISPLACED = 1                      # records moved one after the other before something is evicted
     PREFETCHED = 64                    # numbers of a batch whose buckets are on their way at a time
-
-cdef struct Score:                     # a record's value, unpacked
-    uint32_t q
-    uint8_t flags
-    uint8_t category
-    uint8_t complaints
-    uint16_t day
 
 cdef struct Change:
     uint32_t points
@@ -63,16 +53,6 @@ cdef struct Change:
 
 
 # --- Records ----------------------------------------------------------------------------------------------------------
-
-cdef inline Score unpack(uint64_t value) noexcept nogil:
-    return Score(
-        q=<uint32_t>(value >> 34),
-        flags=<uint8_t>(value >> 32 & 3),
-        category=<uint8_t>(value >> 24),
-        complaints=<uint8_t>(value >> 16),
-        day=<uint16_t>value,
-    )
-
 
 cdef inline uint64_t pack(Score score) noexcept nogil:
     return (
@@ -179,15 +159,6 @@ cdef bint insert(
     if after.twin >= 0:
         join_twin(table, nest, key, &after)
     return True
-
-
-cdef void read_value(Table table, uint64_t value, int64_t now_us, ReputationEntry* entry) noexcept nogil:
-    cdef Score score = unpack(value)
-    entry.points = q_to_points(score.q, time_steps(table.view.parameters[0], now_us))
-    entry.category = score.category
-    entry.complaints = score.complaints
-    entry.pinned = score.flags & FLAG_PINNED
-    entry.updated_us = score.day * DAY_US
 
 
 cdef void reputation_add(

@@ -1,6 +1,7 @@
 # The engine as Python calls it: attempts and outcomes become C structs, verdicts and explanations objects.
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
@@ -16,7 +17,7 @@ from engine._decision cimport (
     Verdict,
 )
 from engine._decision_notes cimport Decision, Trace
-from engine._fastpath cimport decide, narrow, prepare
+from engine._fastpath cimport ask, decide, narrow, prepare
 from engine._image cimport NO_CLASS, PolicyImage
 from engine._dial_plan cimport DialPlan
 from engine._outcomes cimport CallOutcome, observe_outcome
@@ -52,6 +53,7 @@ cdef class Screener(FastPath):
         read_attempt(self, attempt, &native)
         seen.count = 0
         prepare(self, &decision, &native, now_us, &verdict)
+        ask(self, &decision)
         narrow(self, &decision)
         decision.count = False
         decision.trace = &seen
@@ -64,19 +66,23 @@ cdef class Screener(FastPath):
             verdict_object(self, &verdict), native.caller, native.callee, self.image.rules, entries
         )
 
-    def screen_batch(self, const uint8_t[::1] attempts, int64_t now_us):
+    def screen_batch(self, attempts, int64_t now_us):
         """Any number of C attempts, decided in order while the memory of the next ones is on its way."""
-        cdef Py_ssize_t count = attempts.shape[0] // <Py_ssize_t>sizeof(Attempt)
+        cdef Py_buffer buffer
+        cdef Py_ssize_t count
         cdef bytes out
         cdef Verdict* verdicts
-        if attempts.shape[0] != count * <Py_ssize_t>sizeof(Attempt):
-            raise ValueError(f"{attempts.shape[0]} bytes are no array of attempts of {sizeof(Attempt)} bytes")
-        out = PyBytes_FromStringAndSize(NULL, count * <Py_ssize_t>sizeof(Verdict))
-        verdicts = <Verdict*>PyBytes_AS_STRING(out)
-        if count == 0:
-            return out
-        with nogil:
-            self.screen_group(<const Attempt*>&attempts[0], count, now_us, verdicts)
+        PyObject_GetBuffer(attempts, &buffer, PyBUF_SIMPLE)
+        try:
+            count = buffer.len // <Py_ssize_t>sizeof(Attempt)
+            if buffer.len != count * <Py_ssize_t>sizeof(Attempt):
+                raise ValueError(f"{buffer.len} bytes are no array of attempts of {sizeof(Attempt)} bytes")
+            out = PyBytes_FromStringAndSize(NULL, count * <Py_ssize_t>sizeof(Verdict))
+            verdicts = <Verdict*>PyBytes_AS_STRING(out)
+            with nogil:
+                self.screen_group(<const Attempt*>buffer.buf, count, now_us, verdicts)
+        finally:
+            PyBuffer_Release(&buffer)
         return out
 
     def observe(self, outcome, int64_t now_us):

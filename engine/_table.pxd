@@ -10,7 +10,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from engine._decimals cimport high_word
+from engine._decimals cimport folded
 
 cdef extern from *:
     """
@@ -120,6 +120,11 @@ cdef extern from *:
     {
         return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
     }
+
+    static inline void callsieve_set_bits(uint64_t *word, uint64_t bits)
+    {
+        __atomic_fetch_or(word, bits, __ATOMIC_RELEASE);
+    }
     """
     bint callsieve_swap(
         void* record, uint64_t old_key, uint64_t old_value, uint64_t new_key, uint64_t new_value
@@ -133,6 +138,7 @@ cdef extern from *:
     void callsieve_prefetch(const void* line) noexcept nogil
     void callsieve_count(uint64_t* counter) noexcept nogil
     uint64_t callsieve_counted(const uint64_t* counter) noexcept nogil
+    void callsieve_set_bits(uint64_t* word, uint64_t bits) noexcept nogil
 
 cdef enum TableKind:
     TABLE_REPUTATION = 1
@@ -162,12 +168,9 @@ cdef struct TableView:
     uint64_t* evictions      # shared counters in the file's header: records of worth that had to go,
     uint64_t* lost           # changes that were given up,
     uint64_t* moves          # and records that went to their other bucket
+    uint64_t* summary        # likewise: what the table's kind says of all its records in one word
     uint64_t parameters[TABLE_PARAMETERS]    # of the table's kind
     bint keys_hashed         # under the same secret
-
-# The low word of the product against the high one: every bit of both factors reaches every bit of it.
-cdef inline uint64_t folded(uint64_t word, uint64_t factor) noexcept nogil:
-    return word * factor ^ high_word(word, factor)
 
 # What says where a key stands: two folded multiplications under 128 secret bits (as in wyhash and foldhash). It is no
 # cryptographic hash, and need be none: who chooses keys sees neither the secret nor any place, so he cannot aim at a

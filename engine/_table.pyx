@@ -24,7 +24,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport uint8_t, uint64_t
 
 MAGIC = b"CSIEVTBL"
-LAYOUT = 5
+LAYOUT = 6
 HEADER_SIZE = 4096
 RECORD_SIZE = 16
 MIN_CAPACITY = HEADER_SIZE // RECORD_SIZE    # one page of records keeps the file a multiple of pages
@@ -36,10 +36,11 @@ MAX_CAPACITY = 1 << 36
 # is written last of all: it is the mark of a complete header.
 HEADER = struct.Struct(f"<8sIIQII16s{TABLE_PARAMETERS}Q")
 CHECK = struct.Struct("<I")
-# The counters stand on lines of their own: they change while other processes read the constant part.
+# What changes stands on lines of its own: other processes read the constant part meanwhile.
 EVICTIONS_AT = 128
 LOST_AT = 192
 MOVES_AT = 256
+SUMMARY_AT = 384
 # The boot of the machine in which changes began that may not all be on the disk; zeros = everything is.
 MARK_AT = 320
 MARK_SIZE = 16
@@ -89,6 +90,7 @@ cdef class Table:
         self.view.evictions = <uint64_t*>(base + <Py_ssize_t>EVICTIONS_AT)
         self.view.lost = <uint64_t*>(base + <Py_ssize_t>LOST_AT)
         self.view.moves = <uint64_t*>(base + <Py_ssize_t>MOVES_AT)
+        self.view.summary = <uint64_t*>(base + <Py_ssize_t>SUMMARY_AT)
         for i in range(TABLE_PARAMETERS):
             self.view.parameters[i] = parameters[i]
         self.view.keys_hashed = kind in KEYS_HASHED

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from engine._decimals cimport high_word, power_of_ten
+from engine._decimals cimport folded, power_of_ten
 
 cdef extern from *:
     """
@@ -68,7 +68,7 @@ cdef inline TrieView trie_view(const uint8_t* base) noexcept nogil:
     )
 
 cdef inline uint64_t mix(uint64_t key, uint64_t seed) noexcept nogil:
-    return high_word(key ^ seed, SPREAD) ^ (key ^ seed) * SPREAD
+    return folded(key ^ seed, SPREAD)
 
 cdef inline uint32_t group_of(uint64_t mixed, uint32_t groups) noexcept nogil:
     return <uint32_t>((mixed >> 32) * groups >> 32)
