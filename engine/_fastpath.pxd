@@ -29,10 +29,10 @@ cdef class FastPath:
         self, const Attempt* attempts, Py_ssize_t count, int64_t now_us, Verdict* verdicts
     ) noexcept nogil
 
-# The three parts of `screen_attempt`. Cleared `count` and a `trace` before the last make an explanation of a decision.
+# The four parts of `screen_attempt`. Cleared `count` and a `trace` before the last make an explanation of a decision.
 cdef void prepare(
     FastPath path, Decision* decision, const Attempt* attempt, int64_t now_us, Verdict* verdict
 ) noexcept nogil
-cdef void ask(FastPath path, Decision* decision) noexcept nogil
-cdef void narrow(FastPath path, Decision* decision) noexcept nogil
+cdef void ask(Decision* decision) noexcept nogil
+cdef void narrow(Decision* decision) noexcept nogil
 cdef void decide(FastPath path, Decision* decision) noexcept nogil

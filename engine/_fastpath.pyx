@@ -6,8 +6,8 @@
 # equality. What an allow list lets through is still counted by limits and measured. A rule or policy that observes
 # leaves only its reason and `Verdict.observed`.
 #
-# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed,
-# and `narrow`, which reads the first words of the lists and fetches the rest. The steps are inline functions of the
+# Everything a step reads was on its way since `prepare`, which starts all memory fetches before any answer is needed;
+# `ask` and `narrow` read the first words of the lists and fetch the rest. The steps are inline functions of the
 # modules named below, so that this module is compiled into one piece.
 
 from libc.stdint cimport int64_t, uint64_t
@@ -43,8 +43,8 @@ from engine._verdict cimport clear_verdict, finish, redress_id
 
 import struct
 
-# Of a group: how many calls later a decision's first words of the lists are read, and when it is taken. Soon enough
-# that what was fetched is still near: memory is waited for while other calls are decided.
+# Of a group: how many calls later each step of a decision is taken. Soon enough that what was fetched is still near:
+# memory is waited for while other calls are decided.
 cdef enum:
     ASK_AFTER = 1
     NARROW_AFTER = 2
@@ -74,8 +74,8 @@ cdef class FastPath:
     cdef void screen_attempt(self, const Attempt* attempt, int64_t now_us, Verdict* verdict) noexcept nogil:
         cdef Decision decision
         prepare(self, &decision, attempt, now_us, verdict)
-        ask(self, &decision)
-        narrow(self, &decision)
+        ask(&decision)
+        narrow(&decision)
         decide(self, &decision)
 
     cdef void screen_group(
@@ -88,9 +88,9 @@ cdef class FastPath:
             if i >= DECIDE_AFTER:
                 decide(self, &decisions[(i - DECIDE_AFTER) & ON_THEIR_WAY - 1])
             if ASK_AFTER <= i < count + ASK_AFTER:
-                ask(self, &decisions[(i - ASK_AFTER) & ON_THEIR_WAY - 1])
+                ask(&decisions[(i - ASK_AFTER) & ON_THEIR_WAY - 1])
             if NARROW_AFTER <= i < count + NARROW_AFTER:
-                narrow(self, &decisions[(i - NARROW_AFTER) & ON_THEIR_WAY - 1])
+                narrow(&decisions[(i - NARROW_AFTER) & ON_THEIR_WAY - 1])
             if i < count:
                 prepare(self, &decisions[i & ON_THEIR_WAY - 1], &attempts[i], now_us, &verdicts[i])
 
@@ -127,15 +127,16 @@ cdef void prepare(
         trie_begin(callees_of(policy, attempt.callee), attempt.callee, &d.callee_search)
 
 
-cdef void ask(FastPath path, Decision* d) noexcept nogil:
-    trie_ask(callers_of(&path.policy, d.attempt.caller), &d.caller_search)
-    trie_ask(callees_of(&path.policy, d.attempt.callee), &d.callee_search)
+cdef void ask(Decision* d) noexcept nogil:
+    """Reads the roots of the lists, and fetches what they name."""
+    trie_ask(&d.caller_search)
+    trie_ask(&d.callee_search)
 
 
-cdef void narrow(FastPath path, Decision* d) noexcept nogil:
+cdef void narrow(Decision* d) noexcept nogil:
     """Reads what says where in the lists to look, and fetches that."""
-    trie_narrow(callers_of(&path.policy, d.attempt.caller), &d.caller_search)
-    trie_narrow(callees_of(&path.policy, d.attempt.callee), &d.callee_search)
+    trie_narrow(&d.caller_search)
+    trie_narrow(&d.callee_search)
 
 
 cdef void decide(FastPath path, Decision* d) noexcept nogil:

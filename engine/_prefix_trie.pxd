@@ -41,7 +41,8 @@ cdef struct TrieLookUp:
 
 # A match under way: the look-ups that are still to be made, longest first.
 cdef struct TrieSearch:
-    uint64_t payload         # the number's digits; 0 = a search that finds nothing
+    const TrieView* view     # NULL = a search that finds nothing
+    uint64_t payload         # the number's digits
     const TrieRoot* root     # NULL = it has fewer digits than the root
     uint32_t value           # of the longest prefix that needs no look-up; 0 = none
     int digits               # of the number
@@ -51,7 +52,7 @@ cdef struct TrieSearch:
 
 # A search that finds nothing.
 cdef inline void trie_skip(TrieSearch* search) noexcept nogil:
-    search.payload = 0
+    search.view = NULL
     search.value = 0
     search.length = search.count = 0
 
@@ -60,22 +61,23 @@ cdef inline void trie_skip(TrieSearch* search) noexcept nogil:
 
 cdef inline void trie_begin(const TrieView* view, number_t number, TrieSearch* search) noexcept nogil:
     cdef uint64_t payload = number & PAYLOAD
-    cdef int digits = checked_decimals_of(payload)
+    cdef int digits = checked_decimals_of(payload), further = digits - <int>view.root_digits
     trie_skip(search)
-    if digits == 0:
+    if digits == 0 or view.entries == 0:
         return
+    search.view = view
     search.payload = payload
     search.digits = digits
     search.root = NULL
-    if digits >= <int>view.root_digits:
-        search.root = &view.root[without_last_digits(payload, digits - view.root_digits) - power_of_ten(view.root_digits)]
+    if further >= 0:
+        search.root = &view.root[without_last_digits(payload, further) - power_of_ten(view.root_digits)]
         callsieve_prefetch(search.root)
 
 # Takes what the root knows, and returns the lengths to look up.
-cdef inline uint32_t ask_root(const TrieView* view, TrieSearch* search) noexcept nogil:
-    cdef uint32_t answered = lengths_of_root(view.root_digits)
+cdef inline uint32_t ask_root(TrieSearch* search) noexcept nogil:
+    cdef uint32_t answered = lengths_of_root(search.view.root_digits)
     if search.root is NULL:
-        return view.lengths
+        return search.view.lengths
     if search.root.value:
         search.value = search.root.value
         search.length = PREFIX_BIT - highest_bit(search.root.lengths & answered)
@@ -90,12 +92,13 @@ cdef inline uint64_t key_at(uint64_t payload, int length, int bit) noexcept nogi
     return without_last_digits(payload, length - digits_at(bit)) << 1 | (bit <= EXACT_BIT)
 
 # The groups of all look-ups are on their way: whole number first, then the longest prefix first.
-cdef inline void trie_ask(const TrieView* view, TrieSearch* search) noexcept nogil:
+cdef inline void trie_ask(TrieSearch* search) noexcept nogil:
+    cdef const TrieView* view = search.view
     cdef TrieLookUp* look_up = &search.look_ups[0]
     cdef uint32_t lengths
-    if not search.payload:
+    if view is NULL:
         return
-    lengths = ask_root(view, search) & lengths_for(search.digits)
+    lengths = ask_root(search) & lengths_for(search.digits)
     while lengths:
         look_up.bit = callsieve_lowest_bit(lengths)
         look_up.mixed = mix(key_at(search.payload, search.digits, look_up.bit), view.seed)
@@ -107,7 +110,8 @@ cdef inline void trie_ask(const TrieView* view, TrieSearch* search) noexcept nog
 
 # Keeps those that the filter lets pass; their buckets are on their way. Free of branches on what is found: nearly
 # nothing passes, and nobody can foretell at which length something does.
-cdef inline void trie_narrow(const TrieView* view, TrieSearch* search) noexcept nogil:
+cdef inline void trie_narrow(TrieSearch* search) noexcept nogil:
+    cdef const TrieView* view = search.view
     cdef const TrieLookUp* look_up
     cdef TrieLookUp* left = &search.look_ups[0]
     cdef uint32_t passed = 0

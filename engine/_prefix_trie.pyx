@@ -80,8 +80,8 @@ cdef class PrefixTrie:
         cdef uint32_t value
         cdef int length
         trie_begin(&self.view, number, &search)
-        trie_ask(&self.view, &search)
-        trie_narrow(&self.view, &search)
+        trie_ask(&search)
+        trie_narrow(&search)
         value = trie_end(&search, &length)
         return (value, length) if value else None
 
@@ -106,9 +106,9 @@ cdef void match_batch(const TrieView* view, const uint64_t* numbers, uint32_t* o
     for i in range(size):
         trie_begin(view, numbers[i], &searches[i])
     for i in range(size):
-        trie_ask(view, &searches[i])
+        trie_ask(&searches[i])
     for i in range(size):
-        trie_narrow(view, &searches[i])
+        trie_narrow(&searches[i])
     for i in range(size):
         out[i] = trie_end(&searches[i], &length)
 

@@ -53,8 +53,8 @@ cdef class Screener(FastPath):
         read_attempt(self, attempt, &native)
         seen.count = 0
         prepare(self, &decision, &native, now_us, &verdict)
-        ask(self, &decision)
-        narrow(self, &decision)
+        ask(&decision)
+        narrow(&decision)
         decision.count = False
         decision.trace = &seen
         decide(self, &decision)

@@ -7,7 +7,15 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._cuckoo cimport Nest
-from engine._decision cimport CATEGORY_ESTATE, CATEGORY_LOAN, CATEGORY_NONE, CATEGORY_SALES, KIND_NUMBER, NO_RULE, number_t
+from engine._decision cimport (
+    CATEGORY_ESTATE,
+    CATEGORY_LOAN,
+    CATEGORY_NONE,
+    CATEGORY_SALES,
+    KIND_NUMBER,
+    NO_RULE,
+    number_t,
+)
 from engine._image cimport (
     RULE_SUBSCRIBER_ANONYMOUS,
     RULE_SUBSCRIBER_CATEGORY,

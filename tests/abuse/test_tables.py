@@ -205,7 +205,7 @@ def test_no_word_of_a_subscriber_is_torn(tmp_path: Path, together: Callable[[Wor
 
 
 class Slow:
-    """What one process saw: which calls took more than 1 ms of its thread's time, and during which pages were missing."""
+    """What one process saw: which calls took more than 1 ms of its thread's time, and when pages were missing."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("fork")
