@@ -1,4 +1,4 @@
-"""What callbacks of an event loop let through: a line a second, and no stack for what a library finds out itself."""
+"""What callbacks of an event loop let through: a line a second of each kind, and no stack for what a library finds out itself."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ async def run(faults):
         loop.call_soon(fail, fault)
     await asyncio.sleep(0)
     await asyncio.sleep(1.1)
-    loop.call_soon(fail, LookupError("late"))
+    loop.call_soon(fail, ValueError("late"))
     await asyncio.sleep(0)
 
 asyncio.run(run(FAULTS))
@@ -36,10 +36,11 @@ def lines_of(faults: str) -> list[dict[str, object]]:
 
 
 def test_faults_are_told_once_a_second_and_counted() -> None:
-    first, late = lines_of("[ValueError('one'), ValueError('two'), ValueError('three')]")
+    first, other, late = lines_of("[ValueError('one'), ValueError('two'), TypeError('else'), ValueError('three')]")
     assert first["level"] == "error"
     assert "one" in str(first)
     assert first["unsaid_before"] == 0
+    assert "else" in str(other)
     assert "late" in str(late)
     assert late["unsaid_before"] == 2
 
