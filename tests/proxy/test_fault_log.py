@@ -1,4 +1,4 @@
-"""What callbacks of an event loop let through: a line a second of each kind, and no stack for what a library finds out itself."""
+"""What callbacks of an event loop let through: a line a second of each kind, no stack for what a library finds out."""
 
 import errno
 import json
