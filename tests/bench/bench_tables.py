@@ -58,8 +58,8 @@ class Memory:
     @classmethod
     def measure(cls, name: str, table: Table) -> Memory:
         memory = cls(dependent_ns(table, MISSES), overlapped_ns(table, 4 * MISSES))
-        size = f"{table.capacity * 16 / 1e6:.0f} MB"
-        print(f"{f'{name}: a random line of {size}':46} {memory.dependent:6.0f} ns  in 64s {memory.overlapped:5.1f} ns")
+        what = f"{name}: a random line of {table.capacity * 16 / 1e6:.0f} MB"
+        print(f"{what:46} {memory.dependent:6.0f} ns  64 together {memory.overlapped:5.1f} ns")
         return memory
 
 
