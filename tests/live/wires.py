@@ -1,6 +1,6 @@
 """How a test's own phone is joined to the proxy: a wire for each transport, whole SIP messages in and out.
 
-Blocking, and on nothing of the proxy's own code: sockets, `ssl`, and the client of `websockets`.
+Blocking, and on nothing of the proxy's own code: sockets, `ssl`, and the client's protocol of `websockets`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import socket
 import ssl
 import time
 from abc import ABC, abstractmethod
-from contextlib import ExitStack
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event, State
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 Address = tuple[str, int]
 
@@ -113,32 +115,64 @@ class StreamServerWire(Wire):
 
 
 class WebSocketWire(Wire):
-    """RFC 7118: each message is a frame; what a browser is called is known to nobody, so it names itself .invalid."""
+    """RFC 7118: each message is a frame; what a browser is called is known to nobody, so it names itself .invalid.
+
+    The part of `websockets` without I/O, in one thread: its blocking client reads in another one, and two threads must
+    not use one TLS connection of Python 3.11 (CPython issue 124984).
+    """
 
     def __init__(self, peer: Address, source: str, tls: ssl.SSLContext | None = None) -> None:
         self.transport = "WSS" if tls else "WS"
         self.place = "phone.invalid"
         end = socket.create_connection(peer, 10, source_address=(source, 0))
-        name = f"{'wss' if tls else 'ws'}://{_place(peer)}/"
-        self._opened = ExitStack()
-        host = peer[0] if tls else None
-        self._connection: ClientConnection = self._opened.enter_context(
-            connect(name, sock=end, ssl=tls, server_hostname=host, subprotocols=[Subprotocol("sip")])
-        )
-        assert self._connection.subprotocol == "sip"
+        self._end = tls.wrap_socket(end, server_hostname=peer[0]) if tls else end
+        uri = parse_uri(f"{'wss' if tls else 'ws'}://{_place(peer)}/")
+        self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol("sip")])
+        self._events: list[Event] = []
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        self._next_event(10)
+        if self._protocol.state is not State.OPEN:
+            raise self._protocol.handshake_exc or ConnectionError("no answer to the handshake")
+        assert self._protocol.subprotocol == "sip"
 
     def send(self, message: bytes) -> None:
-        self._connection.send(message)
+        self._protocol.send_binary(message)
+        self._flush()
 
     def receive(self, timeout_s: float) -> bytes | None:
-        try:
-            message = self._connection.recv(timeout_s)
-        except TimeoutError:
-            return None
-        return message.encode() if isinstance(message, str) else message
+        deadline = time.monotonic() + timeout_s
+        while (event := self._next_event(deadline - time.monotonic())) is not None:
+            if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                assert event.fin, "a message in pieces"
+                return bytes(event.data)
+        return None
 
     def close(self) -> None:
-        self._opened.close()
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close()
+            self._flush()
+        self._end.close()
+
+    def _next_event(self, timeout_s: float) -> Event | None:
+        """The next frame, or the answer to the handshake."""
+        deadline = time.monotonic() + timeout_s
+        while not self._events:
+            if not _readable(self._end, deadline - time.monotonic()):
+                return None
+            data = self._end.recv(65536)
+            if not data:
+                self._protocol.receive_eof()
+                return None
+            self._protocol.receive_data(data)
+            self._flush()
+            self._events += self._protocol.events_received()
+        return self._events.pop(0)
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._end.sendall(data)
 
 
 class _Stream:
@@ -185,6 +219,12 @@ def _next_message(
             stream.received += data
             if not data:
                 streams.remove(stream)
+
+
+def _readable(end: socket.socket, timeout_s: float) -> bool:
+    if isinstance(end, ssl.SSLSocket) and end.pending():
+        return True
+    return bool(select.select([end], [], [], max(0, timeout_s))[0])
 
 
 def _family(host: str) -> socket.AddressFamily:
