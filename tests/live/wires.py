@@ -118,7 +118,7 @@ class WebSocketWire(Wire):
     """RFC 7118: each message is a frame; what a browser is called is known to nobody, so it names itself .invalid.
 
     The part of `websockets` without I/O, in one thread: its blocking client reads in another one, and two threads must
-    not use one TLS connection of Python 3.11 (CPython issue 124984).
+    not use one TLS connection of Python at once (CPython issue 143756).
     """
 
     def __init__(self, peer: Address, source: str, tls: ssl.SSLContext | None = None) -> None:
