@@ -111,7 +111,7 @@ def measure(screener: Screener, packed: bytes, random_line_ns: float) -> None:
         line(f"decision, {name}", percentiles(taken) + verdict)
     p99 = sorted(best["alone, cold"])[len(best["alone, cold"]) * 99 // 100]
     line("decision, alone, cold, p99", f"{held(p99, BAR_P99_NS)}")
-    line("a random line of such a table, 64 fetched together", f"{random_line_ns:5.1f} ns")
+    line("a random line, 64 fetched together", f"{random_line_ns:5.1f} ns")
 
 
 def opened(policy: rules.PolicySet, directory: Path, records: int) -> tuple[Screener, Tables]:

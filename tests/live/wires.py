@@ -158,7 +158,7 @@ class WebSocketWire(Wire):
         """The next frame, or the answer to the handshake."""
         deadline = time.monotonic() + timeout_s
         while not self._events:
-            if not _readable(self._end, deadline - time.monotonic()):
+            if not _readable([self._end], deadline - time.monotonic()):
                 return None
             data = self._end.recv(65536)
             if not data:
@@ -208,8 +208,7 @@ def _next_message(
                 stream.heard_s = time.monotonic()
                 return message
         waiting = [stream.end for stream in streams] + ([listening] if listening else [])
-        ready: list[socket.socket] = [end for end in waiting if isinstance(end, ssl.SSLSocket) and end.pending()]
-        ready = ready or select.select(waiting, [], [], max(0, deadline - time.monotonic()))[0]
+        ready = _readable(waiting, deadline - time.monotonic())
         if not ready:
             return None
         if listening in ready and callable(accept):
@@ -221,10 +220,10 @@ def _next_message(
                 streams.remove(stream)
 
 
-def _readable(end: socket.socket, timeout_s: float) -> bool:
-    if isinstance(end, ssl.SSLSocket) and end.pending():
-        return True
-    return bool(select.select([end], [], [], max(0, timeout_s))[0])
+def _readable(ends: list[socket.socket], timeout_s: float) -> list[socket.socket]:
+    """Those that have something to read, deciphered already or on the socket; waits for the first."""
+    deciphered: list[socket.socket] = [end for end in ends if isinstance(end, ssl.SSLSocket) and end.pending()]
+    return deciphered or select.select(ends, [], [], max(0, timeout_s))[0]
 
 
 def _family(host: str) -> socket.AddressFamily:
